@@ -1,0 +1,31 @@
+# Compiler settings and the one way to declare a library.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_package(Threads REQUIRED)
+include(GNUInstallDirs)
+
+# -Wrestrict: g++ 12 reports it falsely for std::string (GCC bug 105329).
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wno-restrict -ffp-contract=off)
+if(OUTBOARD_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(OUTBOARD_SANITIZE)
+  add_compile_options(-fsanitize=${OUTBOARD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${OUTBOARD_SANITIZE})
+endif()
+
+# outboard_library(NAME SRCS a.cc b.cc DEPS x y): a static library that includes from the project's root.
+function(outboard_library name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_library(${name} STATIC ${arg_SRCS})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${arg_DEPS})
+endfunction()

@@ -1,0 +1,235 @@
+#include "server/softgpu/api/context.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "common/interop/interop.h"
+#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/thread_state.h"
+
+namespace outboard::softgpu::api {
+namespace {
+
+// What CUDA's documentation and hardware have as defaults.
+constexpr size_t kDefaultStackBytes = 1024;
+constexpr size_t kMaxStackBytes = 512 << 10;
+constexpr size_t kDefaultPrintBytes = 1 << 20;
+constexpr size_t kDefaultHeapBytes = 8 << 20;
+constexpr size_t kDefaultFetchGranularity = 64;
+constexpr size_t kMaxFetchGranularity = 128;
+
+}  // namespace
+
+std::shared_ptr<Context> Context::MakePrimary(Driver& driver, Device& device) {
+  auto context = std::make_shared<Context>(driver, device, true, 3020);
+  driver.handles.Add(context);
+  return context;
+}
+
+std::shared_ptr<Context> Context::Create(Driver& driver, Device& device, unsigned flags, unsigned api_version) {
+  auto context = std::make_shared<Context>(driver, device, false, api_version);
+  driver.handles.Add(context);
+  context->Activate(flags);
+  context->retained_ = 1;
+  return context;
+}
+
+Context::Context(Driver& driver, Device& device, bool primary, unsigned api_version)
+    : driver(driver),
+      device(device),
+      primary(primary),
+      api_version(api_version),
+      stack_bytes_(kDefaultStackBytes),
+      fetch_granularity_(kDefaultFetchGranularity),
+      prints_(kDefaultPrintBytes),
+      heap_(kDefaultHeapBytes) {
+  legacy_ = std::make_shared<Stream>(*this, Stream::Role::kLegacy, 0, driver.NextId(), driver.NextChaos());
+}
+
+Context::~Context() = default;
+
+void Context::Activate(unsigned flags) {
+  flags_.store(flags, std::memory_order_relaxed);
+  cache_config_.store(CU_FUNC_CACHE_PREFER_NONE, std::memory_order_relaxed);
+  stack_bytes_ = kDefaultStackBytes;
+  fetch_granularity_ = kDefaultFetchGranularity;
+  prints_.set_capacity(kDefaultPrintBytes);
+  heap_.set_limit(kDefaultHeapBytes);
+  id_.store(driver.NextId(), std::memory_order_release);
+  active_.store(true, std::memory_order_release);
+}
+
+void Context::Retain() {
+  std::lock_guard lock(life_mutex_);
+  if (!active()) Activate(flags());
+  ++retained_;
+}
+
+bool Context::Release() {
+  {
+    std::lock_guard lock(life_mutex_);
+    if (retained_ == 0) return false;
+    if (--retained_ > 0) return true;
+  }
+  Destroy();
+  return true;
+}
+
+bool Context::Destroy() {
+  if (!active()) return false;
+  interop::ContextDestroyed(cu());  // runs code of the runtime, which may call the driver: under no lock
+  std::lock_guard lock(life_mutex_);
+  if (!active()) return false;
+  Wait();
+  prints_.Drain();
+  active_.store(false, std::memory_order_release);
+  retained_ = 0;
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    std::lock_guard streams_lock(streams_mutex_);
+    streams.swap(streams_);
+  }
+  const auto objects = driver.handles.RemoveOwnedBy(this);
+  for (const auto& stream : streams) stream->Last().Wait();
+  legacy_->Last().Wait();
+  for (const auto& range : driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
+    device.memory->Free(range.begin);
+  }
+  if (auto heap = heap_.Unplace()) device.memory->Free(*heap);
+  prints_.Clear();
+  if (!primary) driver.handles.Remove<Context>(handle());
+  return true;
+}
+
+std::shared_ptr<Stream> Context::PerThreadStream() {
+  auto& mine = ThisThread().default_streams;
+  const uint64_t now = id();
+  for (const auto& [activation, stream] : mine) {
+    if (activation == now) return stream;
+  }
+  auto stream = std::make_shared<Stream>(*this, Stream::Role::kPerThread, 0, driver.NextId(), driver.NextChaos());
+  AddStream(stream);
+  mine.emplace_back(now, stream);
+  return stream;
+}
+
+std::shared_ptr<Stream> Context::CreateStream(unsigned flags) {
+  auto stream = std::make_shared<Stream>(*this, Stream::Role::kCreated, flags, driver.NextId(), driver.NextChaos());
+  AddStream(stream);
+  driver.handles.Add(stream);
+  return stream;
+}
+
+void Context::AddStream(const std::shared_ptr<Stream>& stream) {
+  TakeIdleStreams();  // ended here, not under the lock
+  std::lock_guard lock(streams_mutex_);
+  streams_.push_back(stream);
+}
+
+std::vector<std::shared_ptr<Stream>> Context::TakeIdleStreams() {
+  std::lock_guard lock(streams_mutex_);
+  const auto idle = std::partition(streams_.begin(), streams_.end(),
+                                   [](const auto& stream) { return !stream->abandoned() || !stream->Last().Reached(); });
+  std::vector<std::shared_ptr<Stream>> taken(std::make_move_iterator(idle), std::make_move_iterator(streams_.end()));
+  streams_.erase(idle, streams_.end());
+  return taken;
+}
+
+void Context::AddImplicitOrder(const Stream& stream, std::vector<Point>* after) const {
+  const auto add = [after](Point point) {
+    if (!point.Reached()) after->push_back(std::move(point));
+  };
+  if (!stream.blocking()) return;
+  if (stream.role != Stream::Role::kLegacy) return add(legacy_->Last());
+  std::lock_guard lock(streams_mutex_);
+  for (const auto& other : streams_) {
+    if (other->blocking()) add(other->Last());
+  }
+}
+
+void Context::Wait() {
+  std::vector<Point> points{legacy_->Last()};
+  {
+    std::lock_guard lock(streams_mutex_);
+    for (const auto& stream : streams_) points.push_back(stream->Last());
+  }
+  for (const Point& point : points) point.Wait();
+}
+
+CUresult Context::Settle() {
+  prints_.Drain();
+  return driver.fault();
+}
+
+CUresult Context::Await(const std::vector<Point>& points) {
+  for (const Point& point : points) point.Wait();
+  return Settle();
+}
+
+std::optional<uint64_t> Context::Allocate(uint64_t bytes, bool of_module) {
+  const auto address = device.memory->Allocate(bytes);
+  if (address) driver.allocations.Add(*address, bytes, Allocation{&device, this, handle(), driver.NextId(), of_module});
+  return address;
+}
+
+void Context::FreeModuleMemory(uint64_t address) {
+  if (driver.allocations.Take(address, [this](const auto& range) { return range.info.context == this; })) {
+    device.memory->Free(address);
+  }
+}
+
+CUresult Context::SetLimit(CUlimit limit, size_t value) {
+  std::lock_guard lock(limits_mutex_);
+  switch (limit) {
+    case CU_LIMIT_STACK_SIZE:
+      if (value > kMaxStackBytes) return CUDA_ERROR_INVALID_VALUE;
+      stack_bytes_ = value;
+      return CUDA_SUCCESS;
+    case CU_LIMIT_PRINTF_FIFO_SIZE:
+      prints_.set_capacity(value);
+      return CUDA_SUCCESS;
+    case CU_LIMIT_MALLOC_HEAP_SIZE:
+      return heap_.set_limit(value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
+      fetch_granularity_ = std::min(value, kMaxFetchGranularity);
+      return CUDA_SUCCESS;
+    default:
+      return limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+CUresult Context::GetLimit(CUlimit limit, size_t* value) const {
+  std::lock_guard lock(limits_mutex_);
+  switch (limit) {
+    case CU_LIMIT_STACK_SIZE: *value = stack_bytes_; return CUDA_SUCCESS;
+    case CU_LIMIT_PRINTF_FIFO_SIZE: *value = prints_.capacity(); return CUDA_SUCCESS;
+    case CU_LIMIT_MALLOC_HEAP_SIZE: *value = heap_.limit(); return CUDA_SUCCESS;
+    case CU_LIMIT_MAX_L2_FETCH_GRANULARITY: *value = fetch_granularity_; return CUDA_SUCCESS;
+    default: return limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+CUresult Context::PrepareHeap() {
+  std::lock_guard lock(limits_mutex_);
+  if (heap_.placed() || heap_.limit() == 0) return CUDA_SUCCESS;
+  const auto address = device.memory->Allocate(heap_.limit());
+  if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
+  heap_.Place(*address);
+  return CUDA_SUCCESS;
+}
+
+void Context::Print(std::string_view text) { prints_.Append(text); }
+
+uint64_t Context::Malloc(uint64_t bytes) { return heap_.Allocate(bytes); }
+
+bool Context::Free(uint64_t address) { return heap_.Free(address); }
+
+bool ContextFlagsAreValid(unsigned flags) {
+  const unsigned schedule = flags & CU_CTX_SCHED_MASK;
+  return (flags & ~CU_CTX_FLAGS_MASK) == 0 &&
+         (schedule == CU_CTX_SCHED_AUTO || schedule == CU_CTX_SCHED_SPIN || schedule == CU_CTX_SCHED_YIELD ||
+          schedule == CU_CTX_SCHED_BLOCKING_SYNC);
+}
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "server/softgpu/api/cuda_api.h"
+#include "server/softgpu/api/device_heap.h"
+#include "server/softgpu/api/driver.h"
+#include "server/softgpu/api/handles.h"
+#include "server/softgpu/api/print_buffer.h"
+#include "server/softgpu/device/stream.h"
+
+namespace outboard::softgpu::api {
+
+class Stream;
+
+// A CUcontext, created or primary: its streams, its device memory, and what kernels may ask of the host. A primary context can be
+// deactivated and activated again; it is the same object with the same handle, but another id. Thread-safe.
+class Context : public Object, public DeviceRuntime {
+ public:
+  static constexpr Kind kKind = Kind::kContext;
+
+  // The primary context of a device, inactive.
+  static std::shared_ptr<Context> MakePrimary(Driver& driver, Device& device);
+  // An active context of the application's own.
+  static std::shared_ptr<Context> Create(Driver& driver, Device& device, unsigned flags, unsigned api_version);
+
+  Context(Driver& driver, Device& device, bool primary, unsigned api_version);
+  ~Context() override;
+
+  Driver& driver;
+  Device& device;
+  const bool primary;
+  const unsigned api_version;
+
+  CUcontext cu() const { return static_cast<CUcontext>(handle()); }
+  bool active() const { return active_.load(std::memory_order_acquire); }
+  uint64_t id() const { return id_.load(std::memory_order_acquire); }  // of the present activation
+  unsigned flags() const { return flags_.load(std::memory_order_relaxed); }
+  void set_flags(unsigned flags) { flags_.store(flags, std::memory_order_relaxed); }
+  CUfunc_cache cache_config() const { return cache_config_.load(std::memory_order_relaxed); }
+  void set_cache_config(CUfunc_cache config) { cache_config_.store(config, std::memory_order_relaxed); }
+
+  // cuDevicePrimaryCtxRetain and Release, which is false when nobody holds the context; cuCtxAttach and Detach, counting from the 1 that
+  // cuCtxCreate leaves. The last release destroys.
+  void Retain();
+  bool Release();
+
+  // Waits for all work, frees the context's memory and makes the handles of all its objects invalid. A created context's own handle
+  // too; a primary context only becomes inactive. False when it was not active.
+  bool Destroy();
+
+  // Streams.
+  Stream& legacy_stream() { return *legacy_; }
+  const std::shared_ptr<Stream>& shared_legacy_stream() const { return legacy_; }
+  std::shared_ptr<Stream> PerThreadStream();  // the calling thread's
+  std::shared_ptr<Stream> CreateStream(unsigned flags);
+
+  // What work on `stream` must wait for beyond its own stream: the legacy stream and the blocking streams wait for each other.
+  void AddImplicitOrder(const Stream& stream, std::vector<Point>* after) const;
+
+  // Work of this context may run: the context lives and no kernel has failed.
+  bool MayRun() const { return active() && driver.fault() == CUDA_SUCCESS; }
+
+  // Waits for all work of all streams.
+  void Wait();
+
+  // What every synchronising call ends with: prints what kernels printed, and says whether one has failed.
+  CUresult Settle();
+
+  // Waits for the points, then Settle.
+  CUresult Await(const std::vector<Point>& points);
+
+  // Device memory of this context. Nullopt when there is not enough.
+  std::optional<uint64_t> Allocate(uint64_t bytes, bool of_module);
+  void FreeModuleMemory(uint64_t address);
+
+  // Limits, with cuCtxSetLimit's and cuCtxGetLimit's errors.
+  CUresult SetLimit(CUlimit limit, size_t value);
+  CUresult GetLimit(CUlimit limit, size_t* value) const;
+
+  // Takes the heap of device-side malloc from the device, if it is not there yet. Before a kernel that may need it starts.
+  CUresult PrepareHeap();
+
+  // DeviceRuntime.
+  void Print(std::string_view text) override;
+  uint64_t Malloc(uint64_t bytes) override;
+  bool Free(uint64_t address) override;
+
+ private:
+  void Activate(unsigned flags);
+  std::vector<std::shared_ptr<Stream>> TakeIdleStreams();
+  void AddStream(const std::shared_ptr<Stream>& stream);
+
+  std::atomic<bool> active_{false};
+  std::atomic<uint64_t> id_{0};
+  std::atomic<unsigned> flags_{0};
+  std::atomic<CUfunc_cache> cache_config_{CU_FUNC_CACHE_PREFER_NONE};
+  std::shared_ptr<Stream> legacy_;  // set once, with the context
+
+  std::mutex life_mutex_;  // activation and its end
+  unsigned retained_ = 0;
+
+  mutable std::mutex streams_mutex_;
+  std::vector<std::shared_ptr<Stream>> streams_;  // all but legacy_
+
+  mutable std::mutex limits_mutex_;
+  size_t stack_bytes_;
+  size_t fetch_granularity_;
+
+  PrintBuffer prints_;
+  DeviceHeap heap_;
+};
+
+// Flags that cuCtxCreate and cuDevicePrimaryCtxSetFlags take.
+bool ContextFlagsAreValid(unsigned flags);
+
+}  // namespace outboard::softgpu::api

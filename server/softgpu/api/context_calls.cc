@@ -1,0 +1,219 @@
+#include "server/softgpu/api/entry.h"
+
+// Context management.
+
+using namespace outboard::softgpu::api;
+
+namespace {
+
+CUresult CreateContext(CUcontext* pctx, unsigned flags, CUdevice dev, unsigned api_version) {
+  return HealthyCall([&](Driver& driver) -> CUresult {
+    if (!pctx || !ContextFlagsAreValid(flags)) return CUDA_ERROR_INVALID_VALUE;
+    Device* device = driver.FindDevice(dev);
+    if (!device) return CUDA_ERROR_INVALID_DEVICE;
+    auto& stack = ThisThread().contexts;
+    stack.push_back(Context::Create(driver, *device, flags, api_version));
+    *pctx = stack.back()->cu();
+    return CUDA_SUCCESS;
+  });
+}
+
+// The context of a handle, or the current one for a null handle. `body` takes (Context&).
+template <class Body>
+CUresult NamedContextCall(CUcontext ctx, Body body) {
+  return Call([&](Driver& driver) -> CUresult {
+    if (!ctx) return InContext(driver, [&](Driver&, Context& context) { return body(context); });
+    const auto context = driver.handles.Find<Context>(ctx);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return body(*context);
+  });
+}
+
+CUresult Pop(CUcontext* pctx) {
+  return Call([&](Driver&) -> CUresult {
+    auto& stack = ThisThread().contexts;
+    if (stack.empty()) return CUDA_ERROR_INVALID_CONTEXT;
+    if (pctx) *pctx = stack.back()->cu();
+    stack.pop_back();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult Push(CUcontext ctx) {
+  return Call([&](Driver& driver) -> CUresult {
+    auto context = driver.handles.Find<Context>(ctx);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    ThisThread().contexts.push_back(std::move(context));
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult DestroyContext(CUcontext ctx) {
+  return Call([&](Driver& driver) -> CUresult {
+    auto context = driver.handles.Find<Context>(ctx);
+    if (!context || context->primary) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!context->Destroy()) return CUDA_ERROR_INVALID_CONTEXT;
+    auto& stack = ThisThread().contexts;
+    if (!stack.empty() && stack.back() == context) stack.pop_back();
+    return driver.fault();
+  });
+}
+
+}  // namespace
+
+CUresult cuCtxCreate(CUcontext* pctx, unsigned int flags, CUdevice dev) { return CreateContext(pctx, flags, dev, 3010); }
+
+CUresult cuCtxCreate_v2(CUcontext* pctx, unsigned int flags, CUdevice dev) { return CreateContext(pctx, flags, dev, 3020); }
+
+CUresult cuCtxCreate_v3(CUcontext* pctx, CUexecAffinityParam*, int numParams, unsigned int flags, CUdevice dev) {
+  if (numParams != 0) return HealthyCall([](Driver&) { return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY; });
+  return CreateContext(pctx, flags, dev, 3020);
+}
+
+CUresult cuCtxCreate_v4(CUcontext* pctx, CUctxCreateParams* ctxCreateParams, unsigned int flags, CUdevice dev) {
+  if (ctxCreateParams && (ctxCreateParams->numExecAffinityParams != 0 || ctxCreateParams->cigParams)) {
+    return HealthyCall([](Driver&) { return CUDA_ERROR_NOT_SUPPORTED; });
+  }
+  return CreateContext(pctx, flags, dev, 3020);
+}
+
+CUresult cuCtxDestroy_v2(CUcontext ctx) { return DestroyContext(ctx); }
+CUresult cuCtxDestroy(CUcontext ctx) { return DestroyContext(ctx); }
+
+CUresult cuCtxPushCurrent_v2(CUcontext ctx) { return Push(ctx); }
+CUresult cuCtxPushCurrent(CUcontext ctx) { return Push(ctx); }
+
+CUresult cuCtxPopCurrent_v2(CUcontext* pctx) { return Pop(pctx); }
+CUresult cuCtxPopCurrent(CUcontext* pctx) { return Pop(pctx); }
+
+CUresult cuCtxAttach(CUcontext* pctx, unsigned int flags) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!pctx || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    context.Retain();
+    *pctx = context.cu();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxDetach(CUcontext ctx) {
+  return ContextCall([&](Driver& driver, Context& current) -> CUresult {
+    if (current.cu() != ctx || !current.Release()) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!current.active()) ThisThread().contexts.pop_back();
+    return driver.fault();
+  });
+}
+
+CUresult cuCtxSetCurrent(CUcontext ctx) {
+  return Call([&](Driver& driver) -> CUresult {
+    auto& stack = ThisThread().contexts;
+    if (!ctx) {
+      if (!stack.empty()) stack.pop_back();
+      return CUDA_SUCCESS;
+    }
+    if (!stack.empty() && stack.back()->handle() == ctx && stack.back()->active()) return CUDA_SUCCESS;
+    auto context = driver.handles.Find<Context>(ctx);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (stack.empty()) {
+      stack.push_back(std::move(context));
+    } else {
+      stack.back() = std::move(context);
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxGetCurrent(CUcontext* pctx) {
+  return Call([&](Driver&) -> CUresult {
+    if (!pctx) return CUDA_ERROR_INVALID_VALUE;
+    const auto& stack = ThisThread().contexts;
+    *pctx = stack.empty() ? nullptr : stack.back()->cu();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxGetDevice(CUdevice* device) { return cuCtxGetDevice_v2(device, nullptr); }
+
+CUresult cuCtxGetDevice_v2(CUdevice* device, CUcontext ctx) {
+  return NamedContextCall(ctx, [&](Context& context) -> CUresult {
+    if (!device) return CUDA_ERROR_INVALID_VALUE;
+    *device = context.device.ordinal;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxGetId(CUcontext ctx, unsigned long long* ctxId) {
+  return NamedContextCall(ctx, [&](Context& context) -> CUresult {
+    if (!ctxId) return CUDA_ERROR_INVALID_VALUE;
+    *ctxId = context.id();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int* version) {
+  return NamedContextCall(ctx, [&](Context& context) -> CUresult {
+    if (!version) return CUDA_ERROR_INVALID_VALUE;
+    *version = context.api_version;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxGetFlags(unsigned int* flags) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!flags) return CUDA_ERROR_INVALID_VALUE;
+    *flags = context.flags();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSetLimit(CUlimit limit, size_t value) {
+  return ContextCall([&](Driver&, Context& context) { return context.SetLimit(limit, value); });
+}
+
+CUresult cuCtxGetLimit(size_t* pvalue, CUlimit limit) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!pvalue) return CUDA_ERROR_INVALID_VALUE;
+    return context.GetLimit(limit, pvalue);
+  });
+}
+
+CUresult cuCtxGetCacheConfig(CUfunc_cache* pconfig) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!pconfig) return CUDA_ERROR_INVALID_VALUE;
+    *pconfig = context.cache_config();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSetCacheConfig(CUfunc_cache config) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (config > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
+    context.set_cache_config(config);
+    return CUDA_SUCCESS;
+  });
+}
+
+// The device has no stream priorities, for which CUDA wants both bounds to be 0.
+CUresult cuCtxGetStreamPriorityRange(int* leastPriority, int* greatestPriority) {
+  return ContextCall([&](Driver&, Context&) -> CUresult {
+    if (leastPriority) *leastPriority = 0;
+    if (greatestPriority) *greatestPriority = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSynchronize() { return cuCtxSynchronize_v2(nullptr); }
+
+CUresult cuCtxSynchronize_v2(CUcontext ctx) {
+  return HealthyCall([&](Driver& driver) -> CUresult {
+    const auto synchronize = [](Driver&, Context& context) {
+      context.Wait();
+      return context.Settle();
+    };
+    if (!ctx) return InContext(driver, synchronize);
+    const auto context = driver.handles.Find<Context>(ctx);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return synchronize(driver, *context);
+  });
+}

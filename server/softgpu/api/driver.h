@@ -1,0 +1,98 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "common/base/result.h"
+#include "server/softgpu/api/cuda_api.h"
+#include "server/softgpu/api/device.h"
+#include "server/softgpu/api/handles.h"
+#include "server/softgpu/api/host_thread.h"
+#include "server/softgpu/api/process_mark.h"
+#include "server/softgpu/api/range_map.h"
+#include "server/softgpu/device/config.h"
+#include "server/softgpu/exec/engine.h"
+
+namespace outboard::softgpu::api {
+
+// Device memory that the driver gave out.
+struct Allocation {
+  Device* device;
+  const Context* context;   // compared, never dereferenced
+  void* context_handle;
+  uint64_t id;              // CU_POINTER_ATTRIBUTE_BUFFER_ID
+  bool of_module;           // variables: not to be freed by cuMemFree
+};
+
+// Page-locked host memory.
+struct Pinned {
+  const Context* context;   // compared, never dereferenced
+  void* context_handle;
+  Device* device;
+  uint64_t id;
+  unsigned flags;           // as given to cuMemHostAlloc or cuMemHostRegister
+  bool registered;          // the application's own memory
+};
+
+// The driver of this process. Thread-safe.
+class Driver {
+ public:
+  // Made at the first use and never destroyed, since the runtime's exit handlers call after static destructors. A child forked
+  // before cuInit gets a driver of its own; one forked after it keeps its parent's, whose lost() is true.
+  static Driver& Get();
+
+  // cuInit. Logs why it fails.
+  CUresult Init();
+  bool initialised() const { return initialised_.load(std::memory_order_acquire); }
+
+  // This process was forked from one that had called cuInit. Nothing of this object may be used then.
+  bool lost() const { return !mark_.InMaker(); }
+
+  // The devices that this process may see; attached at the first call, which may come before cuInit. Empty when that failed.
+  const std::vector<std::unique_ptr<Device>>& devices();
+  // Null when there is no such device.
+  Device* FindDevice(CUdevice ordinal);
+
+  const Config& config() const { return config_; }
+  Engine& engine() { return *engine_; }  // only after Init
+
+  // The error that a kernel left behind; it stays for the life of the process. CUDA_SUCCESS while there is none.
+  CUresult fault() const { return fault_.load(std::memory_order_acquire); }
+  // Makes a kernel's fault sticky and logs it; later ones are dropped.
+  void Report(const Fault& fault);
+
+  // A number that no other object of this process has.
+  uint64_t NextId() { return next_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+  // Seed for the next thing that chaos shuffles; 0 while chaos is off.
+  uint64_t NextChaos();
+
+  HandleTable handles;
+  RangeMap<Allocation> allocations;
+  RangeMap<Pinned> pinned;
+  HostThread host_thread;
+
+ private:
+  Driver();
+  void AttachDevices();
+
+  const ProcessMark mark_;
+  Config config_;
+  std::string config_error_;  // empty when the environment is well-formed
+
+  std::once_flag attach_once_;
+  std::string attach_error_;
+  std::vector<std::unique_ptr<Device>> devices_;
+
+  std::mutex init_mutex_;
+  std::atomic<bool> initialised_{false};
+  std::unique_ptr<Engine> engine_;
+
+  std::atomic<CUresult> fault_{CUDA_SUCCESS};
+  std::atomic<uint64_t> next_id_{0};
+};
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,26 @@
+#include "server/softgpu/api/interop_host.h"
+
+#include "common/api/entry_points.h"
+#include "common/interop/interop.h"
+#include "server/softgpu/api/entry.h"
+
+// Driver entry point access, and the runtime's private tables. Both are asked before cuInit.
+
+using namespace outboard::softgpu::api;
+
+CUresult cuGetProcAddress_v2(const char* symbol, void** pfn, int cudaVersion, cuuint64_t flags, CUdriverProcAddressQueryResult* symbolStatus) {
+  return outboard::GetProcAddress(symbol, pfn, cudaVersion, flags, symbolStatus);
+}
+
+CUresult cuGetProcAddress(const char* symbol, void** pfn, int cudaVersion, cuuint64_t flags) {
+  return outboard::GetProcAddress(symbol, pfn, cudaVersion, flags, nullptr);
+}
+
+CUresult cuGetExportTable(const void** ppExportTable, const CUuuid* pExportTableId) {
+  return WithoutExceptions([&]() -> CUresult {
+    if (Driver::Get().lost()) return CUDA_ERROR_NOT_INITIALIZED;
+    if (!ppExportTable || !pExportTableId) return CUDA_ERROR_INVALID_VALUE;
+    InstallInteropHost();
+    return outboard::interop::ExportTable(ppExportTable, pExportTableId);
+  });
+}

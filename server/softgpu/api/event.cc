@@ -1,0 +1,123 @@
+#include "server/softgpu/api/event.h"
+
+#include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/stream.h"
+
+// Event management.
+
+namespace outboard::softgpu::api {
+
+void Event::Record(Stream& stream) {
+  auto time = std::make_shared<Time>();
+  Point point = stream.Submit([time] { *time = std::chrono::steady_clock::now(); });
+  std::lock_guard lock(mutex_);
+  point_ = std::move(point);
+  time_ = std::move(time);
+}
+
+bool Event::recorded() const {
+  std::lock_guard lock(mutex_);
+  return time_ != nullptr;
+}
+
+Point Event::RecordedPoint() const {
+  std::lock_guard lock(mutex_);
+  return point_;
+}
+
+std::optional<std::chrono::steady_clock::time_point> Event::ReachedAt() const {
+  std::lock_guard lock(mutex_);
+  if (!time_ || !point_.Reached()) return std::nullopt;
+  return *time_;
+}
+
+}  // namespace outboard::softgpu::api
+
+using namespace outboard::softgpu::api;
+
+namespace {
+
+// Runs `body` with the event of a handle: (Context&, Event&).
+template <class Body>
+CUresult EventCall(CUevent handle, Body body) {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+    const auto event = driver.handles.Find<Event>(handle);
+    if (!event) return CUDA_ERROR_INVALID_HANDLE;
+    return body(context, *event);
+  });
+}
+
+CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultStream null_means) {
+  return EventCall(hEvent, [&](Context& context, Event& event) -> CUresult {
+    const auto stream = FindStream(context, hStream, null_means);
+    if (!stream || &event.context != &context) return CUDA_ERROR_INVALID_HANDLE;
+    if (flags != CU_EVENT_RECORD_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // the other one is for captures
+    event.Record(*stream);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult DestroyEvent(CUevent hEvent) {
+  return ContextCall([&](Driver& driver, Context&) -> CUresult {
+    return driver.handles.Remove<Event>(hEvent) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+  });
+}
+
+CUresult ElapsedTime(float* milliseconds, CUevent hStart, CUevent hEnd) {
+  return ContextCall([&](Driver& driver, Context&) -> CUresult {
+    const auto start = driver.handles.Find<Event>(hStart);
+    const auto end = driver.handles.Find<Event>(hEnd);
+    if (!start || !end) return CUDA_ERROR_INVALID_HANDLE;
+    if (!milliseconds) return CUDA_ERROR_INVALID_VALUE;
+    if (((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING) != 0) return CUDA_ERROR_INVALID_HANDLE;
+    if (!start->recorded() || !end->recorded()) return CUDA_ERROR_INVALID_HANDLE;
+    const auto from = start->ReachedAt();
+    const auto to = end->ReachedAt();
+    if (!from || !to) return CUDA_ERROR_NOT_READY;
+    *milliseconds = std::chrono::duration<float, std::milli>(*to - *from).count();
+    return CUDA_SUCCESS;
+  });
+}
+
+}  // namespace
+
+CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+    constexpr unsigned kFlags = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
+    if (!phEvent || (Flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (Flags & CU_EVENT_INTERPROCESS) {
+      return Flags & CU_EVENT_DISABLE_TIMING ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+    }
+    auto event = std::make_shared<Event>(context, Flags);
+    driver.handles.Add(event);
+    *phEvent = static_cast<CUevent>(event->handle());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuEventRecord(CUevent hEvent, CUstream hStream) { return RecordEvent(hEvent, hStream, 0, DefaultStream::kLegacy); }
+CUresult cuEventRecord_ptsz(CUevent hEvent, CUstream hStream) { return RecordEvent(hEvent, hStream, 0, DefaultStream::kPerThread); }
+
+CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {
+  return RecordEvent(hEvent, hStream, flags, DefaultStream::kLegacy);
+}
+
+CUresult cuEventRecordWithFlags_ptsz(CUevent hEvent, CUstream hStream, unsigned int flags) {
+  return RecordEvent(hEvent, hStream, flags, DefaultStream::kPerThread);
+}
+
+CUresult cuEventQuery(CUevent hEvent) {
+  return EventCall(hEvent, [](Context& context, Event& event) {
+    return event.RecordedPoint().Reached() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
+  });
+}
+
+CUresult cuEventSynchronize(CUevent hEvent) {
+  return EventCall(hEvent, [](Context&, Event& event) { return event.context.Await({event.RecordedPoint()}); });
+}
+
+CUresult cuEventDestroy_v2(CUevent hEvent) { return DestroyEvent(hEvent); }
+CUresult cuEventDestroy(CUevent hEvent) { return DestroyEvent(hEvent); }
+
+CUresult cuEventElapsedTime_v2(float* pMilliseconds, CUevent hStart, CUevent hEnd) { return ElapsedTime(pMilliseconds, hStart, hEnd); }
+CUresult cuEventElapsedTime(float* pMilliseconds, CUevent hStart, CUevent hEnd) { return ElapsedTime(pMilliseconds, hStart, hEnd); }

@@ -1,0 +1,45 @@
+#include "server/softgpu/api/find_function.h"
+
+// Execution control: what can be asked of a function and set.
+
+using namespace outboard::softgpu::api;
+
+CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfunc) {
+  return FunctionCall(hfunc, [&](Function& function) -> CUresult {
+    const auto value = FunctionAttribute(attrib, function.info, *function.settings, function.module.context.device.limits);
+    if (!pi || !value) return CUDA_ERROR_INVALID_VALUE;
+    *pi = *value;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuFuncSetAttribute(CUfunction hfunc, CUfunction_attribute attrib, int value) {
+  return FunctionCall(hfunc, [&](Function& function) {
+    return SetFunctionAttribute(attrib, value, function.info, function.settings.get(), function.module.context.device.limits);
+  });
+}
+
+// A preference that the device has no use for.
+CUresult cuFuncSetCacheConfig(CUfunction hfunc, CUfunc_cache config) {
+  return FunctionCall(hfunc, [&](Function&) { return config <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
+}
+
+CUresult cuFuncGetModule(CUmodule* hmod, CUfunction hfunc) {
+  return FunctionCall(hfunc, [&](Function& function) -> CUresult {
+    if (!hmod) return CUDA_ERROR_INVALID_VALUE;
+    *hmod = static_cast<CUmodule>(function.module.handle());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuFuncGetName(const char** name, CUfunction hfunc) {
+  return FunctionCall(hfunc, [&](Function& function) -> CUresult {
+    if (!name) return CUDA_ERROR_INVALID_VALUE;
+    *name = function.info.name.c_str();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuFuncGetParamInfo(CUfunction func, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
+  return FunctionCall(func, [&](Function& function) { return FunctionParamInfo(function.info, paramIndex, paramOffset, paramSize); });
+}

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string_view>
+
+#include "server/softgpu/api/cuda_api.h"
+
+namespace outboard::softgpu::api {
+
+// The options of cuModuleLoadDataEx and cuLibraryLoadData. Those that tune a compiler mean nothing here; the logs are filled.
+class JitOptions {
+ public:
+  // The arrays stay the caller's and must live as long as this object.
+  JitOptions(unsigned count, const CUjit_option* options, void** values) : count_(count), options_(options), values_(values) {}
+
+  // False when an option does not exist, or when the arrays are missing.
+  bool Valid() const;
+
+  // Writes the outputs: `error` into the error log, an empty info log, the sizes that the logs have now, and the wall time.
+  void Report(std::string_view error, float milliseconds) const;
+
+ private:
+  void** Find(CUjit_option option) const;
+  void FillLog(CUjit_option buffer, CUjit_option size, std::string_view text) const;
+
+  const unsigned count_;
+  const CUjit_option* const options_;
+  void** const values_;
+};
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,196 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/find_function.h"
+#include "server/softgpu/api/stream.h"
+
+// Execution control: launches.
+
+using namespace outboard::softgpu;
+using namespace outboard::softgpu::api;
+
+namespace {
+
+struct LaunchShape {
+  Dim3 grid, block;
+  unsigned dynamic_shared_bytes;
+};
+
+// The checks of a launch that need no device work, in the driver's order.
+CUresult CheckShape(const LaunchShape& shape, const Function& function) {
+  const LaunchLimits& limits = function.module.context.device.limits;
+  const KernelInfo& info = function.info;
+  const auto& [grid, block, dynamic_shared_bytes] = shape;
+  if (grid.Count() == 0 || block.Count() == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return CUDA_ERROR_INVALID_VALUE;
+  if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2]) return CUDA_ERROR_INVALID_VALUE;
+  if (block.Count() > MaxThreads(info, limits)) return CUDA_ERROR_INVALID_VALUE;
+  const auto& required = info.required_threads;
+  if (required[0] != 0 && (block.x != required[0] || block.y != std::max(required[1], 1u) || block.z != std::max(required[2], 1u))) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (dynamic_shared_bytes > MaxDynamicShared(info, *function.settings, limits)) return CUDA_ERROR_INVALID_VALUE;
+  if (uint64_t{info.static_shared_bytes} + dynamic_shared_bytes > limits.shared_per_block_optin) return CUDA_ERROR_INVALID_VALUE;
+  if (Registers(info, limits) * block.Count() > limits.registers) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  return CUDA_SUCCESS;
+}
+
+// Reads the list that `extra` points at: pairs of name and value up to an end mark.
+CUresult CopyPackedParams(void** extra, const KernelInfo& info, std::vector<std::byte>* params) {
+  const void* buffer = nullptr;
+  const size_t* size = nullptr;
+  for (; *extra != CU_LAUNCH_PARAM_END; extra += 2) {
+    if (*extra == CU_LAUNCH_PARAM_BUFFER_POINTER) {
+      buffer = extra[1];
+    } else if (*extra == CU_LAUNCH_PARAM_BUFFER_SIZE) {
+      size = static_cast<const size_t*>(extra[1]);
+    } else {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
+  if (info.params.empty()) return CUDA_SUCCESS;
+  const KernelParam& last = info.params.back();
+  if (!buffer || !size || *size < uint64_t{last.offset} + last.size) return CUDA_ERROR_INVALID_VALUE;
+  std::memcpy(params->data(), buffer, std::min(*size, params->size()));
+  return CUDA_SUCCESS;
+}
+
+// Fills `params`, which has the kernel's param_bytes.
+CUresult CopyParams(void** kernel_params, void** extra, const KernelInfo& info, std::vector<std::byte>* params) {
+  if (kernel_params && extra) return CUDA_ERROR_INVALID_VALUE;
+  if (extra) return CopyPackedParams(extra, info, params);
+  if (info.params.empty()) return CUDA_SUCCESS;
+  if (!kernel_params) return CUDA_ERROR_INVALID_VALUE;
+  for (size_t i = 0; i < info.params.size(); ++i) {
+    if (!kernel_params[i]) return CUDA_ERROR_INVALID_VALUE;
+    std::memcpy(params->data() + info.params[i].offset, kernel_params[i], info.params[i].size);
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, void** kernel_params, void** extra, DefaultStream null_means) {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+    std::shared_ptr<Function> function;
+    if (CUresult result = FindFunction(context, f, &function); result != CUDA_SUCCESS) return result;
+    const auto stream = FindStream(context, hStream, null_means);
+    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    if (CUresult result = CheckShape(shape, *function); result != CUDA_SUCCESS) return result;
+    const outboard::softgpu::Kernel* kernel;
+    if (CUresult result = function->Prepare(&kernel); result != CUDA_SUCCESS) return result;
+
+    Launch launch;
+    launch.grid = shape.grid;
+    launch.block = shape.block;
+    launch.dynamic_shared_bytes = shape.dynamic_shared_bytes;
+    launch.params.resize(function->info.param_bytes);
+    if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS) return result;
+    launch.sm_count = context.device.memory->facts().sm_count;
+    launch.chaos = driver.NextChaos();
+    if (function->module.uses_heap) {
+      if (CUresult result = context.PrepareHeap(); result != CUDA_SUCCESS) return result;
+    }
+    stream->Submit([&context, kernel, code = function->module.linked, launch = std::move(launch)] {
+      const auto memory = context.device.memory->Extents();
+      const auto fault = context.driver.engine().Run(*kernel, launch, *memory, context);
+      if (fault) context.driver.Report(*fault);
+    });
+    return CUDA_SUCCESS;
+  });
+}
+
+// What the launch attributes ask for beyond an ordinary launch; those that are hints, or allow what never happens here, ask for nothing.
+CUresult CheckAttributes(const CUlaunchConfig& config) {
+  if (config.numAttrs > 0 && !config.attrs) return CUDA_ERROR_INVALID_VALUE;
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const CUlaunchAttributeValue& value = config.attrs[i].value;
+    switch (config.attrs[i].id) {
+      case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+        if (value.cooperative) return CUDA_ERROR_NOT_SUPPORTED;
+        break;
+      case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+        if (value.clusterDim.x != 1 || value.clusterDim.y != 1 || value.clusterDim.z != 1) return CUDA_ERROR_NOT_SUPPORTED;
+        break;
+      case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
+        if (value.preferredClusterDim.x != 1 || value.preferredClusterDim.y != 1 || value.preferredClusterDim.z != 1) {
+          return CUDA_ERROR_NOT_SUPPORTED;
+        }
+        break;
+      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+      case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
+      case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
+        return CUDA_ERROR_NOT_SUPPORTED;
+      case CU_LAUNCH_ATTRIBUTE_IGNORE:
+      case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+      case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
+      case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+      case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
+      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+      case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
+        break;
+      default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult LaunchWithConfig(const CUlaunchConfig* config, CUfunction f, void** kernel_params, void** extra, DefaultStream null_means) {
+  if (config) {
+    if (CUresult result = CheckAttributes(*config); result != CUDA_SUCCESS) {
+      return ContextCall([&](Driver&, Context&) { return result; });
+    }
+    return LaunchKernel(f,
+                        {{config->gridDimX, config->gridDimY, config->gridDimZ},
+                         {config->blockDimX, config->blockDimY, config->blockDimZ},
+                         config->sharedMemBytes},
+                        config->hStream, kernel_params, extra, null_means);
+  }
+  return ContextCall([](Driver&, Context&) { return CUDA_ERROR_INVALID_VALUE; });
+}
+
+CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, DefaultStream null_means) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!fn) return CUDA_ERROR_INVALID_VALUE;
+    const auto stream = FindStream(context, hStream, null_means);
+    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    stream->Submit([&context, fn, user_data] { context.driver.host_thread.Run([=] { fn(user_data); }); });
+    return CUDA_SUCCESS;
+  });
+}
+
+}  // namespace
+
+CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX,
+                        unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void** kernelParams,
+                        void** extra) {
+  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes}, hStream, kernelParams, extra,
+                      DefaultStream::kLegacy);
+}
+
+CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX,
+                             unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
+                             void** kernelParams, void** extra) {
+  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes}, hStream, kernelParams, extra,
+                      DefaultStream::kPerThread);
+}
+
+CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction f, void** kernelParams, void** extra) {
+  return LaunchWithConfig(config, f, kernelParams, extra, DefaultStream::kLegacy);
+}
+
+CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig* config, CUfunction f, void** kernelParams, void** extra) {
+  return LaunchWithConfig(config, f, kernelParams, extra, DefaultStream::kPerThread);
+}
+
+CUresult cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void* userData) {
+  return LaunchHostFunction(hStream, fn, userData, DefaultStream::kLegacy);
+}
+
+CUresult cuLaunchHostFunc_ptsz(CUstream hStream, CUhostFn fn, void* userData) {
+  return LaunchHostFunction(hStream, fn, userData, DefaultStream::kPerThread);
+}

@@ -1,0 +1,101 @@
+#include "server/softgpu/api/memory.h"
+
+#include <algorithm>
+
+#include "server/softgpu/api/entry.h"
+
+// Memory management: allocations.
+
+namespace outboard::softgpu::api {
+
+std::optional<std::byte*> FindDeviceBytes(const Driver& driver, uint64_t address, uint64_t size) {
+  const auto range = driver.allocations.Find(address);
+  if (!range || !range->Contains(address, size)) return std::nullopt;
+  return range->info.device->memory->ToHost(address);
+}
+
+std::optional<Place> FindHostPlace(Driver& driver, const void* address, uint64_t size) {
+  const auto value = reinterpret_cast<uint64_t>(address);
+  for (const auto& device : driver.devices()) {
+    const uint64_t base = device->memory->base();
+    if (value >= base && value - base < device->memory->facts().memory_bytes) return std::nullopt;
+  }
+  const auto range = driver.pinned.Find(value);
+  const bool pinned = range && range->Contains(value, size);
+  return Place{pinned ? MemoryKind::kPinned : MemoryKind::kPageable, static_cast<std::byte*>(const_cast<void*>(address))};
+}
+
+std::optional<Place> FindPlace(Driver& driver, uint64_t address, uint64_t size) {
+  if (const auto bytes = FindDeviceBytes(driver, address, size)) return Place{MemoryKind::kDevice, *bytes};
+  return FindHostPlace(driver, reinterpret_cast<const void*>(address), size);
+}
+
+}  // namespace outboard::softgpu::api
+
+using namespace outboard::softgpu::api;
+
+namespace {
+
+constexpr size_t kPitchAlignment = 512;
+
+}  // namespace
+
+CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!free || !total) return CUDA_ERROR_INVALID_VALUE;
+    *free = context.device.memory->FreeBytes();
+    *total = context.device.memory->facts().memory_bytes;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!dptr || bytesize == 0) return CUDA_ERROR_INVALID_VALUE;
+    const auto address = context.Allocate(bytesize, false);
+    if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
+    *dptr = *address;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height, unsigned int ElementSizeBytes) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!dptr || !pPitch || WidthInBytes == 0 || Height == 0) return CUDA_ERROR_INVALID_VALUE;
+    if (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) return CUDA_ERROR_INVALID_VALUE;
+    size_t pitch, bytes;
+    if (__builtin_add_overflow(WidthInBytes, kPitchAlignment - 1, &pitch)) return CUDA_ERROR_INVALID_VALUE;
+    pitch = pitch / kPitchAlignment * kPitchAlignment;
+    if (__builtin_mul_overflow(pitch, Height, &bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+    const auto address = context.Allocate(bytes, false);
+    if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
+    *dptr = *address;
+    *pPitch = pitch;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemFree_v2(CUdeviceptr dptr) {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+    if (dptr == 0) return CUDA_SUCCESS;
+    const auto found = driver.allocations.Find(dptr);
+    if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;
+    const auto owner = driver.handles.Find<Context>(found->info.context_handle);
+    if (owner) owner->Wait();
+    const auto taken = driver.allocations.Take(dptr, [&](const auto& range) { return range.info.id == found->info.id; });
+    if (!taken) return CUDA_ERROR_INVALID_VALUE;  // another thread was quicker
+    taken->info.device->memory->Free(dptr);
+    return context.Settle();
+  });
+}
+
+CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr dptr) {
+  return ContextCall([&](Driver& driver, Context&) -> CUresult {
+    if (!pbase && !psize) return CUDA_ERROR_INVALID_VALUE;
+    const auto range = driver.allocations.Find(dptr);
+    if (!range) return CUDA_ERROR_NOT_FOUND;
+    if (pbase) *pbase = range->begin;
+    if (psize) *psize = range->size;
+    return CUDA_SUCCESS;
+  });
+}

@@ -1,0 +1,92 @@
+#include "server/softgpu/api/program.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "server/softgpu/ptx/parser.h"
+
+namespace outboard::softgpu::api {
+namespace {
+
+bool RunsOn(const image::Entry& entry, uint32_t compute_capability) {
+  // Code for an architecture's own features runs there alone; code for a family's, in that family.
+  if (entry.arch_specific) return entry.arch == compute_capability;
+  if (entry.family_specific) return entry.arch / 10 == compute_capability / 10 && entry.arch <= compute_capability;
+  return entry.arch <= compute_capability;
+}
+
+const image::Entry* BestPtx(const std::vector<image::Entry>& entries, uint32_t compute_capability) {
+  const image::Entry* best = nullptr;
+  for (const image::Entry& entry : entries) {
+    if (entry.kind != image::EntryKind::kPtx || !RunsOn(entry, compute_capability)) continue;
+    if (!best || entry.arch > best->arch) best = &entry;
+  }
+  return best;
+}
+
+std::string ArchName(const image::Entry& entry) {
+  const char* prefix = entry.kind == image::EntryKind::kElf ? "sm_" : entry.kind == image::EntryKind::kPtx ? "compute_" : "lto_";
+  return prefix + std::to_string(entry.arch) + (entry.arch_specific ? "a" : entry.family_specific ? "f" : "");
+}
+
+// False when the entry holds device code that some call may ask for. What cannot be read counts as holding some.
+bool IsEmpty(const image::Entry& entry) {
+  if (entry.kind != image::EntryKind::kElf) return false;
+  const auto bytes = image::Unpack(entry);
+  if (!bytes) return false;
+  const auto kernels = image::KernelLayouts(entry.kind, *bytes);
+  return kernels && kernels->empty();
+}
+
+Outcome Parse(const image::Entry& entry, uint32_t compute_capability, Program* program) {
+  auto bytes = image::Unpack(entry);
+  if (!bytes) return {CUDA_ERROR_INVALID_IMAGE, bytes.error().message};
+  std::string text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  auto module = ptx::ParseModule(std::move(text));
+  if (!module) return {CUDA_ERROR_INVALID_PTX, module.error().message};
+  if ((*module)->target > compute_capability) {
+    return {CUDA_ERROR_INVALID_PTX, "The PTX is for " + std::string((*module)->target_name) + ", which is newer than this device's compute capability " +
+                                        std::to_string(compute_capability / 10) + "." + std::to_string(compute_capability % 10) + "."};
+  }
+  for (const ptx::Function& function : (*module)->functions) {
+    if (function.is_declaration && (function.name == "malloc" || function.name == "free")) program->uses_heap = true;
+  }
+  program->modules.push_back(std::move(*module));
+  return {};
+}
+
+}  // namespace
+
+Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program) {
+  const auto capability = static_cast<uint32_t>(compute_capability);
+  std::set<std::string> others;  // what the images hold instead of PTX that runs here
+  for (const image::Extent& extent : images) {
+    const auto entries = image::Entries(std::span(extent.data, extent.size));
+    if (!entries) return {CUDA_ERROR_INVALID_IMAGE, entries.error().message};
+    if (const image::Entry* best = BestPtx(*entries, capability)) {
+      if (Outcome outcome = Parse(*best, capability, program); !outcome.ok()) return outcome;
+      continue;
+    }
+    for (const image::Entry& entry : *entries) {
+      if (!IsEmpty(entry)) others.insert(ArchName(entry));
+    }
+  }
+  if (!program->modules.empty() || others.empty()) return {};
+  std::string list;
+  for (const std::string& name : others) list += (list.empty() ? "" : ", ") + name;
+  return {CUDA_ERROR_NO_BINARY_FOR_GPU, "The code image has no PTX for compute capability " + std::to_string(capability / 10) + "." +
+                                            std::to_string(capability % 10) + " or older; it holds " + list +
+                                            ". The software GPU runs PTX only: compile with -gencode arch=compute_75,code=compute_75 or the like."};
+}
+
+Outcome LinkProgram(const Program& program, std::shared_ptr<softgpu::Module>* linked) {
+  auto module = softgpu::Module::Link(program.modules);
+  if (!module) return {CUDA_ERROR_INVALID_IMAGE, module.error().message};
+  *linked = std::move(*module);
+  return {};
+}
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/image/image.h"
+#include "server/softgpu/api/cuda_api.h"
+#include "server/softgpu/exec/engine.h"
+#include "server/softgpu/ptx/ast.h"
+
+namespace outboard::softgpu::api {
+
+// The PTX that was chosen from a code image, parsed. Immutable; shared by the modules that are made of it.
+struct Program {
+  std::vector<std::shared_ptr<const ptx::Module>> modules;  // several for relocatable device code
+  bool uses_heap = false;                                   // some code of it may call malloc or free
+};
+
+// A result code of the driver with what a person needs to know about it; empty for CUDA_SUCCESS.
+struct Outcome {
+  CUresult code = CUDA_SUCCESS;
+  std::string message;
+
+  bool ok() const { return code == CUDA_SUCCESS; }
+};
+
+// Chooses from each image the PTX for the highest architecture that is not above `compute_capability` (130 for 13.0), and parses it.
+// PTX always wins over SASS, which this device cannot run. Images without PTX are left out when others have some, or when they hold
+// no kernel at all.
+Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program);
+
+// Links a program into a module that still has to be placed.
+Outcome LinkProgram(const Program& program, std::shared_ptr<softgpu::Module>* linked);
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "server/softgpu/api/context.h"
+#include "server/softgpu/api/cuda_api.h"
+#include "server/softgpu/api/handles.h"
+#include "server/softgpu/device/stream.h"
+
+namespace outboard::softgpu::api {
+
+// A CUstream. Streams belong to their context's list until they are idle and nobody can reach them any more, so that ending one
+// never waits. Thread-safe.
+class Stream : public Object {
+ public:
+  static constexpr Kind kKind = Kind::kStream;
+
+  enum class Role { kCreated, kLegacy, kPerThread };
+
+  Stream(Context& context, Role role, unsigned flags, uint64_t id, uint64_t chaos)
+      : context(context), role(role), flags(flags), id(id), queue_(chaos) {}
+
+  Context& context;  // outlives the stream
+  const Role role;
+  const unsigned flags;
+  const uint64_t id;
+
+  const void* owner() const override { return &context; }
+
+  // Takes part in the implicit order between the legacy stream and the others.
+  bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
+
+  // Queues `work` behind everything that CUDA orders before it: earlier work of this stream, `after`, and what the legacy
+  // stream's rules demand. It is skipped when the context is gone or a kernel has failed by then. May block while the queue is full.
+  template <class Work>
+  Point Submit(Work work, std::vector<Point> after = {}) {
+    return SubmitAlways(
+        [context = &context, work = std::move(work)]() mutable {
+          if (context->MayRun()) work();
+        },
+        std::move(after));
+  }
+
+  // As Submit, but never skipped.
+  Point SubmitAlways(std::function<void()> work, std::vector<Point> after = {});
+
+  // What a host thread that synchronises with this stream has to wait for. Empty when there is nothing.
+  std::vector<Point> Pending() const;
+
+  Point Last() const { return queue_.Last(); }
+
+  // Nobody can reach the stream any more; its context drops it once it is idle.
+  void Abandon() { abandoned_.store(true, std::memory_order_release); }
+  bool abandoned() const { return abandoned_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<bool> abandoned_{false};
+  softgpu::Stream queue_;
+};
+
+// Which default stream a call means by a null stream: the legacy one, or for the _ptds and _ptsz twins the calling thread's.
+enum class DefaultStream { kLegacy, kPerThread };
+
+// The stream that a call means; null when the handle is none, or one of another context than the current one. Keeps it alive.
+std::shared_ptr<Stream> FindStream(Context& current, CUstream handle, DefaultStream null_means);
+
+}  // namespace outboard::softgpu::api

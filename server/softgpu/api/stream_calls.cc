@@ -1,0 +1,223 @@
+#include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/event.h"
+#include "server/softgpu/api/stream.h"
+
+// Stream management. Nothing can be captured yet, so every stream says that it is not capturing.
+
+using namespace outboard::softgpu::api;
+
+namespace {
+
+// Runs `body` with the stream that a handle means: (Context&, Stream&).
+template <class Body>
+CUresult StreamCall(CUstream handle, DefaultStream null_means, Body body) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    const auto stream = FindStream(context, handle, null_means);
+    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    return body(context, *stream);
+  });
+}
+
+CUresult CreateStream(CUstream* phStream, unsigned flags) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!phStream || (flags & ~CU_STREAM_NON_BLOCKING) != 0) return CUDA_ERROR_INVALID_VALUE;
+    *phStream = static_cast<CUstream>(context.CreateStream(flags)->handle());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult DestroyStream(CUstream hStream) {
+  return ContextCall([&](Driver& driver, Context&) -> CUresult {
+    const auto stream = driver.handles.Remove<Stream>(hStream);
+    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    stream->Abandon();  // its work goes on
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult GetPriority(CUstream hStream, int* priority, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context&, Stream&) -> CUresult {
+    if (!priority) return CUDA_ERROR_INVALID_VALUE;
+    *priority = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult GetFlags(CUstream hStream, unsigned* flags, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context&, Stream& stream) -> CUresult {
+    if (!flags) return CUDA_ERROR_INVALID_VALUE;
+    *flags = stream.flags;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult GetId(CUstream hStream, unsigned long long* id, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context&, Stream& stream) -> CUresult {
+    if (!id) return CUDA_ERROR_INVALID_VALUE;
+    *id = stream.id;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult GetDevice(CUstream hStream, CUdevice* device, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream&) -> CUresult {
+    if (!device) return CUDA_ERROR_INVALID_VALUE;
+    *device = context.device.ordinal;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult GetContext(CUstream hStream, CUcontext* pctx, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream&) -> CUresult {
+    if (!pctx) return CUDA_ERROR_INVALID_VALUE;
+    *pctx = context.cu();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult GetContexts(CUstream hStream, CUcontext* pctx, CUgreenCtx* green, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream&) -> CUresult {
+    if (!pctx || !green) return CUDA_ERROR_INVALID_VALUE;
+    *pctx = context.cu();
+    *green = nullptr;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult WaitEvent(CUstream hStream, CUevent hEvent, unsigned flags, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
+    const auto event = context.driver.handles.Find<Event>(hEvent);
+    if (!event) return CUDA_ERROR_INVALID_HANDLE;
+    if (flags != CU_EVENT_WAIT_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // the other one is for captures
+    outboard::softgpu::Point recorded = event->RecordedPoint();
+    if (!recorded.Reached()) stream.Submit([] {}, {std::move(recorded)});
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_data, unsigned flags, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
+    if (!callback || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    stream.SubmitAlways([&driver = context.driver, hStream, callback, user_data] {
+      driver.host_thread.Run([&] { callback(hStream, driver.fault(), user_data); });
+    });
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult Synchronize(CUstream hStream, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [](Context& context, Stream& stream) { return context.Await(stream.Pending()); });
+}
+
+CUresult Query(CUstream hStream, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [](Context& context, Stream& stream) {
+    return stream.Pending().empty() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
+  });
+}
+
+CUresult IsCapturing(CUstream hStream, CUstreamCaptureStatus* status, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [&](Context&, Stream&) -> CUresult {
+    if (!status) return CUDA_ERROR_INVALID_VALUE;
+    *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+  });
+}
+
+}  // namespace
+
+CUresult cuStreamCreate(CUstream* phStream, unsigned int Flags) { return CreateStream(phStream, Flags); }
+
+// Priorities outside of the device's range, which is 0 alone, are clamped to it.
+CUresult cuStreamCreateWithPriority(CUstream* phStream, unsigned int flags, int) { return CreateStream(phStream, flags); }
+
+CUresult cuStreamDestroy_v2(CUstream hStream) { return DestroyStream(hStream); }
+CUresult cuStreamDestroy(CUstream hStream) { return DestroyStream(hStream); }
+
+CUresult cuStreamGetPriority(CUstream hStream, int* priority) { return GetPriority(hStream, priority, DefaultStream::kLegacy); }
+CUresult cuStreamGetPriority_ptsz(CUstream hStream, int* priority) { return GetPriority(hStream, priority, DefaultStream::kPerThread); }
+
+CUresult cuStreamGetFlags(CUstream hStream, unsigned int* flags) { return GetFlags(hStream, flags, DefaultStream::kLegacy); }
+CUresult cuStreamGetFlags_ptsz(CUstream hStream, unsigned int* flags) { return GetFlags(hStream, flags, DefaultStream::kPerThread); }
+
+CUresult cuStreamGetId(CUstream hStream, unsigned long long* streamId) { return GetId(hStream, streamId, DefaultStream::kLegacy); }
+CUresult cuStreamGetId_ptsz(CUstream hStream, unsigned long long* streamId) { return GetId(hStream, streamId, DefaultStream::kPerThread); }
+
+CUresult cuStreamGetDevice(CUstream hStream, CUdevice* device) { return GetDevice(hStream, device, DefaultStream::kLegacy); }
+CUresult cuStreamGetDevice_ptsz(CUstream hStream, CUdevice* device) { return GetDevice(hStream, device, DefaultStream::kPerThread); }
+
+CUresult cuStreamGetCtx(CUstream hStream, CUcontext* pctx) { return GetContext(hStream, pctx, DefaultStream::kLegacy); }
+CUresult cuStreamGetCtx_ptsz(CUstream hStream, CUcontext* pctx) { return GetContext(hStream, pctx, DefaultStream::kPerThread); }
+
+CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx) {
+  return GetContexts(hStream, pCtx, pGreenCtx, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamGetCtx_v2_ptsz(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx) {
+  return GetContexts(hStream, pCtx, pGreenCtx, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags) {
+  return WaitEvent(hStream, hEvent, Flags, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamWaitEvent_ptsz(CUstream hStream, CUevent hEvent, unsigned int Flags) {
+  return WaitEvent(hStream, hEvent, Flags, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamAddCallback(CUstream hStream, CUstreamCallback callback, void* userData, unsigned int flags) {
+  return AddCallback(hStream, callback, userData, flags, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamAddCallback_ptsz(CUstream hStream, CUstreamCallback callback, void* userData, unsigned int flags) {
+  return AddCallback(hStream, callback, userData, flags, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamSynchronize(CUstream hStream) { return Synchronize(hStream, DefaultStream::kLegacy); }
+CUresult cuStreamSynchronize_ptsz(CUstream hStream) { return Synchronize(hStream, DefaultStream::kPerThread); }
+
+CUresult cuStreamQuery(CUstream hStream) { return Query(hStream, DefaultStream::kLegacy); }
+CUresult cuStreamQuery_ptsz(CUstream hStream) { return Query(hStream, DefaultStream::kPerThread); }
+
+CUresult cuStreamIsCapturing(CUstream hStream, CUstreamCaptureStatus* captureStatus) {
+  return IsCapturing(hStream, captureStatus, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamIsCapturing_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus) {
+  return IsCapturing(hStream, captureStatus, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamGetCaptureInfo(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*) {
+  return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamGetCaptureInfo_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*) {
+  return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*, const CUgraphNode**,
+                                   size_t*) {
+  return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamGetCaptureInfo_v2_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
+                                        const CUgraphNode**, size_t*) {
+  return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*, const CUgraphNode**,
+                                   const CUgraphEdgeData**, size_t*) {
+  return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
+}
+
+CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
+                                        const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
+  return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
+}
+
+CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
+  return Call([&](Driver&) -> CUresult {
+    if (!mode || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
+    std::swap(*mode, ThisThread().capture_mode);
+    return CUDA_SUCCESS;
+  });
+}

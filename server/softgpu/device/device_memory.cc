@@ -1,0 +1,179 @@
+#include "server/softgpu/device/device_memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+#include <mutex>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "common/base/limits.h"
+#include "server/softgpu/device/memory_object.h"
+
+namespace outboard::softgpu {
+namespace {
+
+// Device addresses without access: exactly at `address`, or nothing. The address is a hint, which never replaces
+// anything; the fixed kinds of mmap are not used because ThreadSanitizer mistakes them.
+Mapping ReserveAt(uint64_t address, uint64_t bytes) {
+  void* const wanted = reinterpret_cast<void*>(address);
+  void* const got = mmap(wanted, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (got == MAP_FAILED) return Mapping();
+  Mapping mapping(got, bytes);
+  return got == wanted ? std::move(mapping) : Mapping();
+}
+
+Mapping ReserveAnywhere(uint64_t bytes) {
+  void* const got = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return got == MAP_FAILED ? Mapping() : Mapping(got, bytes);
+}
+
+// Where the seed says, from 16 to 80 TiB, in steps of 2 MiB; elsewhere when something lies there.
+Mapping ReserveByChance(std::mt19937_64& chaos, uint64_t bytes) {
+  constexpr uint64_t kLow = uint64_t{1} << 44, kSpan = uint64_t{1} << 46, kStep = uint64_t{1} << 21;
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    Mapping mapping = ReserveAt(kLow + chaos() % kSpan / kStep * kStep, bytes);
+    if (mapping.begin() != nullptr) return mapping;
+  }
+  return ReserveAnywhere(bytes);
+}
+
+Result<Mapping> ReserveAddresses(const Config& config, unsigned ordinal, std::mt19937_64& chaos, uint64_t bytes) {
+  if (config.arena_base) {
+    const uint64_t address = *config.arena_base + ordinal * kMaxSoftGpuMemory;
+    Mapping mapping = ReserveAt(address, bytes);
+    if (mapping.begin() != nullptr) return mapping;
+    char text[32];
+    std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(address));
+    return Error{"Cannot reserve " + std::to_string(bytes) + " bytes of addresses at " + text + " for device " +
+                 std::to_string(ordinal) + "; SOFTGPU_ARENA must name a free range."};
+  }
+  Mapping mapping = config.chaos != 0 ? ReserveByChance(chaos, bytes) : ReserveAnywhere(bytes);
+  if (mapping.begin() != nullptr) return mapping;
+  return Error{"Cannot reserve " + std::to_string(bytes) + " bytes of addresses for device " + std::to_string(ordinal) +
+               "."};
+}
+
+uint64_t RoundUpToGranule(uint64_t bytes) { return (bytes + kGranule - 1) / kGranule * kGranule; }
+
+}  // namespace
+
+struct DeviceMemory::State {
+  struct Allocation {
+    uint64_t bytes;  // as asked for
+    uint32_t block;
+  };
+
+  bool InForkedChild() const { return getpid() != process; }
+
+  // The allocation that contains `address`. The caller holds `mutex`.
+  std::map<uint64_t, Allocation>::iterator FindEntry(uint64_t address) {
+    auto after = allocations.upper_bound(address);
+    if (after == allocations.begin()) return allocations.end();
+    const auto entry = std::prev(after);
+    return address - entry->first < entry->second.bytes ? entry : allocations.end();
+  }
+
+  const pid_t process = getpid();
+  std::unique_ptr<MemoryObject> object;
+  Mapping addresses;
+  uint64_t base = 0;
+  bool chaotic = false;
+
+  std::mutex mutex;
+  std::mt19937_64 chaos;                        // guarded by mutex, as is what follows
+  std::map<uint64_t, Allocation> allocations;   // by device address
+  std::shared_ptr<const ExtentTable> snapshot;  // null when out of date
+};
+
+DeviceMemory::DeviceMemory(std::unique_ptr<State> state) : state_(std::move(state)) {}
+DeviceMemory::~DeviceMemory() = default;
+
+Result<std::unique_ptr<DeviceMemory>> DeviceMemory::Attach(const Config& config, unsigned ordinal) {
+  if (ordinal >= kMaxDevices) {
+    return Error{"There is no device " + std::to_string(ordinal) + "; the last possible one is " +
+                 std::to_string(kMaxDevices - 1) + "."};
+  }
+  Result<std::unique_ptr<MemoryObject>> object =
+      MemoryObject::Open(config.directory, ordinal, config.memory_bytes, config.sm_count);
+  if (!object) return object.error();
+  auto state = std::make_unique<State>();
+  state->object = std::move(*object);
+  state->chaotic = config.chaos != 0;
+  state->chaos.seed(config.chaos * kMaxDevices + ordinal);
+  Result<Mapping> addresses = ReserveAddresses(config, ordinal, state->chaos, state->object->facts().memory_bytes);
+  if (!addresses) return addresses.error();
+  state->addresses = std::move(*addresses);
+  state->base = reinterpret_cast<uint64_t>(state->addresses.begin());
+  return std::unique_ptr<DeviceMemory>(new DeviceMemory(std::move(state)));
+}
+
+const DeviceFacts& DeviceMemory::facts() const { return state_->object->facts(); }
+
+uint64_t DeviceMemory::base() const { return state_->base; }
+
+uint64_t DeviceMemory::FreeBytes() { return state_->InForkedChild() ? 0 : state_->object->FreeBytes(); }
+
+std::optional<uint64_t> DeviceMemory::Allocate(uint64_t bytes) {
+  if (state_->InForkedChild()) return std::nullopt;
+  uint64_t chaos = 0;
+  if (state_->chaotic) {
+    const std::lock_guard lock(state_->mutex);
+    chaos = state_->chaos();
+  }
+  // Not under the mutex: reserving gigabytes takes long, and Find and Extents must not wait for it.
+  const std::optional<MemoryObject::Piece> piece = state_->object->Allocate(bytes, chaos);
+  if (!piece) return std::nullopt;
+  const uint64_t address = state_->base + piece->offset;
+  const std::lock_guard lock(state_->mutex);
+  state_->allocations.emplace(address, State::Allocation{bytes, piece->block});
+  state_->snapshot.reset();
+  return address;
+}
+
+bool DeviceMemory::Free(uint64_t address) {
+  if (state_->InForkedChild()) return false;
+  uint32_t block;
+  {
+    const std::lock_guard lock(state_->mutex);
+    const auto entry = state_->allocations.find(address);
+    if (entry == state_->allocations.end()) return false;
+    block = entry->second.block;
+    state_->allocations.erase(entry);
+    state_->snapshot.reset();
+  }
+  state_->object->Free(block);
+  return true;
+}
+
+std::optional<Extent> DeviceMemory::Find(uint64_t address) const {
+  if (state_->InForkedChild()) return std::nullopt;
+  const std::lock_guard lock(state_->mutex);
+  const auto entry = state_->FindEntry(address);
+  if (entry == state_->allocations.end()) return std::nullopt;
+  return Extent{entry->first, entry->first + entry->second.bytes, ToHost(entry->first)};
+}
+
+std::shared_ptr<const ExtentTable> DeviceMemory::Extents() const {
+  if (state_->InForkedChild()) return std::make_shared<const ExtentTable>();
+  const std::lock_guard lock(state_->mutex);
+  if (state_->snapshot == nullptr) {
+    auto table = std::make_shared<ExtentTable>();
+    table->reserve(state_->allocations.size());
+    for (const auto& [address, allocation] : state_->allocations) {
+      table->push_back(Extent{address, address + RoundUpToGranule(allocation.bytes), ToHost(address)});
+    }
+    state_->snapshot = std::move(table);
+  }
+  return state_->snapshot;
+}
+
+std::byte* DeviceMemory::ToHost(uint64_t address) const {
+  const uint64_t offset = address - state_->base;
+  return offset < facts().memory_bytes ? state_->object->memory() + offset : nullptr;
+}
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "common/base/result.h"
+#include "server/softgpu/device/config.h"
+#include "server/softgpu/exec/engine.h"
+
+namespace outboard::softgpu {
+
+// Facts of a device that all processes see alike. They are fixed when the device's object is made, by the first
+// process.
+struct DeviceFacts {
+  uint64_t memory_bytes;
+  uint32_t sm_count;
+  std::array<uint8_t, 16> uuid;
+};
+
+// One software GPU's memory: a file that outlives processes and is never cleared, as on hardware, with an allocator in
+// its head that all processes of the machine share. Freed memory keeps its contents and its space in the filesystem,
+// which is first taken when memory is first allocated; a full filesystem is out of memory. What a process leaves behind
+// when it dies is taken back by whoever attaches, asks for the free bytes or runs out of memory next (owner = pid and
+// start time). A process that is killed in the middle of any call leaves the device usable.
+//
+// The memory is mapped twice: the device addresses that programs see are reserved without access, so that touching one
+// on the host faults as it should; the engine works on the second mapping.
+//
+// Allocate and Free take constant time with any number of allocations, apart from reserving space. Find takes
+// logarithmic time. Extents takes time in proportion to the allocations after a change, constant time without one.
+//
+// Thread-safe; process-safe through a robust mutex in the file. In a forked child an object of the parent has no
+// memory: every call answers so, and the destructor leaves the parent's allocations alone.
+class DeviceMemory {
+ public:
+  // Makes the folder and the object when they are not there. `ordinal` < kMaxDevices. A difference between the object's
+  // facts and the configuration is logged once; the object wins.
+  static Result<std::unique_ptr<DeviceMemory>> Attach(const Config& config, unsigned ordinal);
+  ~DeviceMemory();
+
+  const DeviceFacts& facts() const;
+  uint64_t base() const;  // first device address
+
+  // Bytes free for this device at this moment, over all processes. The filesystem may hold less.
+  uint64_t FreeBytes();
+
+  // A device address aligned to 512 bytes; nullopt when no piece is large enough. `bytes` > 0. With chaos, addresses
+  // vary by the seed.
+  std::optional<uint64_t> Allocate(uint64_t bytes);
+
+  // False when `address` is not the start of an allocation of this object.
+  bool Free(uint64_t address);
+
+  // The allocation of this object that contains `address`: exact size, not rounded.
+  std::optional<Extent> Find(uint64_t address) const;
+
+  // All allocations of this object now, rounded up to the allocation granularity of 512 bytes. An immutable snapshot.
+  std::shared_ptr<const ExtentTable> Extents() const;
+
+  // Where a device address lies in this process; null for an address outside this device. The bytes may be touched
+  // while they are allocated.
+  std::byte* ToHost(uint64_t address) const;
+
+ private:
+  struct State;
+  explicit DeviceMemory(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,216 @@
+#include "server/softgpu/exec/block.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+namespace outboard::softgpu {
+namespace {
+
+const char* Describe(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kIllegalAddress: return "illegal address";
+    case FaultKind::kMisalignedAddress: return "misaligned address";
+    case FaultKind::kIllegalInstruction: return "illegal instruction";
+    case FaultKind::kInvalidAddressSpace: return "address in the wrong space";
+    case FaultKind::kInvalidPc: return "jump to no valid target";
+    case FaultKind::kTrap: return "trap";
+    case FaultKind::kAssert: return "assertion failed";
+    case FaultKind::kStackOverflow: return "stack overflow";
+    case FaultKind::kDeadlock: return "deadlock";
+  }
+  return "";
+}
+
+bool HasAddress(FaultKind kind) { return kind == FaultKind::kIllegalAddress || kind == FaultKind::kMisalignedAddress; }
+
+void FreeAligned(std::byte* bytes) { ::operator delete(bytes, std::align_val_t{64}); }
+
+}  // namespace
+
+Block::~Block() {
+  if (local_ != nullptr) munmap(local_, local_mapped_);
+}
+
+void Block::MapLocal(uint64_t bytes) {
+  if (bytes <= local_mapped_) return;
+  if (local_ != nullptr) munmap(local_, local_mapped_);
+  void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  local_ = mapping == MAP_FAILED ? nullptr : static_cast<std::byte*>(mapping);
+  local_mapped_ = local_ == nullptr ? 0 : bytes;
+}
+
+void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime, uint64_t grid_id) {
+  if (kernel_ != &kernel) frames_.Clear();
+  kernel_ = &kernel;
+  launch_ = &launch;
+  runtime_ = &runtime;
+  fault_.reset();
+  random_ = launch.chaos;
+  threads_ = static_cast<uint32_t>(launch.block.Count());
+  warp_count_ = (threads_ + kLanes - 1) / kLanes;
+  while (warps_.size() < warp_count_) warps_.push_back(std::make_unique<Warp>());
+
+  const uint32_t frame_bytes = kernel.functions[0].frame_bytes;
+  const size_t wanted = size_t{frame_bytes} * warp_count_;
+  if (wanted > row_bytes_) {
+    rows_ = {static_cast<std::byte*>(::operator new(wanted, std::align_val_t{64})), FreeAligned};
+    std::memset(rows_.get(), 0, wanted);
+    row_bytes_ = wanted;
+  }
+  const uint32_t dynamic_begin = kernel.shared_bytes;
+  shared_.resize(std::max<size_t>(shared_.size(), size_t{dynamic_begin} + launch.dynamic_shared_bytes + 64));
+  const uint64_t local_per_warp = uint64_t{kernel.local_bytes} * kLanes;
+  MapLocal(local_per_warp * warp_count_);
+
+  for (uint32_t w = 0; w < warp_count_; ++w) {
+    WarpContext& context = warps_[w]->context;
+    context.local = local_ + local_per_warp * w;
+    context.local_bytes = local_ == nullptr ? 0 : kernel.local_bytes;
+    context.shared = shared_.data();
+    context.shared_bytes = dynamic_begin + launch.dynamic_shared_bytes;
+    context.params = launch.params.data();
+    context.param_bytes = static_cast<uint32_t>(launch.params.size());
+    context.extents = memory.data();
+    context.extent_count = memory.size();
+    context.last_extent = &no_extent_;
+    const uint32_t dims[3] = {launch.block.x, launch.block.y, launch.block.z};
+    const uint32_t grid[3] = {launch.grid.x, launch.grid.y, launch.grid.z};
+    std::copy(dims, dims + 3, context.ntid);
+    std::copy(grid, grid + 3, context.nctaid);
+    context.warp_id = w;
+    context.warp_count = warp_count_;
+    context.sm_count = launch.sm_count;
+    context.grid_id = grid_id;
+    context.dynamic_shared_bytes = launch.dynamic_shared_bytes;
+    context.total_shared_bytes = context.shared_bytes;
+    for (uint32_t lane = 0; lane < kLanes; ++lane) {
+      const uint32_t thread = w * kLanes + lane;
+      context.tid[0][lane] = thread % dims[0];
+      context.tid[1][lane] = thread / dims[0] % dims[1];
+      context.tid[2][lane] = thread / dims[0] / dims[1];
+    }
+  }
+}
+
+bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
+  const Dim3& grid = launch_->grid;
+  ctaid_ = {static_cast<uint32_t>(index % grid.x), static_cast<uint32_t>(index / grid.x % grid.y),
+            static_cast<uint32_t>(index / grid.x / grid.y)};
+  live_threads_ = threads_;
+  barriers_.fill({});
+  for (uint32_t w = 0; w < warp_count_; ++w) {
+    WarpContext& context = warps_[w]->context;
+    std::copy(ctaid_.begin(), ctaid_.end(), context.ctaid);
+    context.sm_id = static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
+    const uint32_t lanes = std::min(threads_ - w * kLanes, kLanes);
+    const uint32_t mask = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
+    warps_[w]->Start(this, kernel_, rows_.get() + size_t{kernel_->functions[0].frame_bytes} * w, mask, &frames_);
+  }
+
+  for (uint32_t idle = 0; live_threads_ != 0;) {
+    // With chaos each round begins at another warp.
+    uint32_t first = 0;
+    if (random_ != 0) {
+      random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+      first = static_cast<uint32_t>(random_ >> 33) % warp_count_;
+    }
+    bool progressed = false, yielded = false;
+    for (uint32_t k = 0; k < warp_count_; ++k) {
+      Warp& warp = *warps_[(first + k) % warp_count_];
+      if (warp.done()) continue;
+      const uint32_t live_before = live_threads_;
+      switch (warp.Run()) {
+        case Warp::Outcome::kDone: progressed = true; break;
+        case Warp::Outcome::kYielded: yielded = true; break;
+        case Warp::Outcome::kFaulted: SetFault(warp); return false;
+        case Warp::Outcome::kBlocked: progressed |= released_ || live_threads_ != live_before; break;
+      }
+      if (released_) progressed = true;
+      released_ = false;
+    }
+    if (stop.load(std::memory_order_relaxed)) return false;
+    if (!progressed && !yielded) {
+      SetDeadlock();
+      return false;
+    }
+    // Only spinning: what it waits for may be another thread's work.
+    idle = progressed ? 0 : idle + 1;
+    if (idle > 4) sched_yield();
+  }
+  return true;
+}
+
+bool Block::Arrive(uint32_t number, uint32_t count, uint32_t lanes, uint32_t true_lanes) {
+  BarrierState& barrier = barriers_[number];
+  barrier.arrived += static_cast<uint32_t>(__builtin_popcount(lanes));
+  barrier.expected = count;
+  barrier.reduced.count += static_cast<uint32_t>(__builtin_popcount(true_lanes));
+  barrier.reduced.all = barrier.reduced.all && true_lanes == lanes;
+  barrier.reduced.any = barrier.reduced.any || true_lanes != 0;
+  // A count is a multiple of the warp size, but the block's last warp may have fewer threads.
+  const uint32_t expected = count == 0 ? live_threads_ : std::min(count, live_threads_);
+  if (barrier.arrived < expected) return false;
+  Release(number);
+  return true;
+}
+
+void Block::Release(uint32_t number) {
+  const Warp::Reduced reduced = barriers_[number].reduced;
+  barriers_[number] = {};
+  released_ = true;
+  for (uint32_t w = 0; w < warp_count_; ++w) warps_[w]->ReleaseBarrier(number, reduced);
+}
+
+void Block::ThreadsExited(uint32_t count) {
+  live_threads_ -= count;
+  for (uint32_t number = 0; number < kBarriers; ++number) {
+    const BarrierState& barrier = barriers_[number];
+    if (barrier.arrived != 0 && barrier.expected == 0 && barrier.arrived >= live_threads_) Release(number);
+  }
+}
+
+void Block::SetFault(const Warp& warp) {
+  const WarpContext& context = warp.context;
+  const uint32_t lane = context.fault.lane;
+  Fault fault{.kind = warp.fault_kind(), .address = context.fault.address, .ptx_line = warp.fault_line()};
+  std::copy(ctaid_.begin(), ctaid_.end(), fault.block);
+  for (int axis = 0; axis < 3; ++axis) fault.thread[axis] = context.tid[axis][lane];
+  char where[256];
+  std::snprintf(where, sizeof where, ", block (%u,%u,%u), thread (%u,%u,%u), PTX line %u", fault.block[0], fault.block[1], fault.block[2],
+                fault.thread[0], fault.thread[1], fault.thread[2], fault.ptx_line);
+  char address[64] = "";
+  if (HasAddress(fault.kind)) std::snprintf(address, sizeof address, " 0x%llx", static_cast<unsigned long long>(fault.address));
+  if (fault.kind == FaultKind::kAssert) {
+    fault.message = warp.fault_text();
+  } else {
+    fault.message = std::string(Describe(fault.kind)) + address + " in kernel " + kernel_->info.name + where +
+                    (warp.fault_text().empty() ? "" : ": " + warp.fault_text());
+  }
+  fault_ = std::move(fault);
+}
+
+void Block::SetDeadlock() {
+  Fault fault{.kind = FaultKind::kDeadlock};
+  std::copy(ctaid_.begin(), ctaid_.end(), fault.block);
+  std::vector<uint32_t> lines;
+  for (uint32_t w = 0; w < warp_count_; ++w) {
+    if (warps_[w]->done()) continue;
+    const std::vector<uint32_t> waiting = warps_[w]->WaitingLines();
+    lines.insert(lines.end(), waiting.begin(), waiting.end());
+  }
+  std::sort(lines.begin(), lines.end());
+  lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
+  fault.message = "deadlock in kernel " + kernel_->info.name + ", block (" + std::to_string(fault.block[0]) + "," +
+                  std::to_string(fault.block[1]) + "," + std::to_string(fault.block[2]) + "): all its threads wait for each other, at PTX lines";
+  for (const uint32_t line : lines) fault.message += " " + std::to_string(line);
+  if (!lines.empty()) fault.ptx_line = lines.front();
+  fault_ = std::move(fault);
+}
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "server/softgpu/exec/warp.h"
+
+namespace outboard::softgpu {
+
+// Runs blocks of one launch, one after the other, on the calling thread; keeps its memory from block to block and launch to
+// launch. Thread-confined.
+class Block {
+ public:
+  Block() = default;
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  void Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime, uint64_t grid_id);
+
+  // Runs block `index` of the grid (x fastest). False when it stopped at a fault, or because `stop` became true.
+  bool Run(uint64_t index, const std::atomic<bool>& stop);
+
+  const std::optional<Fault>& fault() const { return fault_; }
+
+  // For the warps.
+  // `lanes` of a warp arrive; `count` 0 means all threads of the block. True when the barrier is complete, and then all have been
+  // released.
+  bool Arrive(uint32_t number, uint32_t count, uint32_t lanes, uint32_t true_lanes);
+  void ThreadsExited(uint32_t count);
+  DeviceRuntime& runtime() { return *runtime_; }
+  static constexpr uint32_t kBarriers = 16;
+
+ private:
+  struct BarrierState {
+    uint32_t arrived = 0;
+    uint32_t expected = 0;  // 0: all threads
+    Warp::Reduced reduced;
+  };
+
+  void Release(uint32_t number);
+  void SetFault(const Warp& warp);
+  void SetDeadlock();
+  void MapLocal(uint64_t bytes);
+
+  const Kernel* kernel_ = nullptr;
+  const Launch* launch_ = nullptr;
+  DeviceRuntime* runtime_ = nullptr;
+  std::vector<std::unique_ptr<Warp>> warps_;
+  uint32_t warp_count_ = 0;
+  uint32_t threads_ = 0;
+  uint32_t live_threads_ = 0;
+  FramePool frames_;
+  std::unique_ptr<std::byte, void (*)(std::byte*)> rows_{nullptr, [](std::byte*) {}};
+  size_t row_bytes_ = 0;
+  std::vector<std::byte> shared_;
+  std::byte* local_ = nullptr;  // mapped, so that deep stacks cost only what is touched
+  uint64_t local_mapped_ = 0;
+  std::array<BarrierState, kBarriers> barriers_;
+  std::array<uint32_t, 3> ctaid_{};
+  Extent no_extent_;
+  uint64_t random_ = 0;
+  bool released_ = false;  // a barrier let threads go since this was cleared
+  std::optional<Fault> fault_;
+};
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,150 @@
+// Branches, calls, barriers, and what else moves the program counter.
+
+#include <algorithm>
+#include <array>
+
+#include "server/softgpu/exec/function_decoder.h"
+
+namespace outboard::softgpu {
+
+bool FunctionDecoder::DecodeControl(const Instruction& instruction, const Opcode& opcode) {
+  const std::string_view base = opcode.base;
+  if (base == "bra") {
+    DecodeBranch(instruction);
+  } else if (base == "brx") {
+    DecodeIndexedBranch(instruction);
+  } else if (base == "call") {
+    DecodeCall(instruction);
+  } else if (base == "ret") {
+    Emit(is_entry_ ? Control::kExit : Control::kReturn);
+  } else if (base == "exit") {
+    Emit(Control::kExit);
+  } else if (base == "trap" || base == "brkpt") {
+    Emit(Control::kTrap);
+  } else if (base == "nanosleep") {
+    Emit(Control::kYield);
+  } else if (base == "bar" || base == "barrier") {
+    DecodeBarrier(instruction, opcode);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void FunctionDecoder::DecodeBranch(const Instruction& instruction) {
+  if (instruction.operands.size() != 1 || instruction.operands[0].kind != Operand::Kind::kLabel) return Fail("bra to no label");
+  const bool is_conditional = guard_ != kNoSlot;
+  jumps_.emplace_back(static_cast<uint32_t>(shared_->kernel->code.size()), instruction.operands[0].value);
+  Emit(Control::kBranch);
+  guard_ = kNoSlot;
+  if (is_conditional) Emit(Control::kJoin);  // lanes that did not take it may have waited here
+}
+
+void FunctionDecoder::DecodeIndexedBranch(const Instruction& instruction) {
+  if (instruction.operands.size() < 2) return Fail("brx.idx without a list of targets");
+  const std::string_view list_name = instruction.operands[1].name;
+  const auto list = std::find_if(body_.branch_targets.begin(), body_.branch_targets.end(),
+                                 [&](const ptx::BranchTargets& targets) { return targets.name == list_name; });
+  if (list == body_.branch_targets.end()) return Fail("brx.idx without a list of targets");
+  std::vector<uint32_t>& targets = shared_->kernel->targets;
+  const Slot index = SourceSlot(instruction.operands[0], 'w');
+  Inst& inst = Emit(Control::kBranchIndexed);
+  inst.a = index;
+  inst.imm = static_cast<int64_t>(targets.size());
+  inst.extra = static_cast<uint32_t>(list->instructions.size());
+  for (const int64_t target : list->instructions) {
+    target_fixups_.emplace_back(static_cast<uint32_t>(targets.size()), target);
+    targets.push_back(0);
+  }
+}
+
+std::optional<LocalPlace> FunctionDecoder::LocalPlaceOf(const Operand& operand) const {
+  if (operand.kind != Operand::Kind::kVariable) return std::nullopt;
+  const size_t index = static_cast<size_t>(operand.variable);
+  const ptx::Variable& variable = body_.variables[index];
+  if (variable.space != ptx::Space::kParam || (is_entry_ && index < function_.params.size())) return std::nullopt;
+  return LocalPlace{local_offsets_[index], static_cast<uint32_t>(variable.size)};
+}
+
+void FunctionDecoder::DecodeCall(const Instruction& instruction) {
+  // call[.uni] [(ret),] target[, (params)[, prototype]]
+  CallSite site;
+  const Operand* target = nullptr;
+  for (const Operand& operand : instruction.operands) {
+    if (operand.kind != Operand::Kind::kVector) {
+      if (target == nullptr) target = &operand;
+      continue;
+    }
+    for (const Operand& element : operand.elements) {
+      const std::optional<LocalPlace> place = LocalPlaceOf(element);
+      if (!place) return Fail("call with an argument that is not a .param variable");
+      (target == nullptr ? site.returns : site.params).push_back(*place);
+    }
+  }
+  if (target == nullptr) return Fail("call of nothing");
+  Slot pointer = kNoSlot;
+  if (target->kind == Operand::Kind::kRegister) {
+    site.indirect = true;
+    has_indirect_call_ = true;
+    pointer = SourceSlot(*target, 'l');
+  } else {
+    constexpr std::array<std::pair<std::string_view, Builtin>, 4> kBuiltins = {{{"vprintf", Builtin::kVprintf},
+                                                                               {"__assertfail", Builtin::kAssertFail},
+                                                                               {"malloc", Builtin::kMalloc},
+                                                                               {"free", Builtin::kFree}}};
+    const Symbol symbol = shared_->program.Resolve(module_, target->name);
+    if (symbol.kind == Symbol::Kind::kFunction) {
+      site.function = shared_->Reach(symbol.index);
+      callees_.insert(site.function);
+    } else {
+      for (const auto& [name, builtin] : kBuiltins) {
+        if (target->name == name) site.builtin = builtin;
+      }
+      if (site.builtin == Builtin::kNone) return Fail("a call of the undefined function " + std::string(target->name));
+    }
+  }
+  Inst& inst = Emit(Control::kCall);
+  inst.a = pointer;
+  inst.extra = static_cast<uint32_t>(shared_->kernel->calls.size());
+  shared_->kernel->calls.push_back(std::move(site));
+  guard_ = kNoSlot;
+  Emit(Control::kJoin);  // where the callers meet again
+}
+
+void FunctionDecoder::DecodeBarrier(const Instruction& instruction, const Opcode& opcode) {
+  const std::span<const Operand> operands = instruction.operands;
+  if (opcode.Has("cluster")) return Fail(std::string(instruction.opcode));
+  if (opcode.Has("warp")) {
+    if (operands.size() != 1) return Fail("bar.warp.sync without a mask");
+    const Slot mask = SourceSlot(operands[0], 'w');
+    Emit(Control::kWarpBarrier).d = mask;
+    Emit(Control::kJoin).guard = kNoSlot;
+    return;
+  }
+  const bool reduces = opcode.Has("red");
+  // bar.sync a[, b];  bar.arrive a, b;  bar.red.op d, a[, b], [!]c
+  size_t next = 0;
+  Slot to = kNoSlot;
+  if (reduces) {
+    if (operands.size() < 3 || operands[0].kind != Operand::Kind::kRegister) return Fail(std::string(instruction.opcode));
+    to = RegisterSlot(operands[next++]);
+  }
+  if (operands.size() <= next) return Fail(std::string(instruction.opcode));
+  const Slot number = SourceSlot(operands[next++], 'w');
+  const size_t last = operands.size() - (reduces ? 1 : 0);
+  const Slot count = next < last ? SourceSlot(operands[next], 'w') : kNoSlot;
+  const Slot predicate = reduces ? PredicateSlot(operands.back()) : kNoSlot;
+  Inst& inst = Emit(Control::kBarrier);
+  inst.dst = to;
+  inst.a = number;
+  inst.b = count;
+  inst.c = predicate;
+  inst.imm = opcode.Has("arrive") ? kBarrierArrive
+             : !reduces           ? kBarrierSync
+             : opcode.Has("popc") ? kBarrierPopc
+             : opcode.Has("and")  ? kBarrierAnd
+                                  : kBarrierOr;
+  Emit(Control::kJoin).guard = kNoSlot;
+}
+
+}  // namespace outboard::softgpu

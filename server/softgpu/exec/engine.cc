@@ -1,0 +1,154 @@
+#include "server/softgpu/exec/engine.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "server/softgpu/exec/block.h"
+#include "server/softgpu/exec/forms.h"
+
+namespace outboard::softgpu {
+namespace {
+
+// One launch that threads take blocks from.
+struct Job {
+  const Kernel& kernel;
+  const Launch& launch;
+  const ExtentTable& memory;
+  DeviceRuntime& runtime;
+  uint64_t grid_id;
+  uint64_t blocks;
+  uint64_t chunk;
+  std::atomic<uint64_t> next{0};
+  std::atomic<bool> stop{false};
+  unsigned helpers = 0;  // guarded by State::mutex
+  std::mutex fault_mutex;
+  std::optional<Fault> fault;
+
+  void Work(Block& block) {
+    block.Prepare(kernel, launch, memory, runtime, grid_id);
+    for (;;) {
+      const uint64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
+      if (begin >= blocks || stop.load(std::memory_order_relaxed)) return;
+      const uint64_t end = std::min(begin + chunk, blocks);
+      for (uint64_t index = begin; index < end; ++index) {
+        if (block.Run(index, stop)) continue;
+        if (block.fault()) {
+          std::lock_guard lock(fault_mutex);
+          if (!fault) fault = block.fault();
+        }
+        stop.store(true, std::memory_order_relaxed);
+        return;
+      }
+    }
+  }
+};
+
+}  // namespace
+
+struct Engine::State {
+  unsigned threads;
+  int cpu_level;
+  std::atomic<uint64_t> grids{0};
+
+  std::mutex mutex;
+  std::condition_variable work;        // a job wants helpers, or the engine ends
+  std::condition_variable slot_free;   // fewer than `threads` are working
+  std::condition_variable helper_left;
+  unsigned working = 0;                // threads that run blocks now
+  bool ending = false;
+  std::deque<Job*> jobs;               // those that still have blocks to give
+  std::vector<std::unique_ptr<Block>> idle_blocks;
+  std::vector<std::thread> helpers;
+
+  std::unique_ptr<Block> TakeBlock() {  // with mutex
+    if (idle_blocks.empty()) return std::make_unique<Block>();
+    std::unique_ptr<Block> block = std::move(idle_blocks.back());
+    idle_blocks.pop_back();
+    return block;
+  }
+
+  void Help() {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      work.wait(lock, [&] { return ending || (!jobs.empty() && working < threads); });
+      if (ending) return;
+      Job* job = jobs.front();
+      ++working;
+      ++job->helpers;
+      std::unique_ptr<Block> block = TakeBlock();
+      lock.unlock();
+      job->Work(*block);
+      lock.lock();
+      idle_blocks.push_back(std::move(block));
+      std::erase(jobs, job);  // it has no more blocks to give
+      --working;
+      --job->helpers;
+      slot_free.notify_one();
+      helper_left.notify_all();
+    }
+  }
+};
+
+Engine::Engine(unsigned threads, int cpu_level) : state_(std::make_unique<State>()) {
+  state_->threads = std::max(threads, 1u);
+  state_->cpu_level = std::clamp(cpu_level, 2, HighestCpuLevel());
+  // Threads of ours take no signals.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (unsigned i = 1; i < state_->threads; ++i) state_->helpers.emplace_back([state = state_.get()] { state->Help(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Engine::~Engine() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->ending = true;
+  }
+  state_->work.notify_all();
+  for (std::thread& helper : state_->helpers) helper.join();
+}
+
+int Engine::HighestCpuLevel() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) return 4;
+  return __builtin_cpu_supports("x86-64-v3") ? 3 : 2;
+}
+
+int Engine::cpu_level() const { return state_->cpu_level; }
+unsigned Engine::threads() const { return state_->threads; }
+
+std::optional<Fault> Engine::Run(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime) {
+  const uint64_t blocks = launch.grid.Count();
+  // Chunks in order, small enough to share evenly. A block that waits for a lower-numbered one never waits for one that no thread took.
+  const uint64_t chunk = std::clamp<uint64_t>(blocks / (state_->threads * 16), 1, 64);
+  Job job{.kernel = kernel, .launch = launch, .memory = memory, .runtime = runtime,
+          .grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1, .blocks = blocks, .chunk = chunk};
+  std::unique_lock lock(state_->mutex);
+  state_->slot_free.wait(lock, [&] { return state_->working < state_->threads; });
+  ++state_->working;
+  const bool wants_help = blocks > 1 && state_->threads > 1;
+  if (wants_help) state_->jobs.push_back(&job);
+  std::unique_ptr<Block> block = state_->TakeBlock();
+  lock.unlock();
+  if (wants_help) state_->work.notify_all();
+
+  job.Work(*block);
+
+  lock.lock();
+  state_->idle_blocks.push_back(std::move(block));
+  if (wants_help) std::erase(state_->jobs, &job);
+  --state_->working;
+  state_->slot_free.notify_one();
+  if (!state_->jobs.empty()) state_->work.notify_one();
+  state_->helper_left.wait(lock, [&] { return job.helpers == 0; });
+  return std::move(job.fault);
+}
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,129 @@
+#include "server/softgpu/exec/forms.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "server/softgpu/exec/lanes/levels.h"
+
+namespace outboard::softgpu {
+namespace {
+
+template <int kLevel>
+void AddAll(FormTable& table) {
+  Lanes<kLevel>::AddInteger(table);
+  Lanes<kLevel>::AddBits(table);
+  Lanes<kLevel>::AddFloat(table);
+  Lanes<kLevel>::AddApproximate(table);
+  Lanes<kLevel>::AddCompare(table);
+  Lanes<kLevel>::AddConvert(table);
+  Lanes<kLevel>::AddMove(table);
+  Lanes<kLevel>::AddMemory(table);
+  Lanes<kLevel>::AddAtomic(table);
+  Lanes<kLevel>::AddWarp(table);
+}
+
+bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// "b32" for every 32-bit type.
+std::string Untyped(std::string_view type) { return "b" + std::to_string(8 * TypeBytes(type)); }
+
+}  // namespace
+
+Forms::Forms(int level) {
+  switch (level) {
+    case 2: AddAll<2>(*this); break;
+    case 3: AddAll<3>(*this); break;
+    default: AddAll<4>(*this); break;
+  }
+}
+
+template <int kLevel>
+const Forms& Forms::Of() {
+  // Never destroyed: kernels may still run while the process exits.
+  static const Forms* const kForms = new Forms(kLevel);
+  return *kForms;
+}
+
+const Forms& Forms::OfLevel(int level) {
+  switch (level) {
+    case 2: return Of<2>();
+    case 3: return Of<3>();
+    default: return Of<4>();
+  }
+}
+
+void Forms::Add(const char* const* parts, size_t count, const char* signature, Handler handler, Control control) {
+  std::string name;
+  for (size_t i = 0; i < count; ++i) name += parts[i];
+  forms_.emplace(std::move(name), Form{signature, handler, control});
+}
+
+const Form* Forms::Find(std::string_view name) const {
+  const auto found = forms_.find(std::string(name));
+  return found == forms_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string_view> Forms::Names() const {
+  std::vector<std::string_view> names;
+  for (const auto& [name, form] : forms_) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Opcode::Opcode(std::string_view text) {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t dot = std::min(text.find('.', begin), text.size());
+    const std::string_view word = text.substr(begin, dot - begin);
+    if (begin == 0) {
+      base = word;
+    } else {
+      modifiers.push_back(word);
+    }
+    begin = dot + 1;
+  }
+}
+
+bool Opcode::Has(std::string_view modifier) const {
+  return std::find(modifiers.begin(), modifiers.end(), modifier) != modifiers.end();
+}
+
+uint32_t TypeBytes(std::string_view type) {
+  if (type == "f16x2" || type == "bf16x2") return 4;
+  const size_t digits = type.find_first_of("0123456789");
+  if (digits == std::string_view::npos || !IsOneOf(type.substr(0, digits), {"b", "u", "s", "f", "bf"})) return 0;
+  uint32_t bits = 0;
+  const char* end = type.data() + type.size();
+  const auto [stop, failure] = std::from_chars(type.data() + digits, end, bits);
+  return failure == std::errc() && stop == end ? bits / 8 : 0;
+}
+
+std::string CanonicalName(const Opcode& opcode) {
+  std::string_view base = opcode.base;
+  std::vector<std::string> words(opcode.modifiers.begin(), opcode.modifiers.end());
+  if (words.empty()) return std::string(base);
+  const std::string_view type = opcode.Last();
+  const bool is_float = type == "f32" || type == "f64";
+  if (is_float && IsOneOf(base, {"add", "sub", "mul", "mad", "fma"})) {
+    if (base == "mad") base = "fma";
+    if (!IsOneOf(words.front(), {"rn", "rz", "rm", "rp"})) words.insert(words.begin(), "rn");
+  } else if (base == "selp") {
+    words.back() = Untyped(type);
+  } else if (base == "slct" && words.size() >= 2) {
+    words[words.size() - 2] = Untyped(words[words.size() - 2]);
+  } else if (base == "popc" || base == "clz" || base == "brev" || base == "bfi") {
+    words.back() = Untyped(type);
+  } else if (base == "cvta" || base == "isspacep") {
+    for (std::string& word : words) {
+      if (word == "shared::cta") word = "shared";
+    }
+  } else if (base == "activemask" || base == "shfl" || base == "prmt" || base == "lop3") {
+    if (TypeBytes(type) != 0) words.back() = Untyped(type);
+  }
+  std::string name(base);
+  for (const std::string& word : words) name += "." + word;
+  return name;
+}
+
+}  // namespace outboard::softgpu

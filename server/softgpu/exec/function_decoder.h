@@ -1,0 +1,131 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "server/softgpu/exec/forms.h"
+#include "server/softgpu/exec/program.h"
+#include "server/softgpu/exec/rows.h"
+
+namespace outboard::softgpu {
+
+// What the functions of one kernel share while they are decoded: constants, shared memory, the list of functions, failures.
+class ProgramDecoder {
+ public:
+  ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel) : program(program), forms(forms), kernel(kernel) {}
+
+  // The row that holds `value` in every lane. `bytes`: 4 or 8.
+  Slot Constant(uint64_t value, uint32_t bytes);
+
+  // The row that holds the address of a shared variable in the kernel's shared memory. Dynamic shared memory (extern, unsized) lies
+  // behind all other variables, so its rows are filled by FinishShared, when every function is decoded.
+  Slot SharedAddress(const ptx::Variable& variable, uint32_t bytes);
+  void FinishShared();
+
+  // The index in Kernel::functions of a function of the program, which is decoded if it was not yet.
+  uint32_t Reach(uint32_t function);
+
+  // Notes that the engine lacks something: "wmma.load... (function f, line 12)". One note per `what`.
+  void Fail(std::string what, std::string_view function, uint32_t line);
+
+  const std::vector<uint32_t>& reached() const { return reached_; }
+  const std::vector<std::byte>& constants() const { return constants_; }
+  // Static shared memory, rounded up to where dynamic shared memory begins.
+  uint32_t shared_bytes() const { return shared_bytes_; }
+  std::string Failures() const;
+
+  const Program& program;
+  const Forms& forms;
+  Kernel* const kernel;
+
+ private:
+  std::map<std::pair<uint64_t, uint32_t>, Slot> constant_slots_;
+  std::vector<std::byte> constants_;
+  std::unordered_map<const ptx::Variable*, uint32_t> shared_addresses_;
+  uint32_t shared_bytes_ = 0;
+  uint32_t dynamic_align_ = 16;
+  Slot dynamic_slots_[2] = {kNoSlot, kNoSlot};  // of 4 and of 8 bytes
+  std::vector<uint32_t> reached_;
+  std::unordered_map<uint32_t, uint32_t> reached_index_;
+  std::map<std::string, std::string> failures_;
+};
+
+// Turns one function's PTX instructions into records.
+class FunctionDecoder {
+ public:
+  FunctionDecoder(ProgramDecoder* shared, uint32_t function, bool is_entry);
+  void Decode();
+
+  const std::set<uint32_t>& callees() const { return callees_; }
+  bool has_indirect_call() const { return has_indirect_call_; }
+
+ private:
+  using Operand = ptx::Operand;
+  using Instruction = ptx::Instruction;
+
+  // How to find a memory operand.
+  struct Address {
+    MemorySpace space = MemorySpace::kGeneric;
+    bool is_fixed_param = false;  // a kernel parameter; imm is its offset
+    Slot row = kNoSlot;
+    int64_t imm = 0;
+    uint32_t extra = 0;
+  };
+
+  void LayOutLocals();
+  void DecodeInstruction(const Instruction& instruction);
+  bool DecodeControl(const Instruction& instruction, const Opcode& opcode);
+  void DecodeBranch(const Instruction& instruction);
+  void DecodeIndexedBranch(const Instruction& instruction);
+  void DecodeCall(const Instruction& instruction);
+  void DecodeBarrier(const Instruction& instruction, const Opcode& opcode);
+  void DecodeMove(const Instruction& instruction, const Opcode& opcode);
+  void DecodeCompare(const Instruction& instruction, const Opcode& opcode);
+  void DecodeLoad(const Instruction& instruction, const Opcode& opcode);
+  void DecodeStore(const Instruction& instruction, const Opcode& opcode);
+  void DecodeAtomic(const Instruction& instruction, const Opcode& opcode);
+
+  // Emits the form `name` with PTX operands: destinations first, then sources, flattened, by the form's signature.
+  void EmitForm(const std::string& name, std::span<const Operand> operands, bool sign_extend = false);
+  // Emits a form whose operands are slots already.
+  Inst* EmitSlots(const std::string& name, Slot dst, Slot a = kNoSlot, Slot b = kNoSlot, Slot c = kNoSlot);
+  Inst& Emit(Control control);
+
+  Slot SourceSlot(const Operand& operand, char letter);
+  Slot PredicateSlot(const Operand& operand);
+  Slot RegisterSlot(const Operand& operand) const;
+  bool IsLong(const Operand& operand) const;
+  Slot AddressOf(const Operand& operand, char letter);
+  std::optional<Address> ResolveAddress(const Operand& operand, std::optional<MemorySpace> space);
+  std::optional<LocalPlace> LocalPlaceOf(const Operand& operand) const;
+
+  Slot Scratch(char letter);
+  void Fail(std::string what) { shared_->Fail(std::move(what), function_.name, line_); }
+
+  ProgramDecoder* const shared_;
+  const size_t module_;
+  const ptx::Function& function_;
+  const uint32_t index_;  // in Kernel::functions
+  const bool is_entry_;
+
+  ptx::Body body_;
+  RowPlan rows_;
+  std::vector<uint32_t> local_offsets_;   // per variable of the body
+  std::vector<uint32_t> param_offsets_;   // of an entry's parameters
+  std::vector<uint32_t> pc_of_;           // per PTX instruction
+  std::vector<std::pair<uint32_t, int64_t>> jumps_;           // records whose imm is to become the pc of a PTX instruction
+  std::vector<std::pair<uint32_t, int64_t>> target_fixups_;   // the same for Kernel::targets
+  std::set<uint32_t> callees_;
+  bool has_indirect_call_ = false;
+
+  uint32_t line_ = 0;
+  uint32_t guard_ = kNoSlot;
+  uint32_t scratch_used_[3] = {0, 0, 0};
+};
+
+}  // namespace outboard::softgpu

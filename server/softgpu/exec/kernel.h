@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "server/softgpu/exec/engine.h"
+#include "server/softgpu/exec/inst.h"
+
+namespace outboard::softgpu {
+
+// A parameter or result of a device function: where it lies in the function's local memory.
+struct LocalPlace {
+  uint32_t offset;  // bytes from the frame's local_base
+  uint32_t size;
+};
+
+// One decoded function of a kernel's program; the kernel itself is the first.
+struct FunctionCode {
+  std::string name;
+  uint32_t entry = 0;        // index in Kernel::code
+  uint32_t frame_bytes = 0;  // of its rows
+  uint32_t local_bytes = 0;  // per lane: its variables, parameters, and those of its calls
+  std::vector<LocalPlace> params, returns;
+};
+
+// What a call instruction calls when it is none of the program's functions.
+enum class Builtin : uint8_t { kNone, kVprintf, kAssertFail, kMalloc, kFree };
+
+struct CallSite {
+  Builtin builtin = Builtin::kNone;
+  bool indirect = false;
+  uint32_t function = 0;             // index in Kernel::functions; for an indirect call the row Inst::a holds the pointer
+  std::vector<LocalPlace> params, returns;  // the caller's side
+};
+
+// A kernel with everything it calls, ready to run. Immutable after decoding.
+class Kernel {
+ public:
+  KernelInfo info;
+  std::vector<Inst> code;
+  std::vector<FunctionCode> functions;
+  std::vector<CallSite> calls;
+  std::vector<uint32_t> targets;                               // of indexed branches: indices in code
+  std::unordered_map<uint64_t, uint32_t> function_of_pointer;  // what a function pointer points to: index in functions
+  uint32_t param_bytes = 0;
+  uint32_t local_bytes = 0;  // per lane, with room for the deepest chain of calls, or for recursion
+  uint32_t shared_bytes = 0; // static; dynamic shared memory begins at the next multiple of 16
+
+  std::byte* constants() const { return constants_.get(); }
+  void SetConstants(const std::vector<std::byte>& bytes);
+
+ private:
+  struct Free {
+    void operator()(std::byte* bytes) const;
+  };
+  std::unique_ptr<std::byte, Free> constants_;  // rows, aligned to 64 bytes
+};
+
+}  // namespace outboard::softgpu

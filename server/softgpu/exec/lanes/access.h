@@ -1,0 +1,151 @@
+#pragma once
+
+#include "server/softgpu/exec/memory.h"
+#include "server/softgpu/exec/lanes/lane_ops.h"
+
+// How handlers get at memory: every access of every active lane is checked for range and alignment before a byte moves.
+
+namespace outboard::softgpu {
+
+namespace {
+
+// A contiguous piece of memory that a group of accesses may lie in.
+struct Window {
+  u64 begin;
+  u64 size;
+  std::byte* host;
+};
+
+enum class Shape { kRefused, kUniform, kContiguous, kScattered };
+
+// Whether the accesses of `bytes` at address[lane] + offset lie in `window` and are aligned, for every lane of `mask`, and in which
+// pattern. kUniform and kContiguous are reported for full masks only.
+//
+// A (u32 or u64) is the width of the address registers. An offset is in range exactly when neither it nor (size - bytes - it) is
+// negative; both signs are gathered over the lanes, so the loop has no branch.
+template <class A>
+inline Shape Classify(const A* address, u64 offset, const Window& window, u32 bytes, u32 stride, u32 mask) {
+  using Signed = std::make_signed_t<A>;
+  const A base = static_cast<A>(offset - window.begin);
+  const A limit = static_cast<A>(window.size - bytes);
+  if (window.size < bytes) return Shape::kRefused;
+  A outside = 0, low_bits = 0;
+  if (mask == kAllLanes) {
+    const A first = address[0];
+    A differ = 0, apart = 0;
+    for (u32 i = 0; i < kLanes; ++i) {
+      const A o = address[i] + base;
+      outside |= o | static_cast<A>(limit - o);
+      low_bits |= o;
+      differ |= address[i] ^ first;
+      apart |= (address[i] - first) ^ static_cast<A>(i * stride);
+    }
+    if (static_cast<Signed>(outside) < 0 || (low_bits & (bytes - 1)) != 0) return Shape::kRefused;
+    return differ == 0 ? Shape::kUniform : apart == 0 ? Shape::kContiguous : Shape::kScattered;
+  }
+  alignas(64) s32 lanes[kLanes];
+  ExpandMask(mask, lanes);
+  for (u32 i = 0; i < kLanes; ++i) {
+    const A o = address[i] + base;
+    const A take = static_cast<A>(static_cast<Signed>(lanes[i]));
+    outside |= (o | static_cast<A>(limit - o)) & take;
+    low_bits |= o & take;
+  }
+  if (static_cast<Signed>(outside) < 0 || (low_bits & (bytes - 1)) != 0) return Shape::kRefused;
+  return Shape::kScattered;
+}
+
+template <class T>
+inline T LoadFrom(const std::byte* from) {
+  T value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+template <class T>
+inline void StoreTo(std::byte* to, T value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
+// Calls move(lane, place) for each lane of `mask`.
+template <class Move>
+inline void ForLanes(u32 mask, Move move) {
+  for (u32 rest = mask; rest != 0; rest &= rest - 1) move(static_cast<u32>(__builtin_ctz(rest)));
+}
+
+// kNarrowAddress in Inst::extra: the address register has 32 bits. kFrameLocal: the address is relative to the running frame.
+inline constexpr u32 kNarrowAddress = 1, kFrameLocal = 2;
+
+// The extent that the accesses are most likely in: the one that was hit last, or else that of the first active lane.
+inline Window DeviceWindow(WarpContext& warp, u64 first_address) {
+  if (first_address - warp.last_extent->begin >= warp.last_extent->end - warp.last_extent->begin) {
+    if (const Extent* extent = FindExtent(warp, first_address)) warp.last_extent = extent;
+  }
+  return {warp.last_extent->begin, warp.last_extent->end - warp.last_extent->begin, warp.last_extent->host};
+}
+
+// The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: uniform(place),
+// contiguous(place of lane 0), each(lane, place). False when an access is out of the window or misaligned; nothing has moved then.
+template <class A, class Uniform, class Contiguous, class Each>
+inline bool AccessWindow(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask, Uniform uniform,
+                         Contiguous contiguous, Each each) {
+  const u64 shift = offset - window.begin;
+  const auto place = [&](u32 lane) { return window.host + static_cast<A>(address[lane] + shift); };
+  switch (Classify(address, offset, window, bytes, bytes, mask)) {
+    case Shape::kUniform:
+      uniform(place(0));
+      return true;
+    case Shape::kContiguous:
+      contiguous(place(0));
+      return true;
+    case Shape::kScattered:
+      if (mask == kAllLanes) {
+        for (u32 lane = 0; lane < kLanes; ++lane) each(lane, place(lane));
+      } else {
+        ForLanes(mask, [&](u32 lane) { each(lane, place(lane)); });
+      }
+      return true;
+    case Shape::kRefused:
+      break;
+  }
+  return false;
+}
+
+inline u64 AddressOf(const Inst& inst, WarpContext& warp, u32 lane) {
+  const u64 offset = static_cast<u64>(inst.imm) + (inst.extra & kFrameLocal ? warp.local_base : 0);
+  if (inst.extra & kNarrowAddress) return static_cast<u32>(Row<u32>(warp, inst.a)[lane] + offset);
+  return Row<u64>(warp, inst.a)[lane] + offset;
+}
+
+// The exact way for any space: the place of each active lane's access. False with warp.fault set when one is refused.
+__attribute__((noinline, unused)) bool ResolveLanes(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
+  for (u32 rest = mask; rest != 0; rest &= rest - 1) {
+    const u32 lane = static_cast<u32>(__builtin_ctz(rest));
+    places[lane] = ResolveLane(warp, inst.space, AddressOf(inst, warp, lane), bytes, lane);
+    if (places[lane] == nullptr) return false;
+  }
+  return true;
+}
+
+// One element of T per lane: the quick way where it goes, else the exact one.
+template <class Uniform, class Contiguous, class Each>
+inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uniform uniform, Contiguous contiguous, Each each) {
+  const u64 offset = static_cast<u64>(inst.imm);
+  if (inst.space == MemorySpace::kShared) {
+    const Window window{0, warp.shared_bytes, warp.shared};
+    if (inst.extra & kNarrowAddress) {
+      if (AccessWindow(Row<const u32>(warp, inst.a), offset, window, bytes, mask, uniform, contiguous, each)) return;
+    } else if (AccessWindow(Row<const u64>(warp, inst.a), offset, window, bytes, mask, uniform, contiguous, each)) {
+      return;
+    }
+  } else if (inst.space <= MemorySpace::kGlobal && (inst.extra & kNarrowAddress) == 0) {
+    const u64* address = Row<const u64>(warp, inst.a);
+    const Window window = DeviceWindow(warp, address[__builtin_ctz(mask)] + offset);
+    if (AccessWindow(address, offset, window, bytes, mask, uniform, contiguous, each)) return;
+  }
+  std::byte* places[kLanes];
+  if (!ResolveLanes(inst, warp, bytes, mask, places)) return;
+  ForLanes(mask, [&](u32 lane) { each(lane, places[lane]); });
+}
+
+}  // namespace
+}  // namespace outboard::softgpu

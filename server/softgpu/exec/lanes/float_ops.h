@@ -1,0 +1,44 @@
+#pragma once
+
+#include "server/softgpu/exec/lanes/lane_ops.h"
+
+// Bits, flushing and NaNs of floating-point values, as PTX defines them (PTX ISA, section 9.7.3).
+
+namespace outboard::softgpu {
+namespace {
+
+inline u32 Bits(f32 value) { return __builtin_bit_cast(u32, value); }
+inline u64 Bits(f64 value) { return __builtin_bit_cast(u64, value); }
+
+// A subnormal becomes zero of the same sign.
+inline f32 Flush(f32 value) {
+  const u32 bits = Bits(value);
+  return __builtin_bit_cast(f32, (bits & 0x7f800000u) == 0 ? bits & 0x80000000u : bits);
+}
+
+template <bool kFtz, class T>
+inline T In(T value) {
+  if constexpr (kFtz) return Flush(value);
+  return value;
+}
+
+// .sat: clamp to [0, 1]; NaN becomes +0.
+template <bool kFtz, bool kSat, class T>
+inline T Out(T value) {
+  if constexpr (kFtz) value = Flush(value);
+  if constexpr (kSat) value = value > T{0} ? (value < T{1} ? value : T{1}) : T{0};
+  return value;
+}
+
+template <class T> inline T Nan();
+template <> inline f32 Nan<f32>() { return __builtin_bit_cast(f32, 0x7fffffffu); }
+template <> inline f64 Nan<f64>() { return __builtin_bit_cast(f64, u64{0x7fffffffffffffff}); }
+
+// Hardware returns one canonical NaN; x86 would keep an operand's payload, and which one depends on the code.
+template <class T>
+inline T Canonical(T value) {
+  return value != value ? Nan<T>() : value;
+}
+
+}  // namespace
+}  // namespace outboard::softgpu

@@ -1,0 +1,125 @@
+// Loads, stores and fences (PTX ISA, sections 9.7.9 and 9.7.13).
+//
+// x86 orders memory more strongly than PTX asks for, so .volatile, .relaxed, .acquire and .release need nothing beyond a plain access
+// of the right size; only fences act.
+
+#include "server/softgpu/exec/lanes/access.h"
+#include "server/softgpu/exec/lanes/levels.h"
+
+namespace outboard::softgpu {
+namespace {
+
+template <class T>
+void Load(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  S* to = Row<S>(warp, inst.dst);
+  Access(
+      inst, warp, sizeof(T), mask,
+      [&](const std::byte* from) {
+        const S value = static_cast<S>(LoadFrom<T>(from));
+        for (u32 i = 0; i < kLanes; ++i) to[i] = value;
+      },
+      [&](const std::byte* from) {
+        for (u32 i = 0; i < kLanes; ++i) to[i] = static_cast<S>(LoadFrom<T>(from + u64{i} * sizeof(T)));
+      },
+      [&](u32 lane, const std::byte* from) { to[lane] = static_cast<S>(LoadFrom<T>(from)); });
+}
+
+template <class T>
+void Store(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  const S* values = Row<const S>(warp, inst.b);
+  Access(
+      inst, warp, sizeof(T), mask, [&](std::byte* to) { StoreTo(to, static_cast<T>(values[kLanes - 1])); },
+      [&](std::byte* to) {
+        for (u32 i = 0; i < kLanes; ++i) StoreTo(to + u64{i} * sizeof(T), static_cast<T>(values[i]));
+      },
+      [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane])); });
+}
+
+// The places of a vector access: in one piece of device memory when they fit, else lane by lane.
+inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
+  if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0) return ResolveLanes(inst, warp, bytes, mask, places);
+  const u64* address = Row<const u64>(warp, inst.a);
+  const u64 offset = static_cast<u64>(inst.imm);
+  const Window window = DeviceWindow(warp, address[__builtin_ctz(mask)] + offset);
+  if (Classify(address, offset, window, bytes, bytes, mask) == Shape::kRefused) return ResolveLanes(inst, warp, bytes, mask, places);
+  for (u32 lane = 0; lane < kLanes; ++lane) places[lane] = window.host + (address[lane] + offset - window.begin);
+  return true;
+}
+
+template <class T, int kWidth>
+void LoadVector(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  std::byte* places[kLanes];
+  if (!ResolveVector(inst, warp, kWidth * sizeof(T), mask, places)) return;
+  const Slot slots[] = {inst.dst, inst.dst2, inst.b, inst.c};
+  for (int k = 0; k < kWidth; ++k) {
+    if (slots[k] == kNoSlot) continue;
+    S* to = Row<S>(warp, slots[k]);
+    ForLanes(mask, [&](u32 lane) { to[lane] = static_cast<S>(LoadFrom<T>(places[lane] + k * sizeof(T))); });
+  }
+}
+
+template <class T, int kWidth>
+void StoreVector(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  std::byte* places[kLanes];
+  if (!ResolveVector(inst, warp, kWidth * sizeof(T), mask, places)) return;
+  const Slot slots[] = {inst.b, inst.c, inst.d, inst.dst};
+  for (int k = 0; k < kWidth; ++k) {
+    const S* from = Row<const S>(warp, slots[k]);
+    ForLanes(mask, [&](u32 lane) { StoreTo(places[lane] + k * sizeof(T), static_cast<T>(from[lane])); });
+  }
+}
+
+// A kernel's parameter at a fixed offset: one value for all lanes.
+template <class T, int kWidth>
+void LoadParam(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  const Slot slots[] = {inst.dst, inst.dst2, inst.b, inst.c};
+  for (int k = 0; k < kWidth; ++k) {
+    if (slots[k] == kNoSlot) continue;
+    const S value = static_cast<S>(LoadFrom<T>(warp.params + inst.imm + k * sizeof(T)));
+    StoreLanes<T>(warp, slots[k], mask, [&](u32) { return static_cast<T>(value); });
+  }
+}
+
+template <class T>
+void AddType(FormTable& table, const char* type) {
+  constexpr char w = Storage<T>::kLetter;
+  static constexpr char kLoad[] = {w, '=', 'A', '\0'}, kLoad2[] = {w, w, '=', 'A', '\0'}, kLoad4[] = {w, w, w, w, '=', 'A', '\0'};
+  static constexpr char kStore[] = {'=', 'A', w, '\0'}, kStore2[] = {'=', 'A', w, w, '\0'}, kStore4[] = {'=', 'A', w, w, w, w, '\0'};
+  for (const char* space : {"", "global.", "shared.", "local.", "param."}) {
+    AddForm(table, {"ld.", space, type}, kLoad, Load<T>, Control::kChecked);
+    AddForm(table, {"ld.", space, "v2.", type}, kLoad2, LoadVector<T, 2>, Control::kChecked);
+    AddForm(table, {"ld.", space, "v4.", type}, kLoad4, LoadVector<T, 4>, Control::kChecked);
+    if (space[0] == 'p' || std::is_same_v<T, s8> || std::is_same_v<T, s16>) continue;
+    AddForm(table, {"st.", space, type}, kStore, Store<T>, Control::kChecked);
+    AddForm(table, {"st.", space, "v2.", type}, kStore2, StoreVector<T, 2>, Control::kChecked);
+    AddForm(table, {"st.", space, "v4.", type}, kStore4, StoreVector<T, 4>, Control::kChecked);
+  }
+  AddForm(table, {"ld.param.fixed.", type}, kLoad, LoadParam<T, 1>);
+  AddForm(table, {"ld.param.fixed.v2.", type}, kLoad2, LoadParam<T, 2>);
+  AddForm(table, {"ld.param.fixed.v4.", type}, kLoad4, LoadParam<T, 4>);
+}
+
+void Fence(const Inst&, WarpContext&, u32) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+void Nothing(const Inst&, WarpContext&, u32) {}
+
+}  // namespace
+
+template <>
+void Lanes<OUTBOARD_CPU_LEVEL>::AddMemory(FormTable& table) {
+  AddType<u8>(table, "b8");
+  AddType<s8>(table, "s8");
+  AddType<u16>(table, "b16");
+  AddType<s16>(table, "s16");
+  AddType<u32>(table, "b32");
+  AddType<u64>(table, "b64");
+  AddForm(table, {"membar"}, "=", Fence);
+  AddForm(table, {"prefetch"}, "=", Nothing);
+}
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,81 @@
+#include <map>
+#include <mutex>
+
+#include "server/softgpu/exec/decode.h"
+#include "server/softgpu/exec/engine.h"
+#include "server/softgpu/exec/program.h"
+
+namespace outboard::softgpu {
+
+struct Module::State {
+  std::unique_ptr<Program> program;
+  std::mutex mutex;
+  std::map<std::string, Result<std::unique_ptr<Kernel>>, std::less<>> kernels;  // guarded by mutex
+
+  std::optional<uint32_t> FindEntry(std::string_view name) const {
+    for (uint32_t i = 0; i < program->functions().size(); ++i) {
+      const ptx::Function& function = *program->functions()[i].function;
+      if (function.is_entry && !function.is_declaration && function.name == name) return i;
+    }
+    return std::nullopt;
+  }
+};
+
+Module::Module(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Module::~Module() = default;
+
+Result<std::unique_ptr<Module>> Module::Link(std::vector<std::shared_ptr<const ptx::Module>> modules) {
+  Result<std::unique_ptr<Program>> program = Program::Link(std::move(modules));
+  if (!program) return program.error();
+  auto state = std::make_unique<State>();
+  state->program = std::move(*program);
+  return std::unique_ptr<Module>(new Module(std::move(state)));
+}
+
+uint64_t Module::variable_bytes() const { return state_->program->variable_bytes(); }
+
+void Module::Place(uint64_t address, std::byte* host) { state_->program->Place(address, host); }
+
+std::vector<std::string> Module::KernelNames() const {
+  std::vector<std::string> names;
+  for (const Program::FunctionDef& def : state_->program->functions()) {
+    if (def.function->is_entry && !def.function->is_declaration) names.emplace_back(def.function->name);
+  }
+  return names;
+}
+
+std::optional<GlobalInfo> Module::FindGlobal(std::string_view name) const {
+  const Program& program = *state_->program;
+  for (uint32_t i = 0; i < program.variables().size(); ++i) {
+    const ptx::Variable& variable = *program.variables()[i].variable;
+    if (variable.name == name && (variable.space == ptx::Space::kGlobal || variable.space == ptx::Space::kConst)) {
+      const Symbol symbol = program.Resolve(program.variables()[i].module, name);
+      return GlobalInfo{program.AddressOf(symbol.index), program.variables()[symbol.index].variable->size};
+    }
+  }
+  return std::nullopt;
+}
+
+bool Module::HasKernel(std::string_view name) const { return state_->FindEntry(name).has_value(); }
+
+std::optional<KernelInfo> Module::Describe(std::string_view name) const {
+  const std::optional<uint32_t> entry = state_->FindEntry(name);
+  if (!entry) return std::nullopt;
+  return softgpu::Describe(*state_->program, *entry);
+}
+
+Result<const Kernel*> Module::Prepare(std::string_view name, const Engine& engine) {
+  const std::optional<uint32_t> entry = state_->FindEntry(name);
+  if (!entry) return Error{"there is no kernel " + std::string(name) + " in this module"};
+  std::lock_guard lock(state_->mutex);
+  auto found = state_->kernels.find(name);
+  if (found == state_->kernels.end()) {
+    found = state_->kernels.emplace(name, Decode(*state_->program, *entry, Forms::OfLevel(engine.cpu_level()))).first;
+  }
+  if (!found->second) return found->second.error();
+  return static_cast<const Kernel*>(found->second->get());
+}
+
+std::vector<std::string_view> ImplementedForms() { return Forms::OfLevel(2).Names(); }
+
+}  // namespace outboard::softgpu

@@ -1,0 +1,469 @@
+#include "server/softgpu/exec/warp.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "server/softgpu/exec/block.h"
+#include "server/softgpu/exec/builtins.h"
+#include "server/softgpu/exec/memory.h"
+
+namespace outboard::softgpu {
+namespace {
+
+constexpr int32_t kSlice = 256;         // backward branches before other warps have a turn
+constexpr uint32_t kPatience = 256;     // meetings before the oldest split is let run
+constexpr uint32_t kGrant = 64;         // meetings that it may then pass
+
+uint32_t FirstLane(uint32_t mask) { return static_cast<uint32_t>(__builtin_ctz(mask)); }
+uint32_t Count(uint32_t mask) { return static_cast<uint32_t>(__builtin_popcount(mask)); }
+
+template <class T>
+const T* RowOf(const WarpContext& context, Slot slot) {
+  return reinterpret_cast<const T*>(context.base[slot >> 31] + (slot & ~kConstantBit));
+}
+
+}  // namespace
+
+void FramePool::Deleter::operator()(std::byte* bytes) const { ::operator delete(bytes, std::align_val_t{64}); }
+
+std::byte* FramePool::Take(uint32_t function, uint32_t bytes) {
+  if (free_.size() <= function) free_.resize(function + 1);
+  if (!free_[function].empty()) {
+    std::byte* rows = free_[function].back();
+    free_[function].pop_back();
+    return rows;
+  }
+  all_.emplace_back(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{64})));
+  std::memset(all_.back().get(), 0, bytes);
+  return all_.back().get();
+}
+
+void FramePool::Give(uint32_t function, std::byte* rows) { free_[function].push_back(rows); }
+
+void FramePool::Clear() {
+  free_.clear();
+  all_.clear();
+}
+
+void Warp::Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t lanes, FramePool* frames) {
+  block_ = block;
+  kernel_ = kernel;
+  frames_ = frames;
+  others_.clear();
+  free_frames_.clear();
+  for (const auto& frame : frame_store_) free_frames_.push_back(frame.get());
+  root_ = Frame{.rows = rows, .lanes = lanes};
+  context.live = lanes;
+  context.base[1] = kernel->constants();
+  context.fault = {};
+  clock_ = 0;
+  patience_ = grant_ = 0;
+  Enter({.mask = lanes, .pc = kernel->functions[0].entry, .frame = &root_});
+}
+
+// Deeper frames first, as their callers wait for them; then the lower place.
+bool Warp::Before(const Split& a, const Split& b) {
+  if (a.frame->depth != b.frame->depth) return a.frame->depth > b.frame->depth;
+  return a.pc < b.pc;
+}
+
+void Warp::Enter(Split split) {
+  now_ = split;
+  now_.wait = Wait::kNothing;
+  now_.stamp = ++clock_;
+  if (split.frame != nullptr) {
+    context.base[0] = split.frame->rows;
+    context.local_base = split.frame->local_base;
+  }
+}
+
+void Warp::Park(Split split) {
+  if (split.mask == 0) return;
+  split.stamp = ++clock_;
+  others_.push_back(split);
+}
+
+void Warp::Meet() {
+  size_t best = others_.size(), oldest = others_.size();
+  for (size_t i = 0; i < others_.size();) {
+    Split& other = others_[i];
+    if (other.wait != Wait::kNothing) {
+      ++i;
+      continue;
+    }
+    if (other.pc == now_.pc && other.frame == now_.frame) {
+      now_.mask |= other.mask;
+      other = others_.back();
+      others_.pop_back();
+      continue;
+    }
+    ++i;
+  }
+  for (size_t i = 0; i < others_.size(); ++i) {
+    if (others_[i].wait != Wait::kNothing) continue;
+    if (best == others_.size() || Before(others_[i], others_[best])) best = i;
+    if (oldest == others_.size() || others_[i].stamp < others_[oldest].stamp) oldest = i;
+  }
+  if (best == others_.size()) return;  // nobody else can run
+  if (++patience_ >= kPatience) {
+    patience_ = 0;
+    grant_ = kGrant;
+    best = oldest;
+  } else if (grant_ > 0) {
+    --grant_;
+    return;
+  } else if (!Before(others_[best], now_)) {
+    return;
+  }
+  const Split next = others_[best];
+  others_[best] = now_;
+  others_[best].stamp = ++clock_;
+  Enter(next);
+}
+
+// Lets go the splits whose warp-level operation has all its lanes.
+void Warp::ReleaseSynced() {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t i = 0; i < others_.size(); ++i) {
+      Split& split = others_[i];
+      if (split.wait != Wait::kSync && split.wait != Wait::kWarpBarrier) continue;
+      uint32_t arrived = 0;
+      for (const Split& other : others_) {
+        const bool same_place = other.pc == split.pc && other.frame == split.frame;
+        if (other.wait == split.wait && (split.wait == Wait::kWarpBarrier || same_place)) arrived |= other.mask;
+      }
+      if ((split.number & context.live & ~arrived) != 0) continue;
+      // The lanes of a shuffle go on as one split, from the instruction itself; those of a barrier each from behind it.
+      const Split released = split;
+      for (size_t k = others_.size(); k-- > 0;) {
+        Split& other = others_[k];
+        if (other.wait != released.wait || (other.mask & released.number) == 0) continue;
+        if (released.wait == Wait::kWarpBarrier) {
+          other.wait = Wait::kNothing;
+          ++other.pc;
+        } else if (k != i && other.pc == released.pc && other.frame == released.frame) {
+          others_[i].mask |= other.mask;
+          other.mask = 0;
+        }
+      }
+      if (released.wait == Wait::kSync) others_[i].wait = Wait::kNothing;
+      std::erase_if(others_, [](const Split& other) { return other.mask == 0; });
+      changed = true;
+      break;
+    }
+  }
+}
+
+bool Warp::PickNext() {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    size_t best = others_.size();
+    for (size_t i = 0; i < others_.size(); ++i) {
+      if (others_[i].wait == Wait::kNothing && (best == others_.size() || Before(others_[i], others_[best]))) best = i;
+    }
+    if (best != others_.size()) {
+      const Split next = others_[best];
+      others_[best] = others_.back();
+      others_.pop_back();
+      Enter(next);
+      return true;
+    }
+    ReleaseSynced();
+  }
+  now_.mask = 0;
+  return false;
+}
+
+// True when all lanes that row `d` names are here; else the split waits for them.
+bool Warp::WaitForLanes(const Inst& inst, uint32_t mask, Wait wait) {
+  const uint32_t members = RowOf<uint32_t>(context, inst.d)[FirstLane(mask)];
+  if ((members & context.live & ~mask) == 0) return true;
+  Park({.mask = now_.mask & ~mask, .pc = now_.pc + 1, .frame = now_.frame});
+  Park({.mask = mask, .pc = now_.pc, .frame = now_.frame, .wait = wait, .number = members});
+  now_.mask = 0;
+  ReleaseSynced();
+  return false;
+}
+
+void Warp::Branch(const Inst& inst, uint32_t mask) {
+  const uint32_t target = static_cast<uint32_t>(inst.imm);
+  const uint32_t rest = now_.mask & ~mask;
+  if (target <= now_.pc) --budget_;
+  if (rest == 0) {
+    now_.pc = target;
+    return;
+  }
+  // The lower place first.
+  Split taken{.mask = mask, .pc = target, .frame = now_.frame};
+  Split fallen{.mask = rest, .pc = now_.pc + 1, .frame = now_.frame};
+  if (fallen.pc < taken.pc) std::swap(taken, fallen);
+  Park(fallen);
+  now_.mask = taken.mask;
+  now_.pc = taken.pc;
+}
+
+bool Warp::BranchIndexed(const Inst& inst, uint32_t mask) {
+  const uint32_t* index = RowOf<uint32_t>(context, inst.a);
+  const Split here = now_;
+  Park({.mask = here.mask & ~mask, .pc = here.pc + 1, .frame = here.frame});
+  for (uint32_t rest = mask; rest != 0;) {
+    const uint32_t lane = FirstLane(rest);
+    if (index[lane] >= inst.extra) return Fault(FaultKind::kInvalidPc, inst, lane);
+    uint32_t group = 0;
+    for (uint32_t other = rest; other != 0; other &= other - 1) {
+      if (index[FirstLane(other)] == index[lane]) group |= 1u << FirstLane(other);
+    }
+    Park({.mask = group, .pc = kernel_->targets[static_cast<size_t>(inst.imm) + index[lane]], .frame = here.frame});
+    rest &= ~group;
+  }
+  --budget_;
+  now_.mask = 0;
+  return true;
+}
+
+std::byte* Warp::LocalOf(const Frame* frame, uint32_t lane) const {
+  return context.local + uint64_t{lane} * context.local_bytes + frame->local_base;
+}
+
+bool Warp::Call(const Inst& inst, uint32_t mask) {
+  const CallSite& site = kernel_->calls[inst.extra];
+  const uint32_t rest = now_.mask & ~mask;
+  if (site.builtin != Builtin::kNone) return CallBuiltin(inst, site, mask);
+  if (!site.indirect) return CallFunction(inst, site, site.function, mask, rest);
+
+  const uint64_t* pointers = RowOf<uint64_t>(context, inst.a);
+  const uint64_t pointer = pointers[FirstLane(mask)];
+  uint32_t group = 0;
+  for (uint32_t other = mask; other != 0; other &= other - 1) {
+    if (pointers[FirstLane(other)] == pointer) group |= 1u << FirstLane(other);
+  }
+  const auto function = kernel_->function_of_pointer.find(pointer);
+  if (function == kernel_->function_of_pointer.end()) {
+    context.fault.address = pointer;
+    return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask));
+  }
+  if (kernel_->functions[function->second].params.size() != site.params.size()) {
+    return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask), "the function pointer's function takes another number of arguments");
+  }
+  // Lanes with other targets take this call again. Lanes that do not call go on behind it.
+  Park({.mask = mask & ~group, .pc = now_.pc, .frame = now_.frame});
+  return CallFunction(inst, site, function->second, group, rest);
+}
+
+bool Warp::CallFunction(const Inst& inst, const CallSite& site, uint32_t function, uint32_t mask, uint32_t others) {
+  const FunctionCode& code = kernel_->functions[function];
+  const uint32_t local_base = now_.frame->local_base + kernel_->functions[now_.frame->function].local_bytes;
+  if (uint64_t{local_base} + code.local_bytes > context.local_bytes) return Fault(FaultKind::kStackOverflow, inst, FirstLane(mask));
+  if (free_frames_.empty()) {
+    frame_store_.push_back(std::make_unique<Frame>());
+    free_frames_.push_back(frame_store_.back().get());
+  }
+  Frame* frame = free_frames_.back();
+  free_frames_.pop_back();
+  *frame = Frame{.rows = frames_->Take(function, code.frame_bytes),
+                 .caller = now_.frame,
+                 .site = &site,
+                 .function = function,
+                 .return_pc = now_.pc + 1,
+                 .lanes = mask,
+                 .local_base = local_base,
+                 .depth = now_.frame->depth + 1};
+  for (size_t i = 0; i < site.params.size() && i < code.params.size(); ++i) {
+    const uint32_t bytes = std::min(site.params[i].size, code.params[i].size);
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+      const uint32_t lane = FirstLane(rest);
+      std::memcpy(LocalOf(frame, lane) + code.params[i].offset, LocalOf(now_.frame, lane) + site.params[i].offset, bytes);
+    }
+  }
+  Park({.mask = others, .pc = now_.pc + 1, .frame = now_.frame});
+  Enter({.mask = mask, .pc = code.entry, .frame = frame});
+  return true;
+}
+
+bool Warp::CallBuiltin(const Inst& inst, const CallSite& site, uint32_t mask) {
+  for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+    const uint32_t lane = FirstLane(rest);
+    BuiltinCall call{context, block_->runtime(), lane, site, LocalOf(now_.frame, lane)};
+    if (std::optional<std::string> failed = call.Run()) {
+      if (context.fault.error != AccessError::kNone) return AccessFaulted(inst);
+      return Fault(FaultKind::kAssert, inst, lane, std::move(*failed));
+    }
+  }
+  ++now_.pc;
+  return true;
+}
+
+// `lanes` are done with the frame and those above it up to (not including) where they go on.
+void Warp::Leave(Frame* frame, uint32_t mask) {
+  frame->lanes &= ~mask;
+  if (frame->lanes != 0 || frame->site == nullptr) return;
+  frames_->Give(frame->function, frame->rows);
+  free_frames_.push_back(frame);
+}
+
+void Warp::Return(uint32_t mask) {
+  Frame* frame = now_.frame;
+  const FunctionCode& code = kernel_->functions[frame->function];
+  for (size_t i = 0; i < frame->site->returns.size() && i < code.returns.size(); ++i) {
+    const uint32_t bytes = std::min(frame->site->returns[i].size, code.returns[i].size);
+    for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+      const uint32_t lane = FirstLane(rest);
+      std::memcpy(LocalOf(frame->caller, lane) + frame->site->returns[i].offset, LocalOf(frame, lane) + code.returns[i].offset, bytes);
+    }
+  }
+  Park({.mask = now_.mask & ~mask, .pc = now_.pc + 1, .frame = frame});
+  const Split back{.mask = mask, .pc = frame->return_pc, .frame = frame->caller};
+  Leave(frame, mask);
+  Enter(back);
+}
+
+void Warp::Exit(uint32_t mask) {
+  for (Frame* frame = now_.frame; frame != nullptr;) {
+    Frame* caller = frame->caller;
+    Leave(frame, mask);
+    frame = caller;
+  }
+  context.live &= ~mask;
+  now_.mask &= ~mask;
+  ++now_.pc;
+  block_->ThreadsExited(Count(mask));
+}
+
+bool Warp::Barrier(const Inst& inst, uint32_t mask) {
+  const uint32_t lane = FirstLane(mask);
+  const uint32_t number = RowOf<uint32_t>(context, inst.a)[lane];
+  const uint32_t count = inst.b == kNoSlot ? 0 : RowOf<uint32_t>(context, inst.b)[lane];
+  if (number >= Block::kBarriers) return Fault(FaultKind::kIllegalInstruction, inst, lane);
+  const uint32_t holds = inst.c == kNoSlot ? 0 : *RowOf<uint32_t>(context, inst.c) & mask;
+  const uint32_t rest = now_.mask & ~mask;
+  if (inst.imm == kBarrierArrive) {
+    block_->Arrive(number, count, mask, 0);
+    ++now_.pc;
+    return true;
+  }
+  Park({.mask = rest, .pc = now_.pc + 1, .frame = now_.frame});
+  Park({.mask = mask, .pc = now_.pc, .frame = now_.frame, .wait = Wait::kBarrier, .number = number});
+  now_.mask = 0;
+  block_->Arrive(number, count, mask, holds);
+  return true;
+}
+
+void Warp::ReleaseBarrier(uint32_t number, const Reduced& reduced) {
+  for (Split& split : others_) {
+    if (split.wait != Wait::kBarrier || split.number != number) continue;
+    const Inst& inst = kernel_->code[split.pc];
+    if (inst.dst != kNoSlot) {
+      auto* row = reinterpret_cast<uint32_t*>(split.frame->rows + inst.dst);
+      if (inst.imm == kBarrierPopc) {
+        for (uint32_t rest = split.mask; rest != 0; rest &= rest - 1) row[FirstLane(rest)] = reduced.count;
+      } else {
+        const bool value = inst.imm == kBarrierAnd ? reduced.all : reduced.any;
+        *row = value ? *row | split.mask : *row & ~split.mask;
+      }
+    }
+    split.wait = Wait::kNothing;
+    ++split.pc;
+  }
+}
+
+bool Warp::Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string text) {
+  fault_kind_ = kind;
+  fault_line_ = inst.line;
+  fault_text_ = std::move(text);
+  context.fault.lane = lane;
+  return false;
+}
+
+bool Warp::AccessFaulted(const Inst& inst) {
+  const FaultKind kind = context.fault.error == AccessError::kMisaligned ? FaultKind::kMisalignedAddress
+                         : context.fault.error == AccessError::kWrongSpace ? FaultKind::kInvalidAddressSpace
+                                                                           : FaultKind::kIllegalAddress;
+  return Fault(kind, inst, context.fault.lane);
+}
+
+std::vector<uint32_t> Warp::WaitingLines() const {
+  std::vector<uint32_t> lines;
+  for (const Split& split : others_) lines.push_back(kernel_->code[split.pc].line);
+  return lines;
+}
+
+Warp::Outcome Warp::Run() {
+  budget_ = kSlice;
+  const Inst* const code = kernel_->code.data();
+  for (;;) {
+    if (now_.mask == 0) {
+      if (context.live == 0) return Outcome::kDone;
+      if (!PickNext()) return Outcome::kBlocked;
+    }
+    if (budget_ <= 0) return Outcome::kYielded;
+    const Inst& inst = code[now_.pc];
+    uint32_t mask = now_.mask;
+    if (inst.guard != kNoSlot) {
+      const uint32_t predicate = *reinterpret_cast<const uint32_t*>(context.base[0] + (inst.guard & ~1u));
+      mask &= inst.guard & 1 ? ~predicate : predicate;
+      if (mask == 0) {
+        ++now_.pc;
+        continue;
+      }
+    }
+    switch (inst.control) {
+      case Control::kStraight:
+        inst.run(inst, context, mask);
+        ++now_.pc;
+        break;
+      case Control::kChecked:
+        inst.run(inst, context, mask);
+        if (context.fault.error != AccessError::kNone) {
+          AccessFaulted(inst);
+          return Outcome::kFaulted;
+        }
+        ++now_.pc;
+        break;
+      case Control::kSync:
+        if (!WaitForLanes(inst, mask, Wait::kSync)) break;
+        inst.run(inst, context, mask);
+        ++now_.pc;
+        break;
+      case Control::kWarpBarrier:
+        if (WaitForLanes(inst, mask, Wait::kWarpBarrier)) ++now_.pc;
+        break;
+      case Control::kJoin:
+        if (!others_.empty()) {
+          const Split before = now_;
+          Meet();
+          if (now_.pc != before.pc || now_.frame != before.frame) break;
+        }
+        ++now_.pc;
+        break;
+      case Control::kBranch:
+        Branch(inst, mask);
+        break;
+      case Control::kBranchIndexed:
+        if (!BranchIndexed(inst, mask)) return Outcome::kFaulted;
+        break;
+      case Control::kCall:
+        if (!Call(inst, mask)) return Outcome::kFaulted;
+        break;
+      case Control::kReturn:
+        Return(mask);
+        break;
+      case Control::kExit:
+        Exit(mask);
+        break;
+      case Control::kBarrier:
+        if (!Barrier(inst, mask)) return Outcome::kFaulted;
+        break;
+      case Control::kTrap:
+        Fault(FaultKind::kTrap, inst, FirstLane(mask));
+        return Outcome::kFaulted;
+      case Control::kYield:
+        ++now_.pc;
+        budget_ = 0;
+        patience_ = kPatience;
+        break;
+    }
+  }
+}
+
+}  // namespace outboard::softgpu

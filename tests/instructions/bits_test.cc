@@ -1,0 +1,194 @@
+// Logic, shifts and bit fields (PTX ISA, sections 9.7.1 and 9.7.8), bit by bit as the ISA's pseudocode has them.
+
+#include <algorithm>
+
+#include "tests/instructions/values.h"
+
+namespace outboard::softgpu::testing {
+namespace {
+
+template <class T>
+inline constexpr uint32_t kBits = 8 * sizeof(T);
+
+template <class T>
+bool BitOf(T value, uint32_t bit) {
+  return ((static_cast<uint64_t>(value) >> bit) & 1) != 0;
+}
+
+// A value whose bit i is bit(i).
+template <class T, class F>
+T FromEachBit(F bit) {
+  std::make_unsigned_t<T> value = 0;
+  for (uint32_t i = 0; i < kBits<T>; ++i) value |= static_cast<std::make_unsigned_t<T>>(std::make_unsigned_t<T>{bit(i)} << i);
+  return static_cast<T>(value);
+}
+
+template <class T>
+void TestLogic(Machine& machine, int level) {
+  const std::string type = "b" + std::to_string(kBits<T>);
+  const auto run = [&](const std::string& operation, auto reference) {
+    RunValues(machine, level, Exact(operation + "." + type, reference));
+  };
+  run("and", [](T a, T b) { return FromEachBit<T>([&](uint32_t i) { return BitOf(a, i) && BitOf(b, i); }); });
+  run("or", [](T a, T b) { return FromEachBit<T>([&](uint32_t i) { return BitOf(a, i) || BitOf(b, i); }); });
+  run("xor", [](T a, T b) { return FromEachBit<T>([&](uint32_t i) { return BitOf(a, i) != BitOf(b, i); }); });
+  run("not", [](T a) { return FromEachBit<T>([&](uint32_t i) { return !BitOf(a, i); }); });
+  run("cnot", [](T a) { return static_cast<T>(a == 0 ? 1 : 0); });
+  run("shl", [](T a, uint32_t n) { return FromEachBit<T>([&](uint32_t i) { return i >= n && BitOf(a, i - n); }); });
+  run("mov", [](T a) { return a; });
+}
+
+template <class T>
+T ShiftedRight(T a, uint32_t n) {
+  const bool fill = std::is_signed_v<T> && BitOf(a, kBits<T> - 1);
+  return FromEachBit<T>([&](uint32_t i) { return n < kBits<T> - i ? BitOf(a, i + n) : fill; });
+}
+
+template <class T>
+void TestRightShift(Machine& machine, int level, const std::string& type) {
+  RunValues(machine, level, Exact("shr." + type, [](T a, uint32_t n) { return ShiftedRight(a, n); }));
+}
+
+template <class T>
+void TestFields(Machine& machine, int level) {
+  const std::string type = "b" + std::to_string(kBits<T>);
+  const auto run = [&](const std::string& operation, auto reference) {
+    RunValues(machine, level, Exact(operation + "." + type, reference));
+  };
+  run("popc", [](T a) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < kBits<T>; ++i) count += BitOf(a, i);
+    return count;
+  });
+  run("clz", [](T a) {
+    uint32_t count = 0;
+    while (count < kBits<T> && !BitOf(a, kBits<T> - 1 - count)) ++count;
+    return count;
+  });
+  run("brev", [](T a) { return FromEachBit<T>([&](uint32_t i) { return BitOf(a, kBits<T> - 1 - i); }); });
+  run("bfi", [](T a, T b, uint32_t c, uint32_t d) {
+    const uint32_t position = c & 0xff, length = d & 0xff;
+    return FromEachBit<T>([&](uint32_t i) { return i >= position && i - position < length ? BitOf(a, i - position) : BitOf(b, i); });
+  });
+}
+
+template <class T>
+void TestTypedFields(Machine& machine, int level) {
+  static constexpr uint32_t kTop = kBits<T> - 1;
+  const std::string type = NameOf<T>();
+  RunValues(machine, level, Exact("bfe." + type, [](T a, uint32_t b, uint32_t c) {
+              const uint32_t position = b & 0xff, length = c & 0xff;
+              const bool sign = std::is_signed_v<T> && length != 0 && BitOf(a, std::min(position + length - 1, kTop));
+              return FromEachBit<T>([&](uint32_t i) { return i < length && position + i <= kTop ? BitOf(a, position + i) : sign; });
+            }));
+  const auto find = [](T a) -> uint32_t {
+    if (std::is_signed_v<T> && BitOf(a, kTop)) a = static_cast<T>(~a);
+    for (uint32_t i = kBits<T>; i-- > 0;) {
+      if (BitOf(a, i)) return i;
+    }
+    return 0xffffffff;
+  };
+  RunValues(machine, level, Exact("bfind." + type, find));
+  RunValues(machine, level, Exact("bfind.shiftamt." + type, [find](T a) {
+              const uint32_t position = find(a);
+              return position == 0xffffffff ? position : kTop - position;
+            }));
+}
+
+class BitForms : public LevelTest {};
+
+TEST_P(BitForms, Logic) {
+  Machine machine(level());
+  TestLogic<uint16_t>(machine, level());
+  TestLogic<uint32_t>(machine, level());
+  TestLogic<uint64_t>(machine, level());
+}
+
+TEST_P(BitForms, RightShifts) {
+  Machine machine(level());
+  TestRightShift<uint16_t>(machine, level(), "b16");
+  TestRightShift<uint16_t>(machine, level(), "u16");
+  TestRightShift<int16_t>(machine, level(), "s16");
+  TestRightShift<uint32_t>(machine, level(), "b32");
+  TestRightShift<uint32_t>(machine, level(), "u32");
+  TestRightShift<int32_t>(machine, level(), "s32");
+  TestRightShift<uint64_t>(machine, level(), "b64");
+  TestRightShift<uint64_t>(machine, level(), "u64");
+  TestRightShift<int64_t>(machine, level(), "s64");
+}
+
+TEST_P(BitForms, Fields) {
+  Machine machine(level());
+  TestFields<uint32_t>(machine, level());
+  TestFields<uint64_t>(machine, level());
+  TestTypedFields<uint32_t>(machine, level());
+  TestTypedFields<int32_t>(machine, level());
+  TestTypedFields<uint64_t>(machine, level());
+  TestTypedFields<int64_t>(machine, level());
+}
+
+TEST_P(BitForms, FunnelShifts) {
+  Machine machine(level());
+  const auto run = [&](const std::string& form, auto reference) { RunValues(machine, level(), Exact(form, reference)); };
+  const auto bit_of_pair = [](uint32_t low, uint32_t high, uint32_t i) { return i < 32 ? BitOf(low, i) : i < 64 && BitOf(high, i - 32); };
+  const auto left = [=](uint32_t a, uint32_t b, uint32_t n) {
+    return FromEachBit<uint32_t>([&](uint32_t i) { return bit_of_pair(a, b, 32 + i - n); });
+  };
+  const auto right = [=](uint32_t a, uint32_t b, uint32_t n) {
+    return FromEachBit<uint32_t>([&](uint32_t i) { return bit_of_pair(a, b, i + n); });
+  };
+  run("shf.l.wrap.b32", [=](uint32_t a, uint32_t b, uint32_t c) { return left(a, b, c % 32); });
+  run("shf.l.clamp.b32", [=](uint32_t a, uint32_t b, uint32_t c) { return left(a, b, std::min(c, 32u)); });
+  run("shf.r.wrap.b32", [=](uint32_t a, uint32_t b, uint32_t c) { return right(a, b, c % 32); });
+  run("shf.r.clamp.b32", [=](uint32_t a, uint32_t b, uint32_t c) { return right(a, b, std::min(c, 32u)); });
+}
+
+TEST_P(BitForms, Permute) {
+  Machine machine(level());
+  RunValues(machine, level(), Exact("prmt.b32", [](uint32_t a, uint32_t b, uint32_t selector) {
+              return FromEachBit<uint32_t>([&](uint32_t i) {
+                const uint32_t control = (selector >> (i / 8 * 4)) & 0xf, byte = control & 7;
+                const uint32_t source = byte < 4 ? a : b, first = byte % 4 * 8;
+                return BitOf(source, (control & 8) != 0 ? first + 7 : first + i % 8);
+              });
+            }));
+}
+
+TEST_P(BitForms, AllFunctionsOfThreeBits) {
+  Machine machine(level());
+  for (uint32_t table = 0; table < 256; ++table) {
+    ValueCase value_case = Exact("lop3.b32", [table](uint32_t a, uint32_t b, uint32_t c) {
+      return FromEachBit<uint32_t>([&](uint32_t i) { return BitOf(table, 4 * BitOf(a, i) + 2 * BitOf(b, i) + BitOf(c, i)); });
+    }, "@G lop3.b32 $0, $1, $2, $3, " + std::to_string(table) + ";");
+    value_case.inputs = 64;
+    RunValues(machine, level(), value_case);
+  }
+}
+
+TEST_P(BitForms, Predicates) {
+  Machine machine(level());
+  const auto run = [&](const std::string& form, auto reference) { RunValues(machine, level(), Exact(form, reference)); };
+  run("and.pred", [](bool a, bool b) { return a && b; });
+  run("or.pred", [](bool a, bool b) { return a || b; });
+  run("xor.pred", [](bool a, bool b) { return a != b; });
+  run("not.pred", [](bool a) { return !a; });
+  run("mov.pred", [](bool a) { return a; });
+}
+
+// Constants in place of registers.
+TEST_P(BitForms, Immediates) {
+  Machine machine(level());
+  const auto run = [&](const std::string& text, auto reference) { RunValues(machine, level(), Exact("", reference, "@G " + text)); };
+  run("and.b32 $0, $1, 0xff00ff;", [](uint32_t a) { return a & 0xff00ff; });
+  run("add.s32 $0, $1, -5;", [](uint32_t a) { return a - 5; });
+  run("add.s64 $0, $1, -5;", [](uint64_t a) { return a - 5; });
+  run("mul.wide.s32 $0, $1, -3;", [](int32_t a) { return int64_t{a} * -3; });
+  run("shl.b64 $0, $1, 33;", [](uint64_t a) { return a << 33; });
+  run("sub.s16 $0, 7, $1;", [](int16_t a) { return static_cast<int16_t>(7 - a); });
+  run("selp.b32 $0, 5, -6, $1;", [](bool a) { return a ? 5u : 0xfffffffau; });
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, BitForms, ::testing::ValuesIn(Levels()), LevelName);
+
+}  // namespace
+}  // namespace outboard::softgpu::testing

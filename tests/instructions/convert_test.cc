@@ -1,0 +1,179 @@
+// Conversions (PTX ISA, section 9.7.9.21, cvt).
+
+#include "tests/instructions/exact_float.h"
+#include "tests/instructions/values.h"
+
+namespace outboard::softgpu::testing {
+namespace {
+
+using Wide = __int128;
+
+template <class T>
+constexpr Wide Lowest() {
+  return std::is_signed_v<T> ? -(Wide{1} << (8 * sizeof(T) - 1)) : 0;
+}
+template <class T>
+constexpr Wide Highest() {
+  return (Wide{1} << (8 * sizeof(T) - (std::is_signed_v<T> ? 1 : 0))) - 1;
+}
+template <class T>
+T Clamped(Wide value) {
+  return static_cast<T>(value < Lowest<T>() ? Lowest<T>() : value > Highest<T>() ? Highest<T>() : value);
+}
+
+// A register of 32 bits takes narrower results, extended by their own sign.
+template <class T>
+using InRegister = std::conditional_t<(sizeof(T) < 4), std::conditional_t<std::is_signed_v<T>, int32_t, uint32_t>, T>;
+template <class T>
+InRegister<T> Extended(T value) {
+  return value;
+}
+
+template <class D, class S>
+void TestIntegers(Machine& machine, int level) {
+  const std::string types = NameOf<D>() + "." + NameOf<S>();
+  RunValues(machine, level, Exact("cvt." + types, [](S a) { return Extended(static_cast<D>(a)); }));
+  RunValues(machine, level, Exact("cvt.sat." + types, [](S a) { return Extended(Clamped<D>(Wide{a})); }));
+  if constexpr (sizeof(D) < 8) {
+    // Into a register of 64 bits.
+    using Long = std::conditional_t<std::is_signed_v<D>, int64_t, uint64_t>;
+    ValueCase wide = Exact("", [](S a) { return static_cast<Long>(static_cast<D>(a)); }, "@G cvt." + types + " $0, $1;");
+    wide.inputs = 256;
+    RunValues(machine, level, wide);
+  }
+}
+
+template <class T, class S>
+void TestFromInteger(Machine& machine, int level) {
+  for (const RoundingMode& rounding : kRoundingModes) {
+    const mpfr_rnd_t mode = rounding.mode;
+    RunValues(machine, level, Exact(std::string("cvt.") + rounding.name + "." + NameOf<T>() + "." + NameOf<S>(), [mode](S a) {
+                return Rounded<T>(mode, [a](mpfr_ptr r, mpfr_rnd_t m) { return Set(r, Number::Of(a), m); });
+              }));
+  }
+}
+
+// The whole number next to a finite value.
+template <class T>
+Number Whole(T a, mpfr_rnd_t mode) {
+  Number whole(std::numeric_limits<double>::digits);
+  mpfr_rint(whole, Number::Of(a), mode);
+  return whole;
+}
+
+template <class D, class T>
+InRegister<D> ToInteger(T a, mpfr_rnd_t mode) {
+  if (std::isnan(a)) {
+    // Zero, except that conversions from f64 and to 64 bits give the number that has only its top bit set.
+    const bool is_zero = sizeof(T) == 4 && sizeof(D) < 8;
+    return Extended(static_cast<D>(is_zero ? 0 : uint64_t{1} << (8 * sizeof(D) - 1)));
+  }
+  if (std::isinf(a)) return Extended(static_cast<D>(a < 0 ? Lowest<D>() : Highest<D>()));
+  const Number whole = Whole(a, mode);
+  mpfr_srcptr value = whole;
+  if (mpfr_cmp_d(value, 0x1p65) > 0) return Extended(static_cast<D>(Highest<D>()));
+  if (mpfr_cmp_d(value, -0x1p65) < 0) return Extended(static_cast<D>(Lowest<D>()));
+  // Exact: a 53-bit integer times a power of two below 2^66.
+  const double whole_double = mpfr_get_d(value, MPFR_RNDN);
+  return Extended(Clamped<D>(static_cast<Wide>(whole_double)));
+}
+
+template <class D, class T>
+void TestToInteger(Machine& machine, int level) {
+  for (const RoundingMode& rounding : kRoundingModes) {
+    const mpfr_rnd_t mode = rounding.mode;
+    for (const bool ftz : {false, true}) {
+      if (ftz && sizeof(T) == 8) continue;
+      const std::string form = std::string("cvt.") + rounding.name + (ftz ? "i.ftz." : "i.") + NameOf<D>() + "." + NameOf<T>();
+      RunValues(machine, level, Exact(form, [=](T a) { return ToInteger<D>(Flushed(a, ftz), mode); }));
+    }
+  }
+}
+
+template <class T>
+T Integral(T a, mpfr_rnd_t mode) {
+  if (!std::isfinite(a)) return a;
+  return std::copysign(static_cast<T>(mpfr_get_d(Whole(a, mode), MPFR_RNDN)), a);
+}
+
+// Within one floating-point type: no rounding, or to a whole number.
+template <class T>
+void TestSameWidth(Machine& machine, int level) {
+  for (const bool ftz : {false, true}) {
+    if (ftz && sizeof(T) == 8) continue;
+    for (const bool sat : {false, true}) {
+      const std::string suffix = std::string(ftz ? "ftz." : "") + (sat ? "sat." : "") + NameOf<T>() + "." + NameOf<T>();
+      RunValues(machine, level, Exact("cvt." + suffix, [=](T a) { return Saturated(Flushed(a, ftz), sat); }));
+      for (const RoundingMode& rounding : kRoundingModes) {
+        const mpfr_rnd_t mode = rounding.mode;
+        RunValues(machine, level, Exact(std::string("cvt.") + rounding.name + "i." + suffix, [=](T a) {
+                    return Saturated(Integral(Flushed(a, ftz), mode), sat);
+                  }));
+      }
+    }
+  }
+}
+
+void TestBetweenWidths(Machine& machine, int level) {
+  for (const bool ftz : {false, true}) {
+    for (const bool sat : {false, true}) {
+      const std::string flags = std::string(ftz ? "ftz." : "") + (sat ? "sat." : "");
+      RunValues(machine, level, Exact("cvt." + flags + "f64.f32", [=](float a) {
+                  return Saturated(static_cast<double>(Flushed(a, ftz)), sat);
+                }));
+      for (const RoundingMode& rounding : kRoundingModes) {
+        const mpfr_rnd_t mode = rounding.mode;
+        RunValues(machine, level, Exact(std::string("cvt.") + rounding.name + "." + flags + "f32.f64", [=](double a) {
+                    const float value = Rounded<float>(mode, [a](mpfr_ptr r, mpfr_rnd_t m) { return Set(r, Number::Of(a), m); });
+                    return Saturated(Flushed(value, ftz), sat);
+                  }));
+      }
+    }
+  }
+}
+
+template <class I>
+void TestIntegerType(Machine& machine, int level) {
+  TestIntegers<uint8_t, I>(machine, level);
+  TestIntegers<int8_t, I>(machine, level);
+  TestIntegers<uint16_t, I>(machine, level);
+  TestIntegers<int16_t, I>(machine, level);
+  TestIntegers<uint32_t, I>(machine, level);
+  TestIntegers<int32_t, I>(machine, level);
+  TestIntegers<uint64_t, I>(machine, level);
+  TestIntegers<int64_t, I>(machine, level);
+  TestFromInteger<float, I>(machine, level);
+  TestFromInteger<double, I>(machine, level);
+  TestToInteger<I, float>(machine, level);
+  TestToInteger<I, double>(machine, level);
+}
+
+class ConvertForms : public LevelTest {};
+
+TEST_P(ConvertForms, BytesAndShorts) {
+  Machine machine(level());
+  TestIntegerType<uint8_t>(machine, level());
+  TestIntegerType<int8_t>(machine, level());
+  TestIntegerType<uint16_t>(machine, level());
+  TestIntegerType<int16_t>(machine, level());
+}
+
+TEST_P(ConvertForms, WordsAndLongs) {
+  Machine machine(level());
+  TestIntegerType<uint32_t>(machine, level());
+  TestIntegerType<int32_t>(machine, level());
+  TestIntegerType<uint64_t>(machine, level());
+  TestIntegerType<int64_t>(machine, level());
+}
+
+TEST_P(ConvertForms, Floats) {
+  Machine machine(level());
+  TestSameWidth<float>(machine, level());
+  TestSameWidth<double>(machine, level());
+  TestBetweenWidths(machine, level());
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, ConvertForms, ::testing::ValuesIn(Levels()), LevelName);
+
+}  // namespace
+}  // namespace outboard::softgpu::testing

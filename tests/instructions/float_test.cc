@@ -1,0 +1,179 @@
+// Floating-point arithmetic with IEEE rounding (PTX ISA, section 9.7.3), against MPFR.
+
+#include "tests/instructions/exact_float.h"
+#include "tests/instructions/values.h"
+
+namespace outboard::softgpu::testing {
+namespace {
+
+// The modifiers that go between the rounding and the type. Only f32 has them.
+struct Modifiers {
+  bool ftz, sat;
+  std::string Text() const { return std::string(ftz ? ".ftz" : "") + (sat ? ".sat" : ""); }
+};
+template <class T>
+std::vector<Modifiers> ModifiersOf(bool with_sat) {
+  if (sizeof(T) == 8) return {{false, false}};
+  if (!with_sat) return {{false, false}, {true, false}};
+  return {{false, false}, {true, false}, {false, true}, {true, true}};
+}
+
+// Calls operation(result, numbers of the flushed operands..., mode) exactly and applies the modifiers.
+template <class T, class Operation, class... A>
+T Computed(mpfr_rnd_t mode, Modifiers modifiers, Operation operation, A... operands) {
+  const auto rounded = [&](const auto&... numbers) {
+    return Rounded<T>(mode, [&](mpfr_ptr result, mpfr_rnd_t rounding) {
+      return operation(result, static_cast<mpfr_srcptr>(numbers)..., rounding);
+    });
+  };
+  const T value = rounded(Number::Of(Flushed(operands, modifiers.ftz))...);
+  return Saturated(Flushed(value, modifiers.ftz), modifiers.sat);
+}
+
+template <class T>
+void TestArithmetic(Machine& machine, int level, const RoundingMode& rounding) {
+  for (const Modifiers modifiers : ModifiersOf<T>(true)) {
+    const mpfr_rnd_t mode = rounding.mode;
+    const std::string suffix = std::string(".") + rounding.name + modifiers.Text() + "." + NameOf<T>();
+    const auto run = [&](const char* operation, auto reference) {
+      RunValues(machine, level, Exact(operation + suffix, reference));
+    };
+    run("add", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_add, a, b); });
+    run("sub", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_sub, a, b); });
+    run("mul", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_mul, a, b); });
+    run("fma", [=](T a, T b, T c) { return Computed<T>(mode, modifiers, mpfr_fma, a, b, c); });
+  }
+}
+
+template <class T>
+void TestDivision(Machine& machine, int level, const RoundingMode& rounding) {
+  for (const Modifiers modifiers : ModifiersOf<T>(false)) {
+    const mpfr_rnd_t mode = rounding.mode;
+    const std::string suffix = std::string(".") + rounding.name + modifiers.Text() + "." + NameOf<T>();
+    const auto run = [&](const char* operation, auto reference) {
+      RunValues(machine, level, Exact(operation + suffix, reference));
+    };
+    run("div", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_div, a, b); });
+    run("rcp", [=](T a) {
+      return Computed<T>(mode, modifiers, [](mpfr_ptr r, mpfr_srcptr x, mpfr_rnd_t m) { return mpfr_ui_div(r, 1, x, m); }, a);
+    });
+    run("sqrt", [=](T a) { return Computed<T>(mode, modifiers, mpfr_sqrt, a); });
+  }
+}
+
+// The order of min and max: -0 before +0. `nan_wins`: .NaN, which makes any NaN operand the canonical NaN.
+template <class T>
+Expectation Extreme(T a, T b, bool max, bool nan_wins) {
+  const auto nan = [&] { return Expectation{Expectation::kBits, sizeof(T) == 4 ? 0x7fffffffu : 0x7fffffffffffffffu}; };
+  if (std::isnan(a) && std::isnan(b)) return sizeof(T) == 4 ? nan() : Expectation{Expectation::kAnyNan, 0};
+  if (std::isnan(a) || std::isnan(b)) return nan_wins ? nan() : ExpectationOf(std::isnan(a) ? b : a);
+  const bool a_first = a < b || (a == b && std::signbit(a));
+  return ExpectationOf(a_first != max ? a : b);
+}
+
+template <class T>
+ValueCase ExtremeCase(bool max, bool ftz, bool nan_wins) {
+  const std::string form = std::string(max ? "max" : "min") + (ftz ? ".ftz" : "") + (nan_wins ? ".NaN." : ".") + NameOf<T>();
+  ValueCase value_case = Exact(form, [](T a, T) { return a; });
+  value_case.expect = [=](const uint64_t* in, Expectation* out) {
+    *out = Extreme(Flushed(FromBits<T>(in[0]), ftz), Flushed(FromBits<T>(in[1]), ftz), max, nan_wins);
+  };
+  return value_case;
+}
+
+template <class T>
+void TestTests(Machine& machine, int level) {
+  const auto run = [&](const char* property, auto reference) {
+    RunValues(machine, level, Exact(std::string("testp.") + property + "." + NameOf<T>(), reference));
+  };
+  run("finite", [](T a) { return !std::isnan(a) && !std::isinf(a); });
+  run("infinite", [](T a) { return std::isinf(a); });
+  run("number", [](T a) { return !std::isnan(a); });
+  run("notanumber", [](T a) { return std::isnan(a); });
+  // "As a special case, positive and negative zero are considered normal numbers."
+  run("normal", [](T a) { return std::isnormal(a) || a == 0; });
+  run("subnormal", [](T a) { return IsSubnormal(a); });
+}
+
+template <class T>
+T Negated(T a) {
+  return std::copysign(a, std::signbit(a) ? T{1} : T{-1});
+}
+
+template <class T>
+void TestSigns(Machine& machine, int level, bool ftz) {
+  const std::string suffix = std::string(ftz ? ".ftz." : ".") + NameOf<T>();
+  RunValues(machine, level, Exact("abs" + suffix, [=](T a) { return std::fabs(Flushed(a, ftz)); }));
+  RunValues(machine, level, Exact("neg" + suffix, [=](T a) { return Negated(Flushed(a, ftz)); }));
+}
+
+// All bits count here, those of a NaN too.
+template <class T>
+void TestCopySign(Machine& machine, int level) {
+  ValueCase value_case = Exact("copysign." + NameOf<T>(), [](T, T b) { return b; });
+  value_case.expect = [](const uint64_t* in, Expectation* out) {
+    const uint64_t sign = uint64_t{1} << (8 * sizeof(T) - 1);
+    *out = {Expectation::kBits, (in[0] & sign) | (in[1] & ~sign)};
+  };
+  RunValues(machine, level, value_case);
+}
+
+class FloatForms : public LevelTest {};
+
+TEST_P(FloatForms, Arithmetic) {
+  Machine machine(level());
+  for (const RoundingMode& rounding : kRoundingModes) {
+    TestArithmetic<float>(machine, level(), rounding);
+    TestArithmetic<double>(machine, level(), rounding);
+  }
+}
+
+TEST_P(FloatForms, DivisionAndRoots) {
+  Machine machine(level());
+  for (const RoundingMode& rounding : kRoundingModes) {
+    TestDivision<float>(machine, level(), rounding);
+    TestDivision<double>(machine, level(), rounding);
+  }
+}
+
+// Spellings that mean one of the forms above.
+TEST_P(FloatForms, Synonyms) {
+  Machine machine(level());
+  const Modifiers none{false, false}, ftz{true, false}, sat{false, true};
+  const auto run = [&](const std::string& text, auto reference) { RunValues(machine, level(), Exact("", reference, "@G " + text)); };
+  run("add.f32 $0, $1, $2;", [=](float a, float b) { return Computed<float>(MPFR_RNDN, none, mpfr_add, a, b); });
+  run("sub.ftz.f32 $0, $1, $2;", [=](float a, float b) { return Computed<float>(MPFR_RNDN, ftz, mpfr_sub, a, b); });
+  run("mul.sat.f32 $0, $1, $2;", [=](float a, float b) { return Computed<float>(MPFR_RNDN, sat, mpfr_mul, a, b); });
+  run("mul.f64 $0, $1, $2;", [=](double a, double b) { return Computed<double>(MPFR_RNDN, none, mpfr_mul, a, b); });
+  run("mad.rz.f32 $0, $1, $2, $3;", [=](float a, float b, float c) { return Computed<float>(MPFR_RNDZ, none, mpfr_fma, a, b, c); });
+  run("mad.rp.f64 $0, $1, $2, $3;", [=](double a, double b, double c) { return Computed<double>(MPFR_RNDU, none, mpfr_fma, a, b, c); });
+  run("add.f32 $0, $1, 0f3f800000;", [=](float a) { return Computed<float>(MPFR_RNDN, none, mpfr_add, a, 1.0f); });
+  run("add.f64 $0, $1, 0d3ff8000000000000;", [=](double a) { return Computed<double>(MPFR_RNDN, none, mpfr_add, a, 1.5); });
+  run("mul.f32 $0, $1, 0.1;", [=](float a) { return Computed<float>(MPFR_RNDN, none, mpfr_mul, a, 0.1f); });
+}
+
+TEST_P(FloatForms, Extremes) {
+  Machine machine(level());
+  for (const bool max : {false, true}) {
+    for (const bool ftz : {false, true}) {
+      for (const bool nan_wins : {false, true}) RunValues(machine, level(), ExtremeCase<float>(max, ftz, nan_wins));
+    }
+    RunValues(machine, level(), ExtremeCase<double>(max, false, false));
+  }
+}
+
+TEST_P(FloatForms, SignsAndTests) {
+  Machine machine(level());
+  TestSigns<float>(machine, level(), false);
+  TestSigns<float>(machine, level(), true);
+  TestSigns<double>(machine, level(), false);
+  TestCopySign<float>(machine, level());
+  TestCopySign<double>(machine, level());
+  TestTests<float>(machine, level());
+  TestTests<double>(machine, level());
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, FloatForms, ::testing::ValuesIn(Levels()), LevelName);
+
+}  // namespace
+}  // namespace outboard::softgpu::testing
