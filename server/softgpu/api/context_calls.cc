@@ -150,11 +150,17 @@ CUresult cuCtxGetId(CUcontext ctx, unsigned long long* ctxId) {
   });
 }
 
+// A primary context that was reset still answers: the runtime asks again when a device is reset twice.
 CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int* version) {
-  return NamedContextCall(ctx, [&](Context& context) -> CUresult {
+  return Call([&](Driver& driver) -> CUresult {
     if (!version) return CUDA_ERROR_INVALID_VALUE;
-    *version = context.api_version;
-    return CUDA_SUCCESS;
+    const auto answer = [&](Context& context) {
+      *version = context.api_version;
+      return CUDA_SUCCESS;
+    };
+    if (!ctx) return InContext(driver, [&](Driver&, Context& context) { return answer(context); });
+    const auto context = driver.handles.Find<Context>(ctx);
+    return context ? answer(*context) : CUDA_ERROR_INVALID_CONTEXT;
   });
 }
 

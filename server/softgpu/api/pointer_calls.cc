@@ -33,9 +33,7 @@ CUresult Answer(void* data, T value) {
 }
 
 CUresult PointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts) {
-  // Two attributes that any address has.
-  if (attribute == CU_POINTER_ATTRIBUTE_MAPPED) return Answer(data, static_cast<bool>(facts.device));
-  if (attribute == CU_POINTER_ATTRIBUTE_IS_MANAGED && facts) return Answer(data, false);
+  if (attribute == CU_POINTER_ATTRIBUTE_MAPPED) return Answer(data, static_cast<bool>(facts.device));  // any address has it
   if (!facts) return CUDA_ERROR_INVALID_VALUE;
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT: return Answer(data, facts.context());
@@ -44,6 +42,8 @@ CUresult PointerAttribute(void* data, CUpointer_attribute attribute, const Point
       return facts.device ? Answer<CUdeviceptr>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
       return facts.pinned ? Answer<uint64_t>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
+    // The runtime has four bytes for these and reads them all.
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: return Answer<unsigned>(data, 0);
     case CU_POINTER_ATTRIBUTE_BUFFER_ID: return Answer<unsigned long long>(data, facts.id());
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return Answer<int>(data, facts.owner()->ordinal);
@@ -69,8 +69,8 @@ CUresult NullAttribute(void* data, CUpointer_attribute attribute) {
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return Answer<int>(data, -2);  // neither a device nor the host's memory of one
     case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: return Answer<unsigned>(data, 0);
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: return Answer<unsigned>(data, 0);
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
     case CU_POINTER_ATTRIBUTE_MAPPED:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:

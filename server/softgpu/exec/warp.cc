@@ -85,21 +85,17 @@ void Warp::Park(Split split) {
 }
 
 void Warp::Meet() {
-  size_t best = others_.size(), oldest = others_.size();
   for (size_t i = 0; i < others_.size();) {
     Split& other = others_[i];
-    if (other.wait != Wait::kNothing) {
-      ++i;
-      continue;
-    }
-    if (other.pc == now_.pc && other.frame == now_.frame) {
+    if (other.wait == Wait::kNothing && other.pc == now_.pc && other.frame == now_.frame) {
       now_.mask |= other.mask;
       other = others_.back();
       others_.pop_back();
-      continue;
+    } else {
+      ++i;
     }
-    ++i;
   }
+  size_t best = others_.size(), oldest = others_.size();
   for (size_t i = 0; i < others_.size(); ++i) {
     if (others_[i].wait != Wait::kNothing) continue;
     if (best == others_.size() || Before(others_[i], others_[best])) best = i;

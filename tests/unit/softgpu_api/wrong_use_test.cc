@@ -206,7 +206,7 @@ TEST_F(WrongUseTest, Code) {
   Check({
       {"load: null", [&] { return cuModuleLoadData(&module, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"load: bad PTX", [&] { return cuModuleLoadData(&module, ".version 8.0\n.target sm_75\n.address_size 64\n.entry ("); }, CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX: a PTX JIT compilation failed."},
-      {"load: newer target", [&] { return cuModuleLoadData(&module, ".version 9.0\n.target sm_200\n.address_size 64\n"); }, CUDA_ERROR_INVALID_PTX, "as above"},
+      {"load: newer target", [&] { return cuModuleLoadData(&module, ".version 9.0\n.target sm_200\n.address_size 64\n"); }, CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU: there is no kernel image available that is suitable for the device."},
       {"load: no file", [&] { return cuModuleLoad(&module, "/nonexistent/file.cubin"); }, CUDA_ERROR_FILE_NOT_FOUND, "CUDA_ERROR_FILE_NOT_FOUND: the file specified was not found."},
       {"unload: null", [] { return cuModuleUnload(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"function: none", [&] { return cuModuleGetFunction(&function, module_, "nope"); }, CUDA_ERROR_NOT_FOUND, "cuModuleGetFunction: if no function of that name exists, cuModuleGetFunction() returns CUDA_ERROR_NOT_FOUND."},
