@@ -1,5 +1,7 @@
 // Accesses that must be refused: the right kind, address, thread and line, and nothing else happens to the machine.
 
+#include <bit>
+
 #include "tests/instructions/machine.h"
 
 namespace outboard::softgpu::testing {

@@ -123,12 +123,29 @@ std::string AccessKernel(const Where& where, const std::string& instructions, co
   return text + Copy(where, true) + "ret;\n}\n";
 }
 
-bool RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>& patterns, uint32_t element_bytes, std::mt19937_64& random) {
+Region Regions::Of(uint32_t block, uint32_t lane) const {
+  // A parameter block is the same for all blocks of the launch.
+  Region region = regions_[where_.space == Where::kParam ? 0 : block];
+  if (where_.space == Where::kLocal) {
+    for (uint8_t& byte : region) byte ^= static_cast<uint8_t>(lane);
+  }
+  return region;
+}
+
+std::optional<Regions> RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>& patterns, uint32_t element_bytes,
+                                 std::mt19937_64& random) {
   const auto blocks = static_cast<uint32_t>(patterns.size());
   machine.Fill(0);
-  // A parameter block is the same for all blocks of the launch.
-  const size_t regions = where.space == Where::kParam ? 1 : blocks;
-  for (size_t i = 0; i < regions * kRegion; i += 8) machine.Write<uint64_t>(kRegions + i, random());
+  std::vector<Region> regions;
+  for (uint32_t block = 0; block < blocks; ++block) {
+    std::byte* const begin = machine.data() + kRegions + size_t{block} * kRegion;
+    for (size_t i = 0; i < kRegion; i += 8) {
+      const uint64_t word = random();
+      std::memcpy(begin + i, &word, 8);
+    }
+    Region& region = regions.emplace_back(kRegion);
+    std::memcpy(region.data(), begin, kRegion);
+  }
   for (uint32_t block = 0; block < blocks; ++block) {
     for (uint32_t lane = 0; lane < 32; ++lane) {
       const bool runs = ((patterns[block].lanes >> lane) & 1) != 0;
@@ -145,18 +162,15 @@ bool RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>&
     while (params.bytes().size() % 32 != 0) params.Add(uint8_t{0});
     for (uint32_t i = 0; i < kRegion; i += 8) params.Add(machine.Read<uint64_t>(kRegions + i));
   }
-  return machine.RunWell("test", {blocks}, {32}, params);
+  if (!machine.RunWell("test", {blocks}, {32}, params)) return std::nullopt;
+  return Regions(where, std::move(regions));
 }
 
-const std::byte* RegionAfter(Machine& machine, const Where& where, uint32_t block, uint32_t lane) {
+Region RegionAfter(Machine& machine, const Where& where, uint32_t block, uint32_t lane) {
   const size_t index = where.space == Where::kLocal ? size_t{block} * 32 + lane : block;
-  return machine.data() + kAfter + index * kRegion;
-}
-
-uint8_t ByteBefore(Machine& machine, const Where& where, uint32_t block, uint32_t lane, uint32_t offset) {
-  const size_t index = where.space == Where::kParam ? 0 : block;
-  const auto byte = static_cast<uint8_t>(machine.data()[kRegions + index * kRegion + offset]);
-  return where.space == Where::kLocal ? byte ^ static_cast<uint8_t>(lane) : byte;
+  Region region(kRegion);
+  std::memcpy(region.data(), machine.data() + kAfter + index * kRegion, kRegion);
+  return region;
 }
 
 uint64_t ValueOf(const Machine& machine, uint32_t block, uint32_t lane, uint32_t element) {

@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/instructions/machine.h"
@@ -13,8 +15,8 @@
 
 namespace outboard::softgpu::testing {
 
-inline constexpr uint32_t kRegion = 4096;
-inline constexpr uint32_t kFirstByte = 64;  // where the accesses begin in the region; it is added by the instruction's immediate offset
+inline constexpr uint32_t kRegion = 2048;
+inline constexpr uint32_t kFirstByte = 32;  // where the accesses begin in the region; it is added by the instruction's immediate offset
 
 // Where in the data the parts of a test lie, bytes.
 inline constexpr size_t kRegions = 0;         // what the regions hold before: one per block
@@ -49,15 +51,28 @@ std::vector<Pattern> MakePatterns(std::mt19937_64& random, uint32_t slots);
 // A kernel around `instructions`, which find the address in `AddressText(where)`, the four values of the thread in %v0 .. %v3, the
 // guard in %guard, and leave results in %x0 .. %x3, which hold 0x5a5a... before. `registers`: declarations of their own.
 std::string AccessKernel(const Where& where, const std::string& instructions, const std::string& registers = "");
-std::string AddressText(const Where& where);  // "[%address+64]"
+std::string AddressText(const Where& where);  // "[%address+32]"
 
-// Fills regions, cells and values for the patterns and runs the kernel loaded before. Inactive lanes get wild addresses. False, and a
+using Region = std::vector<uint8_t>;  // kRegion bytes
+
+// What the regions held before a kernel ran.
+class Regions {
+ public:
+  Regions(const Where& where, std::vector<Region> regions) : where_(where), regions_(std::move(regions)) {}
+  Region Of(uint32_t block, uint32_t lane) const;
+
+ private:
+  const Where where_;
+  const std::vector<Region> regions_;
+};
+
+// Fills regions, cells and values for the patterns and runs the kernel loaded before. Inactive lanes get wild addresses. Nothing, and a
 // test failure, if it faults.
-bool RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>& patterns, uint32_t element_bytes, std::mt19937_64& random);
+std::optional<Regions> RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>& patterns, uint32_t element_bytes,
+                                 std::mt19937_64& random);
 
-// A byte of the region that a thread sees, before the kernel; and all of it afterwards.
-uint8_t ByteBefore(Machine& machine, const Where& where, uint32_t block, uint32_t lane, uint32_t offset);
-const std::byte* RegionAfter(Machine& machine, const Where& where, uint32_t block, uint32_t lane);
+// What the region of a thread holds afterwards.
+Region RegionAfter(Machine& machine, const Where& where, uint32_t block, uint32_t lane);
 
 uint64_t ValueOf(const Machine& machine, uint32_t block, uint32_t lane, uint32_t element);
 uint64_t ResultOf(const Machine& machine, uint32_t block, uint32_t lane, uint32_t element);

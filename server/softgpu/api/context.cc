@@ -93,7 +93,8 @@ bool Context::Destroy() {
   const auto objects = driver.handles.RemoveOwnedBy(this);
   for (const auto& stream : streams) stream->Last().Wait();
   legacy_->Last().Wait();
-  for (const auto& range : driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
+  for (const auto& range :
+       driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
     device.memory->Free(range.begin);
   }
   if (auto heap = heap_.Unplace()) device.memory->Free(*heap);
@@ -129,8 +130,9 @@ void Context::AddStream(const std::shared_ptr<Stream>& stream) {
 
 std::vector<std::shared_ptr<Stream>> Context::TakeIdleStreams() {
   std::lock_guard lock(streams_mutex_);
-  const auto idle = std::partition(streams_.begin(), streams_.end(),
-                                   [](const auto& stream) { return !stream->abandoned() || !stream->Last().Reached(); });
+  const auto idle = std::partition(streams_.begin(), streams_.end(), [](const auto& stream) {
+    return !stream->abandoned() || !stream->Last().Reached();
+  });
   std::vector<std::shared_ptr<Stream>> taken(std::make_move_iterator(idle), std::make_move_iterator(streams_.end()));
   streams_.erase(idle, streams_.end());
   return taken;
@@ -202,11 +204,20 @@ CUresult Context::SetLimit(CUlimit limit, size_t value) {
 CUresult Context::GetLimit(CUlimit limit, size_t* value) const {
   std::lock_guard lock(limits_mutex_);
   switch (limit) {
-    case CU_LIMIT_STACK_SIZE: *value = stack_bytes_; return CUDA_SUCCESS;
-    case CU_LIMIT_PRINTF_FIFO_SIZE: *value = prints_.capacity(); return CUDA_SUCCESS;
-    case CU_LIMIT_MALLOC_HEAP_SIZE: *value = heap_.limit(); return CUDA_SUCCESS;
-    case CU_LIMIT_MAX_L2_FETCH_GRANULARITY: *value = fetch_granularity_; return CUDA_SUCCESS;
-    default: return limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+    case CU_LIMIT_STACK_SIZE:
+      *value = stack_bytes_;
+      return CUDA_SUCCESS;
+    case CU_LIMIT_PRINTF_FIFO_SIZE:
+      *value = prints_.capacity();
+      return CUDA_SUCCESS;
+    case CU_LIMIT_MALLOC_HEAP_SIZE:
+      *value = heap_.limit();
+      return CUDA_SUCCESS;
+    case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
+      *value = fetch_granularity_;
+      return CUDA_SUCCESS;
+    default:
+      return limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
   }
 }
 

@@ -20,8 +20,9 @@ namespace outboard::softgpu::api {
 
 class Stream;
 
-// A CUcontext, created or primary: its streams, its device memory, and what kernels may ask of the host. A primary context can be
-// deactivated and activated again; it is the same object with the same handle, but another id. Thread-safe.
+// A CUcontext, created or primary: its streams, its device memory, and what kernels may ask of the host. A primary
+// context can be deactivated and activated again; it is the same object with the same handle, but another id.
+// Thread-safe.
 class Context : public Object, public DeviceRuntime {
  public:
   static constexpr Kind kKind = Kind::kContext;
@@ -47,13 +48,13 @@ class Context : public Object, public DeviceRuntime {
   CUfunc_cache cache_config() const { return cache_config_.load(std::memory_order_relaxed); }
   void set_cache_config(CUfunc_cache config) { cache_config_.store(config, std::memory_order_relaxed); }
 
-  // cuDevicePrimaryCtxRetain and Release, which is false when nobody holds the context; cuCtxAttach and Detach, counting from the 1 that
-  // cuCtxCreate leaves. The last release destroys.
+  // cuDevicePrimaryCtxRetain and Release, which is false when nobody holds the context; cuCtxAttach and Detach,
+  // counting from the 1 that cuCtxCreate leaves. The last release destroys.
   void Retain();
   bool Release();
 
-  // Waits for all work, frees the context's memory and makes the handles of all its objects invalid. A created context's own handle
-  // too; a primary context only becomes inactive. False when it was not active.
+  // Waits for all work, frees the context's memory and makes the handles of all its objects invalid. A created
+  // context's own handle too; a primary context only becomes inactive. False when it was not active.
   bool Destroy();
 
   // Streams.
@@ -62,7 +63,8 @@ class Context : public Object, public DeviceRuntime {
   std::shared_ptr<Stream> PerThreadStream();  // the calling thread's
   std::shared_ptr<Stream> CreateStream(unsigned flags);
 
-  // What work on `stream` must wait for beyond its own stream: the legacy stream and the blocking streams wait for each other.
+  // What work on `stream` must wait for beyond its own stream: the legacy stream and the blocking streams wait for each
+  // other.
   void AddImplicitOrder(const Stream& stream, std::vector<Point>* after) const;
 
   // Work of this context may run: the context lives and no kernel has failed.
@@ -85,7 +87,8 @@ class Context : public Object, public DeviceRuntime {
   CUresult SetLimit(CUlimit limit, size_t value);
   CUresult GetLimit(CUlimit limit, size_t* value) const;
 
-  // Takes the heap of device-side malloc from the device, if it is not there yet. Before a kernel that may need it starts.
+  // Takes the heap of device-side malloc from the device, if it is not there yet. Before a kernel that may need it
+  // starts.
   CUresult PrepareHeap();
 
   // DeviceRuntime.

@@ -62,9 +62,13 @@ CUresult DestroyContext(CUcontext ctx) {
 
 }  // namespace
 
-CUresult cuCtxCreate(CUcontext* pctx, unsigned int flags, CUdevice dev) { return CreateContext(pctx, flags, dev, 3010); }
+CUresult cuCtxCreate(CUcontext* pctx, unsigned int flags, CUdevice dev) {
+  return CreateContext(pctx, flags, dev, 3010);
+}
 
-CUresult cuCtxCreate_v2(CUcontext* pctx, unsigned int flags, CUdevice dev) { return CreateContext(pctx, flags, dev, 3020); }
+CUresult cuCtxCreate_v2(CUcontext* pctx, unsigned int flags, CUdevice dev) {
+  return CreateContext(pctx, flags, dev, 3020);
+}
 
 CUresult cuCtxCreate_v3(CUcontext* pctx, CUexecAffinityParam*, int numParams, unsigned int flags, CUdevice dev) {
   if (numParams != 0) return HealthyCall([](Driver&) { return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY; });

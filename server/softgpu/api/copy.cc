@@ -6,8 +6,8 @@
 #include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/stream.h"
 
-// Memory management: copies. When host memory is read and written, and who waits, follows "API synchronization behavior" of the
-// driver's manual.
+// Memory management: copies. When host memory is read and written, and who waits, follows "API synchronization
+// behavior" of the driver's manual.
 
 using namespace outboard::softgpu::api;
 
@@ -20,20 +20,23 @@ enum class Blocking { kSync, kAsync };
 
 CUresult CopyOnStream(Context& context, Stream& stream, Place to, Place from, size_t size, Blocking blocking) {
   const bool between_devices = to.kind == MemoryKind::kDevice && from.kind == MemoryKind::kDevice;
-  const bool stages = blocking == Blocking::kAsync && from.kind == MemoryKind::kPageable && to.kind != MemoryKind::kPageable &&
-                      size <= kMaxStagedBytes;
+  const bool stages = blocking == Blocking::kAsync && from.kind == MemoryKind::kPageable &&
+                      to.kind != MemoryKind::kPageable && size <= kMaxStagedBytes;
   if (stages) {
     auto staged = std::make_shared<std::vector<std::byte>>(from.bytes, from.bytes + size);
     stream.Submit([to = to.bytes, staged] { std::memcpy(to, staged->data(), staged->size()); });
     return CUDA_SUCCESS;
   }
-  const bool waits = blocking == Blocking::kSync ? !between_devices : to.kind == MemoryKind::kPageable || from.kind == MemoryKind::kPageable;
+  const bool waits = blocking == Blocking::kSync
+                         ? !between_devices
+                         : to.kind == MemoryKind::kPageable || from.kind == MemoryKind::kPageable;
   if (waits && context.driver.config().chaos == 0 && stream.Pending().empty()) {
     // Nothing to queue behind: no need to wake the stream's thread.
     std::memmove(to.bytes, from.bytes, size);
     return context.Settle();
   }
-  const outboard::softgpu::Point done = stream.Submit([to = to.bytes, from = from.bytes, size] { std::memmove(to, from, size); });
+  const outboard::softgpu::Point done =
+      stream.Submit([to = to.bytes, from = from.bytes, size] { std::memmove(to, from, size); });
   return waits ? context.Await({done}) : CUDA_SUCCESS;
 }
 
@@ -63,22 +66,27 @@ std::optional<Place> AnyPlace(Driver& driver, CUdeviceptr address, size_t size) 
   return address ? FindPlace(driver, address, size) : std::nullopt;
 }
 
-CUresult CopyHtoD(CUdeviceptr to, const void* from, size_t size, CUstream stream, DefaultStream null_means, Blocking blocking) {
+CUresult CopyHtoD(CUdeviceptr to, const void* from, size_t size, CUstream stream, DefaultStream null_means,
+                  Blocking blocking) {
   return Copy(size, stream, null_means, blocking,
               [&](Driver& driver) { return std::pair(DevicePlace(driver, to, size), HostPlace(driver, from, size)); });
 }
 
-CUresult CopyDtoH(void* to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means, Blocking blocking) {
+CUresult CopyDtoH(void* to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means,
+                  Blocking blocking) {
   return Copy(size, stream, null_means, blocking,
               [&](Driver& driver) { return std::pair(HostPlace(driver, to, size), DevicePlace(driver, from, size)); });
 }
 
-CUresult CopyDtoD(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means, Blocking blocking) {
-  return Copy(size, stream, null_means, blocking,
-              [&](Driver& driver) { return std::pair(DevicePlace(driver, to, size), DevicePlace(driver, from, size)); });
+CUresult CopyDtoD(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means,
+                  Blocking blocking) {
+  return Copy(size, stream, null_means, blocking, [&](Driver& driver) {
+    return std::pair(DevicePlace(driver, to, size), DevicePlace(driver, from, size));
+  });
 }
 
-CUresult CopyAny(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means, Blocking blocking) {
+CUresult CopyAny(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means,
+                 Blocking blocking) {
   return Copy(size, stream, null_means, blocking,
               [&](Driver& driver) { return std::pair(AnyPlace(driver, to, size), AnyPlace(driver, from, size)); });
 }

@@ -22,11 +22,11 @@ struct LaunchLimits {
   unsigned grid[3] = {0x7fffffff, 65535, 65535};
   unsigned threads_per_sm = 2048;
   unsigned blocks_per_sm = 32;
-  unsigned registers = 65536;               // per block and per SM
-  unsigned shared_per_block = 48 << 10;     // bytes, without opting in
-  unsigned shared_reserved = 1 << 10;       // bytes of each block's shared memory that the device keeps for itself
-  unsigned shared_per_block_optin;          // bytes
-  unsigned shared_per_sm;                   // bytes
+  unsigned registers = 65536;            // per block and per SM
+  unsigned shared_per_block = 48 << 10;  // bytes, without opting in
+  unsigned shared_reserved = 1 << 10;    // bytes of each block's shared memory that the device keeps for itself
+  unsigned shared_per_block_optin;       // bytes
+  unsigned shared_per_sm;                // bytes
 };
 
 // One software GPU as this process sees it. Immutable but for what its members say of themselves.

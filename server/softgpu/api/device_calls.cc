@@ -114,15 +114,15 @@ CUresult cuDeviceCanAccessPeer(int* canAccessPeer, CUdevice dev, CUdevice peerDe
 }
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
-  return DeviceCall(dev, [&](Device&) -> CUresult {
-    return pool_out ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
-  });
+  return DeviceCall(
+      dev, [&](Device&) -> CUresult { return pool_out ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE; });
 }
 
 CUresult cuDeviceTotalMem(unsigned int* bytes, CUdevice dev) {
   return DeviceCall(dev, [&](Device& device) -> CUresult {
     if (!bytes) return CUDA_ERROR_INVALID_VALUE;
-    *bytes = static_cast<unsigned>(std::min<uint64_t>(device.memory->facts().memory_bytes, std::numeric_limits<unsigned>::max()));
+    *bytes = static_cast<unsigned>(
+        std::min<uint64_t>(device.memory->facts().memory_bytes, std::numeric_limits<unsigned>::max()));
     return CUDA_SUCCESS;
   });
 }

@@ -7,8 +7,8 @@
 
 namespace outboard::softgpu::api {
 
-// The heap of device-side malloc and free: one piece of device memory whose bookkeeping lies in host memory, so that no kernel can
-// spoil it. First fit. Thread-safe.
+// The heap of device-side malloc and free: one piece of device memory whose bookkeeping lies in host memory, so that no
+// kernel can spoil it. First fit. Thread-safe.
 class DeviceHeap {
  public:
   explicit DeviceHeap(uint64_t limit) : limit_(limit) {}

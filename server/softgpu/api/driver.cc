@@ -25,15 +25,24 @@ unsigned CpusOfThisProcess() {
 
 CUresult CodeOf(FaultKind kind) {
   switch (kind) {
-    case FaultKind::kIllegalAddress: return CUDA_ERROR_ILLEGAL_ADDRESS;
-    case FaultKind::kMisalignedAddress: return CUDA_ERROR_MISALIGNED_ADDRESS;
-    case FaultKind::kIllegalInstruction: return CUDA_ERROR_ILLEGAL_INSTRUCTION;
-    case FaultKind::kInvalidAddressSpace: return CUDA_ERROR_INVALID_ADDRESS_SPACE;
-    case FaultKind::kInvalidPc: return CUDA_ERROR_INVALID_PC;
-    case FaultKind::kTrap: return CUDA_ERROR_LAUNCH_FAILED;
-    case FaultKind::kAssert: return CUDA_ERROR_ASSERT;
-    case FaultKind::kStackOverflow: return CUDA_ERROR_HARDWARE_STACK_ERROR;
-    case FaultKind::kDeadlock: return CUDA_ERROR_LAUNCH_TIMEOUT;
+    case FaultKind::kIllegalAddress:
+      return CUDA_ERROR_ILLEGAL_ADDRESS;
+    case FaultKind::kMisalignedAddress:
+      return CUDA_ERROR_MISALIGNED_ADDRESS;
+    case FaultKind::kIllegalInstruction:
+      return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+    case FaultKind::kInvalidAddressSpace:
+      return CUDA_ERROR_INVALID_ADDRESS_SPACE;
+    case FaultKind::kInvalidPc:
+      return CUDA_ERROR_INVALID_PC;
+    case FaultKind::kTrap:
+      return CUDA_ERROR_LAUNCH_FAILED;
+    case FaultKind::kAssert:
+      return CUDA_ERROR_ASSERT;
+    case FaultKind::kStackOverflow:
+      return CUDA_ERROR_HARDWARE_STACK_ERROR;
+    case FaultKind::kDeadlock:
+      return CUDA_ERROR_LAUNCH_TIMEOUT;
   }
   return CUDA_ERROR_UNKNOWN;
 }

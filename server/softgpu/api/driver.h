@@ -21,27 +21,27 @@ namespace outboard::softgpu::api {
 // Device memory that the driver gave out.
 struct Allocation {
   Device* device;
-  const Context* context;   // compared, never dereferenced
+  const Context* context;  // compared, never dereferenced
   void* context_handle;
-  uint64_t id;              // CU_POINTER_ATTRIBUTE_BUFFER_ID
-  bool of_module;           // variables: not to be freed by cuMemFree
+  uint64_t id;     // CU_POINTER_ATTRIBUTE_BUFFER_ID
+  bool of_module;  // variables: not to be freed by cuMemFree
 };
 
 // Page-locked host memory.
 struct Pinned {
-  const Context* context;   // compared, never dereferenced
+  const Context* context;  // compared, never dereferenced
   void* context_handle;
   Device* device;
   uint64_t id;
-  unsigned flags;           // as given to cuMemHostAlloc or cuMemHostRegister
-  bool registered;          // the application's own memory
+  unsigned flags;   // as given to cuMemHostAlloc or cuMemHostRegister
+  bool registered;  // the application's own memory
 };
 
 // The driver of this process. Thread-safe.
 class Driver {
  public:
-  // Made at the first use and never destroyed, since the runtime's exit handlers call after static destructors. A child forked
-  // before cuInit gets a driver of its own; one forked after it keeps its parent's, whose lost() is true.
+  // Made at the first use and never destroyed, since the runtime's exit handlers call after static destructors. A child
+  // forked before cuInit gets a driver of its own; one forked after it keeps its parent's, whose lost() is true.
   static Driver& Get();
 
   // cuInit. Logs why it fails.
@@ -51,7 +51,8 @@ class Driver {
   // This process was forked from one that had called cuInit. Nothing of this object may be used then.
   bool lost() const { return !mark_.InMaker(); }
 
-  // The devices that this process may see; attached at the first call, which may come before cuInit. Empty when that failed.
+  // The devices that this process may see; attached at the first call, which may come before cuInit. Empty when that
+  // failed.
   const std::vector<std::unique_ptr<Device>>& devices();
   // Null when there is no such device.
   Device* FindDevice(CUdevice ordinal);

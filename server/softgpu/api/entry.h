@@ -8,8 +8,8 @@
 #include "server/softgpu/api/driver.h"
 #include "server/softgpu/api/thread_state.h"
 
-// How every call begins: the checks that come before a call's own, in the order in which CUDA's driver makes them. No exception
-// leaves a call.
+// How every call begins: the checks that come before a call's own, in the order in which CUDA's driver makes them. No
+// exception leaves a call.
 
 namespace outboard::softgpu::api {
 

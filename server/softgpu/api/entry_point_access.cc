@@ -1,14 +1,17 @@
-#include "server/softgpu/api/interop_host.h"
+// clang-format off: cuda_api.h comes before headers that include cuda.h
+#include "server/softgpu/api/entry.h"
+// clang-format on
 
 #include "common/api/entry_points.h"
 #include "common/interop/interop.h"
-#include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/interop_host.h"
 
 // Driver entry point access, and the runtime's private tables. Both are asked before cuInit.
 
 using namespace outboard::softgpu::api;
 
-CUresult cuGetProcAddress_v2(const char* symbol, void** pfn, int cudaVersion, cuuint64_t flags, CUdriverProcAddressQueryResult* symbolStatus) {
+CUresult cuGetProcAddress_v2(const char* symbol, void** pfn, int cudaVersion, cuuint64_t flags,
+                             CUdriverProcAddressQueryResult* symbolStatus) {
   return outboard::GetProcAddress(symbol, pfn, cudaVersion, flags, symbolStatus);
 }
 

@@ -95,8 +95,12 @@ CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
   });
 }
 
-CUresult cuEventRecord(CUevent hEvent, CUstream hStream) { return RecordEvent(hEvent, hStream, 0, DefaultStream::kLegacy); }
-CUresult cuEventRecord_ptsz(CUevent hEvent, CUstream hStream) { return RecordEvent(hEvent, hStream, 0, DefaultStream::kPerThread); }
+CUresult cuEventRecord(CUevent hEvent, CUstream hStream) {
+  return RecordEvent(hEvent, hStream, 0, DefaultStream::kLegacy);
+}
+CUresult cuEventRecord_ptsz(CUevent hEvent, CUstream hStream) {
+  return RecordEvent(hEvent, hStream, 0, DefaultStream::kPerThread);
+}
 
 CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {
   return RecordEvent(hEvent, hStream, flags, DefaultStream::kLegacy);
@@ -119,5 +123,9 @@ CUresult cuEventSynchronize(CUevent hEvent) {
 CUresult cuEventDestroy_v2(CUevent hEvent) { return DestroyEvent(hEvent); }
 CUresult cuEventDestroy(CUevent hEvent) { return DestroyEvent(hEvent); }
 
-CUresult cuEventElapsedTime_v2(float* pMilliseconds, CUevent hStart, CUevent hEnd) { return ElapsedTime(pMilliseconds, hStart, hEnd); }
-CUresult cuEventElapsedTime(float* pMilliseconds, CUevent hStart, CUevent hEnd) { return ElapsedTime(pMilliseconds, hStart, hEnd); }
+CUresult cuEventElapsedTime_v2(float* pMilliseconds, CUevent hStart, CUevent hEnd) {
+  return ElapsedTime(pMilliseconds, hStart, hEnd);
+}
+CUresult cuEventElapsedTime(float* pMilliseconds, CUevent hStart, CUevent hEnd) {
+  return ElapsedTime(pMilliseconds, hStart, hEnd);
+}

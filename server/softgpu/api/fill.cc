@@ -5,8 +5,8 @@
 #include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/stream.h"
 
-// Memory management: cuMemset*. All return before the memory is set, also those without Async in their name, as the driver's manual
-// has it for device memory.
+// Memory management: cuMemset*. All return before the memory is set, also those without Async in their name, as the
+// driver's manual has it for device memory.
 
 using namespace outboard::softgpu::api;
 

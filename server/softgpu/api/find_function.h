@@ -7,8 +7,8 @@
 
 namespace outboard::softgpu::api {
 
-// The function that a CUfunction means in the current context: its own, or that of the CUkernel which the value may be as well.
-// CUDA_ERROR_INVALID_HANDLE for neither, or for a function of another context.
+// The function that a CUfunction means in the current context: its own, or that of the CUkernel which the value may be
+// as well. CUDA_ERROR_INVALID_HANDLE for neither, or for a function of another context.
 CUresult FindFunction(Context& context, CUfunction handle, std::shared_ptr<Function>* function);
 
 // A call on a function in the current context: `body` takes (Function&).

@@ -6,7 +6,8 @@ using namespace outboard::softgpu::api;
 
 CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfunc) {
   return FunctionCall(hfunc, [&](Function& function) -> CUresult {
-    const auto value = FunctionAttribute(attrib, function.info, *function.settings, function.module.context.device.limits);
+    const auto value =
+        FunctionAttribute(attrib, function.info, *function.settings, function.module.context.device.limits);
     if (!pi || !value) return CUDA_ERROR_INVALID_VALUE;
     *pi = *value;
     return CUDA_SUCCESS;
@@ -15,13 +16,15 @@ CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfu
 
 CUresult cuFuncSetAttribute(CUfunction hfunc, CUfunction_attribute attrib, int value) {
   return FunctionCall(hfunc, [&](Function& function) {
-    return SetFunctionAttribute(attrib, value, function.info, function.settings.get(), function.module.context.device.limits);
+    return SetFunctionAttribute(attrib, value, function.info, function.settings.get(),
+                                function.module.context.device.limits);
   });
 }
 
 // A preference that the device has no use for.
 CUresult cuFuncSetCacheConfig(CUfunction hfunc, CUfunc_cache config) {
-  return FunctionCall(hfunc, [&](Function&) { return config <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
+  return FunctionCall(
+      hfunc, [&](Function&) { return config <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
 }
 
 CUresult cuFuncGetModule(CUmodule* hmod, CUfunction hfunc) {
@@ -41,5 +44,6 @@ CUresult cuFuncGetName(const char** name, CUfunction hfunc) {
 }
 
 CUresult cuFuncGetParamInfo(CUfunction func, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
-  return FunctionCall(func, [&](Function& function) { return FunctionParamInfo(function.info, paramIndex, paramOffset, paramSize); });
+  return FunctionCall(
+      func, [&](Function& function) { return FunctionParamInfo(function.info, paramIndex, paramOffset, paramSize); });
 }

@@ -27,8 +27,8 @@ class Object {
 
 // Objects by the opaque values that applications hold.
 //
-// A value packs kind, slot and generation, is never given out twice, and is no canonical address: who dereferences one faults
-// at once. Thread-safe.
+// A value packs kind, slot and generation, is never given out twice, and is no canonical address: who dereferences one
+// faults at once. Thread-safe.
 class HandleTable {
  public:
   // Gives the object its handle.
@@ -49,7 +49,8 @@ class HandleTable {
     return std::static_pointer_cast<T>(RemoveObject(T::kKind, handle));
   }
 
-  // Makes the handles of all objects of this owner invalid. Returns the objects, so that they end where the caller wants.
+  // Makes the handles of all objects of this owner invalid. Returns the objects, so that they end where the caller
+  // wants.
   std::vector<std::shared_ptr<Object>> RemoveOwnedBy(const void* owner);
 
  private:

@@ -7,12 +7,12 @@
 
 namespace outboard::softgpu::api {
 
-// The one thread that runs the application's host functions and stream callbacks. Started at the first one, never joined; all
-// signals are blocked in it. Thread-safe.
+// The one thread that runs the application's host functions and stream callbacks. Started at the first one, never
+// joined; all signals are blocked in it. Thread-safe.
 class HostThread {
  public:
-  // Runs `function` on the host thread, after those that were given earlier, and returns when it has returned. Not to be
-  // called from the host thread itself.
+  // Runs `function` on the host thread, after those that were given earlier, and returns when it has returned. Not to
+  // be called from the host thread itself.
   void Run(const std::function<void()>& function);
 
  private:

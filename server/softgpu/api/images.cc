@@ -28,18 +28,24 @@ Outcome ImageInFile(const char* path, Image* image) {
   size_t got = 0;
   do {
     constexpr size_t kStep = 1 << 20;
-    if (got > kMaxImageBytes) return {CUDA_ERROR_INVALID_IMAGE, std::string("The code image ") + path + " is too large."};
+    if (got > kMaxImageBytes)
+      return {CUDA_ERROR_INVALID_IMAGE, std::string("The code image ") + path + " is too large."};
     bytes.resize(got + kStep);
     const size_t now = fread(bytes.data() + got, 1, kStep, file.get());
     if (now == 0) break;
     got += now;
   } while (true);
-  if (ferror(file.get())) return {CUDA_ERROR_OPERATING_SYSTEM, std::string("The code image ") + path + " cannot be read."};
+  if (ferror(file.get()))
+    return {CUDA_ERROR_OPERATING_SYSTEM, std::string("The code image ") + path + " cannot be read."};
   bytes.resize(got + 1);  // PTX text ends with a NUL
   bytes[got] = std::byte{0};
-  constexpr unsigned char kFatbin[] = {0x50, 0xed, 0x55, 0xba}, kElf[] = {0x7f, 'E', 'L', 'F'}, kWrapper[] = {0xb1, 0x43, 0x62, 0x46};
-  const auto starts_with = [&](const unsigned char(&magic)[4]) { return got >= 4 && std::memcmp(bytes.data(), magic, 4) == 0; };
-  if (got == 0 || starts_with(kWrapper)) return {CUDA_ERROR_INVALID_IMAGE, std::string("The file ") + path + " holds no code image."};
+  constexpr unsigned char kFatbin[] = {0x50, 0xed, 0x55, 0xba}, kElf[] = {0x7f, 'E', 'L', 'F'},
+                          kWrapper[] = {0xb1, 0x43, 0x62, 0x46};
+  const auto starts_with = [&](const unsigned char(&magic)[4]) {
+    return got >= 4 && std::memcmp(bytes.data(), magic, 4) == 0;
+  };
+  if (got == 0 || starts_with(kWrapper))
+    return {CUDA_ERROR_INVALID_IMAGE, std::string("The file ") + path + " holds no code image."};
   const bool binary = starts_with(kFatbin) || starts_with(kElf);
   image->images = {{bytes.data(), binary ? got : got + 1}};
   return {};

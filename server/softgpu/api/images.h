@@ -24,7 +24,9 @@ Outcome ImageInFile(const char* path, Image* image);
 // The milliseconds since it was made.
 class Stopwatch {
  public:
-  float Milliseconds() const { return std::chrono::duration<float, std::milli>(std::chrono::steady_clock::now() - start_).count(); }
+  float Milliseconds() const {
+    return std::chrono::duration<float, std::milli>(std::chrono::steady_clock::now() - start_).count();
+  }
 
  private:
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -6,16 +6,19 @@
 
 namespace outboard::softgpu::api {
 
-// The options of cuModuleLoadDataEx and cuLibraryLoadData. Those that tune a compiler mean nothing here; the logs are filled.
+// The options of cuModuleLoadDataEx and cuLibraryLoadData. Those that tune a compiler mean nothing here; the logs are
+// filled.
 class JitOptions {
  public:
   // The arrays stay the caller's and must live as long as this object.
-  JitOptions(unsigned count, const CUjit_option* options, void** values) : count_(count), options_(options), values_(values) {}
+  JitOptions(unsigned count, const CUjit_option* options, void** values)
+      : count_(count), options_(options), values_(values) {}
 
   // False when an option does not exist, or when the arrays are missing.
   bool Valid() const;
 
-  // Writes the outputs: `error` into the error log, an empty info log, the sizes that the logs have now, and the wall time.
+  // Writes the outputs: `error` into the error log, an empty info log, the sizes that the logs have now, and the wall
+  // time.
   void Report(std::string_view error, float milliseconds) const;
 
  private:

@@ -25,14 +25,17 @@ CUresult CheckShape(const LaunchShape& shape, const Function& function) {
   const auto& [grid, block, dynamic_shared_bytes] = shape;
   if (grid.Count() == 0 || block.Count() == 0) return CUDA_ERROR_INVALID_VALUE;
   if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return CUDA_ERROR_INVALID_VALUE;
-  if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2]) return CUDA_ERROR_INVALID_VALUE;
+  if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2])
+    return CUDA_ERROR_INVALID_VALUE;
   if (block.Count() > MaxThreads(info, limits)) return CUDA_ERROR_INVALID_VALUE;
   const auto& required = info.required_threads;
-  if (required[0] != 0 && (block.x != required[0] || block.y != std::max(required[1], 1u) || block.z != std::max(required[2], 1u))) {
+  if (required[0] != 0 &&
+      (block.x != required[0] || block.y != std::max(required[1], 1u) || block.z != std::max(required[2], 1u))) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (dynamic_shared_bytes > MaxDynamicShared(info, *function.settings, limits)) return CUDA_ERROR_INVALID_VALUE;
-  if (uint64_t{info.static_shared_bytes} + dynamic_shared_bytes > limits.shared_per_block_optin) return CUDA_ERROR_INVALID_VALUE;
+  if (uint64_t{info.static_shared_bytes} + dynamic_shared_bytes > limits.shared_per_block_optin)
+    return CUDA_ERROR_INVALID_VALUE;
   if (Registers(info, limits) * block.Count() > limits.registers) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   return CUDA_SUCCESS;
 }
@@ -70,7 +73,8 @@ CUresult CopyParams(void** kernel_params, void** extra, const KernelInfo& info, 
   return CUDA_SUCCESS;
 }
 
-CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, void** kernel_params, void** extra, DefaultStream null_means) {
+CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, void** kernel_params, void** extra,
+                      DefaultStream null_means) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     std::shared_ptr<Function> function;
     if (CUresult result = FindFunction(context, f, &function); result != CUDA_SUCCESS) return result;
@@ -85,7 +89,8 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
     launch.block = shape.block;
     launch.dynamic_shared_bytes = shape.dynamic_shared_bytes;
     launch.params.resize(function->info.param_bytes);
-    if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS) return result;
+    if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS)
+      return result;
     launch.sm_count = context.device.memory->facts().sm_count;
     launch.chaos = driver.NextChaos();
     if (function->module.uses_heap) {
@@ -100,7 +105,8 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
   });
 }
 
-// What the launch attributes ask for beyond an ordinary launch; those that are hints, or allow what never happens here, ask for nothing.
+// What the launch attributes ask for beyond an ordinary launch; those that are hints, or allow what never happens here,
+// ask for nothing.
 CUresult CheckAttributes(const CUlaunchConfig& config) {
   if (config.numAttrs > 0 && !config.attrs) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < config.numAttrs; ++i) {
@@ -110,7 +116,8 @@ CUresult CheckAttributes(const CUlaunchConfig& config) {
         if (value.cooperative) return CUDA_ERROR_NOT_SUPPORTED;
         break;
       case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-        if (value.clusterDim.x != 1 || value.clusterDim.y != 1 || value.clusterDim.z != 1) return CUDA_ERROR_NOT_SUPPORTED;
+        if (value.clusterDim.x != 1 || value.clusterDim.y != 1 || value.clusterDim.z != 1)
+          return CUDA_ERROR_NOT_SUPPORTED;
         break;
       case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
         if (value.preferredClusterDim.x != 1 || value.preferredClusterDim.y != 1 || value.preferredClusterDim.z != 1) {
@@ -139,7 +146,8 @@ CUresult CheckAttributes(const CUlaunchConfig& config) {
   return CUDA_SUCCESS;
 }
 
-CUresult LaunchWithConfig(const CUlaunchConfig* config, CUfunction f, void** kernel_params, void** extra, DefaultStream null_means) {
+CUresult LaunchWithConfig(const CUlaunchConfig* config, CUfunction f, void** kernel_params, void** extra,
+                          DefaultStream null_means) {
   if (config) {
     if (CUresult result = CheckAttributes(*config); result != CUDA_SUCCESS) {
       return ContextCall([&](Driver&, Context&) { return result; });
@@ -165,18 +173,18 @@ CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, Defa
 
 }  // namespace
 
-CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX,
-                        unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void** kernelParams,
-                        void** extra) {
-  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes}, hStream, kernelParams, extra,
-                      DefaultStream::kLegacy);
+CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
+                        unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ,
+                        unsigned int sharedMemBytes, CUstream hStream, void** kernelParams, void** extra) {
+  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes}, hStream,
+                      kernelParams, extra, DefaultStream::kLegacy);
 }
 
-CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX,
-                             unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
-                             void** kernelParams, void** extra) {
-  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes}, hStream, kernelParams, extra,
-                      DefaultStream::kPerThread);
+CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
+                             unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ,
+                             unsigned int sharedMemBytes, CUstream hStream, void** kernelParams, void** extra) {
+  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes}, hStream,
+                      kernelParams, extra, DefaultStream::kPerThread);
 }
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction f, void** kernelParams, void** extra) {

@@ -33,7 +33,8 @@ class Kernel : public Object {
  private:
   std::mutex mutex_;
   std::map<CUdevice, std::shared_ptr<FunctionSettings>> settings_;
-  std::vector<std::pair<uint64_t, std::shared_ptr<Function>>> functions_;  // by activation of a context, the last used one first
+  std::vector<std::pair<uint64_t, std::shared_ptr<Function>>>
+      functions_;  // by activation of a context, the last used one first
 };
 
 // A CUlibrary: code that is loaded into each context that uses it. Thread-safe.

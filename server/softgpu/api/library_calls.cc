@@ -1,9 +1,8 @@
-#include "server/softgpu/api/library.h"
-
 #include <type_traits>
 
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/images.h"
+#include "server/softgpu/api/library.h"
 
 // Library management.
 
@@ -24,8 +23,8 @@ bool ReadLibraryOptions(unsigned count, const CUlibraryOption* options, void* co
 }
 
 template <class Where>
-CUresult LoadLibrary(CUlibrary* library, Where where, Outcome (*find)(Where, Image*), const JitOptions& jit, unsigned option_count,
-                     const CUlibraryOption* options, void* const* values) {
+CUresult LoadLibrary(CUlibrary* library, Where where, Outcome (*find)(Where, Image*), const JitOptions& jit,
+                     unsigned option_count, const CUlibraryOption* options, void* const* values) {
   return HealthyCall([&](Driver& driver) -> CUresult {
     bool preserved = false;
     if (!library || !where || !jit.Valid() || !ReadLibraryOptions(option_count, options, values, &preserved)) {
@@ -85,15 +84,16 @@ CUresult KernelCall(CUkernel handle, Body body) {
 CUresult cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option* jitOptions, void** jitOptionsValues,
                            unsigned int numJitOptions, CUlibraryOption* libraryOptions, void** libraryOptionValues,
                            unsigned int numLibraryOptions) {
-  return LoadLibrary<const void*>(library, code, &ImageAt, JitOptions(numJitOptions, jitOptions, jitOptionsValues), numLibraryOptions,
-                                  libraryOptions, libraryOptionValues);
+  return LoadLibrary<const void*>(library, code, &ImageAt, JitOptions(numJitOptions, jitOptions, jitOptionsValues),
+                                  numLibraryOptions, libraryOptions, libraryOptionValues);
 }
 
-CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* fileName, CUjit_option* jitOptions, void** jitOptionsValues,
-                               unsigned int numJitOptions, CUlibraryOption* libraryOptions, void** libraryOptionValues,
-                               unsigned int numLibraryOptions) {
-  return LoadLibrary<const char*>(library, fileName, &ImageInFile, JitOptions(numJitOptions, jitOptions, jitOptionsValues),
-                                  numLibraryOptions, libraryOptions, libraryOptionValues);
+CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* fileName, CUjit_option* jitOptions,
+                               void** jitOptionsValues, unsigned int numJitOptions, CUlibraryOption* libraryOptions,
+                               void** libraryOptionValues, unsigned int numLibraryOptions) {
+  return LoadLibrary<const char*>(library, fileName, &ImageInFile,
+                                  JitOptions(numJitOptions, jitOptions, jitOptionsValues), numLibraryOptions,
+                                  libraryOptions, libraryOptionValues);
 }
 
 CUresult cuLibraryUnload(CUlibrary library) {
@@ -203,5 +203,7 @@ CUresult cuKernelGetName(const char** name, CUkernel hfunc) {
 }
 
 CUresult cuKernelGetParamInfo(CUkernel kernel, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
-  return KernelCall(kernel, [&](Driver&, Kernel& found) { return FunctionParamInfo(found.info, paramIndex, paramOffset, paramSize); });
+  return KernelCall(kernel, [&](Driver&, Kernel& found) {
+    return FunctionParamInfo(found.info, paramIndex, paramOffset, paramSize);
+  });
 }

@@ -22,7 +22,8 @@ std::optional<Place> FindHostPlace(Driver& driver, const void* address, uint64_t
   }
   const auto range = driver.pinned.Find(value);
   const bool pinned = range && range->Contains(value, size);
-  return Place{pinned ? MemoryKind::kPinned : MemoryKind::kPageable, static_cast<std::byte*>(const_cast<void*>(address))};
+  return Place{pinned ? MemoryKind::kPinned : MemoryKind::kPageable,
+               static_cast<std::byte*>(const_cast<void*>(address))};
 }
 
 std::optional<Place> FindPlace(Driver& driver, uint64_t address, uint64_t size) {
@@ -59,7 +60,8 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
   });
 }
 
-CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height, unsigned int ElementSizeBytes) {
+CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height,
+                            unsigned int ElementSizeBytes) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
     if (!dptr || !pPitch || WidthInBytes == 0 || Height == 0) return CUDA_ERROR_INVALID_VALUE;
     if (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) return CUDA_ERROR_INVALID_VALUE;
@@ -82,7 +84,8 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;
     const auto owner = driver.handles.Find<Context>(found->info.context_handle);
     if (owner) owner->Wait();
-    const auto taken = driver.allocations.Take(dptr, [&](const auto& range) { return range.info.id == found->info.id; });
+    const auto taken =
+        driver.allocations.Take(dptr, [&](const auto& range) { return range.info.id == found->info.id; });
     if (!taken) return CUDA_ERROR_INVALID_VALUE;  // another thread was quicker
     taken->info.device->memory->Free(dptr);
     return context.Settle();

@@ -8,7 +8,9 @@
 namespace outboard::softgpu::api {
 
 Function::Function(Module& module, KernelInfo info, std::shared_ptr<FunctionSettings> settings)
-    : module(module), info(std::move(info)), settings(settings ? std::move(settings) : std::make_shared<FunctionSettings>()) {}
+    : module(module),
+      info(std::move(info)),
+      settings(settings ? std::move(settings) : std::make_shared<FunctionSettings>()) {}
 
 const void* Function::owner() const { return &module.context; }
 
@@ -28,12 +30,14 @@ CUresult Function::Prepare(const softgpu::Kernel** kernel) {
   return CUDA_SUCCESS;
 }
 
-Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library,
-                       std::shared_ptr<Module>* module) {
+Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap,
+                       const Library* library, std::shared_ptr<Module>* module) {
   uint64_t variables = 0;
   if (const uint64_t bytes = linked->variable_bytes(); bytes > 0) {
     const auto address = context.Allocate(bytes, true);
-    if (!address) return {CUDA_ERROR_OUT_OF_MEMORY, "The device has no " + std::to_string(bytes) + " bytes left for the variables of a module."};
+    if (!address)
+      return {CUDA_ERROR_OUT_OF_MEMORY,
+              "The device has no " + std::to_string(bytes) + " bytes left for the variables of a module."};
     variables = *address;
   }
   linked->Place(variables, variables != 0 ? context.device.memory->ToHost(variables) : nullptr);
@@ -42,7 +46,8 @@ Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked
   return {};
 }
 
-Module::Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library, uint64_t variables)
+Module::Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library,
+               uint64_t variables)
     : context(context), linked(std::move(linked)), uses_heap(uses_heap), library(library), variables_(variables) {}
 
 std::shared_ptr<Function> Module::FindFunction(std::string_view name, std::shared_ptr<FunctionSettings> settings) {
@@ -67,7 +72,8 @@ void Module::Release() {
 }
 
 unsigned MaxThreads(const KernelInfo& info, const LaunchLimits& limits) {
-  return info.max_threads_per_block > 0 ? std::min(info.max_threads_per_block, limits.threads_per_block) : limits.threads_per_block;
+  return info.max_threads_per_block > 0 ? std::min(info.max_threads_per_block, limits.threads_per_block)
+                                        : limits.threads_per_block;
 }
 
 unsigned Registers(const KernelInfo& info, const LaunchLimits& limits) {
@@ -81,34 +87,47 @@ unsigned MaxDynamicShared(const KernelInfo& info, const FunctionSettings& settin
   return limits.shared_per_block - std::min(limits.shared_per_block, info.static_shared_bytes);
 }
 
-std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const KernelInfo& info, const FunctionSettings& settings,
-                                     const LaunchLimits& limits) {
+std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const KernelInfo& info,
+                                     const FunctionSettings& settings, const LaunchLimits& limits) {
   switch (attribute) {
-    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: return static_cast<int>(MaxThreads(info, limits));
-    case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: return static_cast<int>(info.static_shared_bytes);
-    case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: return static_cast<int>(info.const_bytes);
-    case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: return static_cast<int>(info.local_bytes);
-    case CU_FUNC_ATTRIBUTE_NUM_REGS: return static_cast<int>(Registers(info, limits));
-    case CU_FUNC_ATTRIBUTE_PTX_VERSION: return static_cast<int>(info.ptx_version);
-    case CU_FUNC_ATTRIBUTE_BINARY_VERSION: return static_cast<int>(info.ptx_version);
-    case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA: return 0;
-    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: return static_cast<int>(MaxDynamicShared(info, settings, limits));
-    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT: return settings.carveout.load(std::memory_order_relaxed);
+    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+      return static_cast<int>(MaxThreads(info, limits));
+    case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
+      return static_cast<int>(info.static_shared_bytes);
+    case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:
+      return static_cast<int>(info.const_bytes);
+    case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES:
+      return static_cast<int>(info.local_bytes);
+    case CU_FUNC_ATTRIBUTE_NUM_REGS:
+      return static_cast<int>(Registers(info, limits));
+    case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+      return static_cast<int>(info.ptx_version);
+    case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
+      return static_cast<int>(info.ptx_version);
+    case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
+      return 0;
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+      return static_cast<int>(MaxDynamicShared(info, settings, limits));
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      return settings.carveout.load(std::memory_order_relaxed);
     case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
     case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
     case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
-    case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE: return 0;
-    default: return std::nullopt;
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+      return 0;
+    default:
+      return std::nullopt;
   }
 }
 
-CUresult SetFunctionAttribute(CUfunction_attribute attribute, int value, const KernelInfo& info, FunctionSettings* settings,
-                              const LaunchLimits& limits) {
+CUresult SetFunctionAttribute(CUfunction_attribute attribute, int value, const KernelInfo& info,
+                              FunctionSettings* settings, const LaunchLimits& limits) {
   switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
-      if (value < 0 || uint64_t{info.static_shared_bytes} + static_cast<unsigned>(value) > limits.shared_per_block_optin) {
+      if (value < 0 ||
+          uint64_t{info.static_shared_bytes} + static_cast<unsigned>(value) > limits.shared_per_block_optin) {
         return CUDA_ERROR_INVALID_VALUE;
       }
       settings->max_dynamic_shared.store(value, std::memory_order_relaxed);

@@ -51,12 +51,13 @@ class Module : public Object {
  public:
   static constexpr Kind kKind = Kind::kModule;
 
-  // Gives `linked`, which nobody else may have placed, device memory for its variables. `library` is null for modules of the
-  // application's own.
-  static Outcome Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library,
-                        std::shared_ptr<Module>* module);
+  // Gives `linked`, which nobody else may have placed, device memory for its variables. `library` is null for modules
+  // of the application's own.
+  static Outcome Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap,
+                        const Library* library, std::shared_ptr<Module>* module);
 
-  Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library, uint64_t variables);
+  Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library,
+         uint64_t variables);
 
   Context& context;  // outlives the module
   const std::shared_ptr<softgpu::Module> linked;
@@ -79,18 +80,18 @@ class Module : public Object {
 };
 
 // What cuFuncGetAttribute and cuKernelGetAttribute say; nullopt for a number that is no attribute.
-std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const KernelInfo& info, const FunctionSettings& settings,
-                                     const LaunchLimits& limits);
+std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const KernelInfo& info,
+                                     const FunctionSettings& settings, const LaunchLimits& limits);
 
 // cuFuncSetAttribute and cuKernelSetAttribute.
-CUresult SetFunctionAttribute(CUfunction_attribute attribute, int value, const KernelInfo& info, FunctionSettings* settings,
-                              const LaunchLimits& limits);
+CUresult SetFunctionAttribute(CUfunction_attribute attribute, int value, const KernelInfo& info,
+                              FunctionSettings* settings, const LaunchLimits& limits);
 
 // cuFuncGetParamInfo and cuKernelGetParamInfo.
 CUresult FunctionParamInfo(const KernelInfo& info, size_t index, size_t* offset, size_t* size);
 
-// Threads of a block and registers of a thread that a launch has to count with. The engine has no registers to run out of; so
-// this stands for a compiler that makes every kernel fit into a block as large as its bounds allow.
+// Threads of a block and registers of a thread that a launch has to count with. The engine has no registers to run out
+// of; so this stands for a compiler that makes every kernel fit into a block as large as its bounds allow.
 unsigned MaxThreads(const KernelInfo& info, const LaunchLimits& limits);
 unsigned Registers(const KernelInfo& info, const LaunchLimits& limits);
 

@@ -47,13 +47,16 @@ const JitOptions kNoOptions(0, nullptr, nullptr);
 
 }  // namespace
 
-CUresult cuModuleLoad(CUmodule* module, const char* fname) { return LoadModule<const char*>(module, fname, &ImageInFile, kNoOptions); }
+CUresult cuModuleLoad(CUmodule* module, const char* fname) {
+  return LoadModule<const char*>(module, fname, &ImageInFile, kNoOptions);
+}
 
 CUresult cuModuleLoadData(CUmodule* module, const void* image) {
   return LoadModule<const void*>(module, image, &ImageAt, kNoOptions);
 }
 
-CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned int numOptions, CUjit_option* options, void** optionValues) {
+CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned int numOptions, CUjit_option* options,
+                            void** optionValues) {
   return LoadModule<const void*>(module, image, &ImageAt, JitOptions(numOptions, options, optionValues));
 }
 

@@ -3,12 +3,14 @@
 
 #include "server/softgpu/api/cuda_api.h"
 
-// The first versions of calls, from the time of 32-bit device addresses. The devices' memory lies above such addresses, so what
-// allocates can only fail, and an address given in can only be wrong; sizes are given as far as they fit.
+// The first versions of calls, from the time of 32-bit device addresses. The devices' memory lies above such addresses,
+// so what allocates can only fail, and an address given in can only be wrong; sizes are given as far as they fit.
 
 namespace {
 
-unsigned Narrow(size_t value) { return static_cast<unsigned>(std::min<size_t>(value, std::numeric_limits<unsigned>::max())); }
+unsigned Narrow(size_t value) {
+  return static_cast<unsigned>(std::min<size_t>(value, std::numeric_limits<unsigned>::max()));
+}
 
 bool Fits(CUdeviceptr address) { return address <= std::numeric_limits<CUdeviceptr_v1>::max(); }
 
@@ -43,8 +45,9 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1* dptr, unsigned int* pPitch, unsigned in
                          unsigned int ElementSizeBytes) {
   CUdeviceptr address = 0;
   size_t pitch = 0;
-  const CUresult result =
-      HandOut(cuMemAllocPitch_v2(dptr ? &address : nullptr, pPitch ? &pitch : nullptr, WidthInBytes, Height, ElementSizeBytes), address, dptr);
+  const CUresult result = HandOut(
+      cuMemAllocPitch_v2(dptr ? &address : nullptr, pPitch ? &pitch : nullptr, WidthInBytes, Height, ElementSizeBytes),
+      address, dptr);
   if (result == CUDA_SUCCESS) *pPitch = Narrow(pitch);
   return result;
 }
@@ -103,12 +106,19 @@ CUresult cuMemcpyDtoHAsync(void* dstHost, CUdeviceptr_v1 srcDevice, unsigned int
   return cuMemcpyDtoHAsync_v2(dstHost, srcDevice, ByteCount, hStream);
 }
 
-CUresult cuMemcpyDtoDAsync(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, unsigned int ByteCount, CUstream hStream) {
+CUresult cuMemcpyDtoDAsync(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, unsigned int ByteCount,
+                           CUstream hStream) {
   return cuMemcpyDtoDAsync_v2(dstDevice, srcDevice, ByteCount, hStream);
 }
 
-CUresult cuMemsetD8(CUdeviceptr_v1 dstDevice, unsigned char uc, unsigned int N) { return cuMemsetD8_v2(dstDevice, uc, N); }
+CUresult cuMemsetD8(CUdeviceptr_v1 dstDevice, unsigned char uc, unsigned int N) {
+  return cuMemsetD8_v2(dstDevice, uc, N);
+}
 
-CUresult cuMemsetD16(CUdeviceptr_v1 dstDevice, unsigned short us, unsigned int N) { return cuMemsetD16_v2(dstDevice, us, N); }
+CUresult cuMemsetD16(CUdeviceptr_v1 dstDevice, unsigned short us, unsigned int N) {
+  return cuMemsetD16_v2(dstDevice, us, N);
+}
 
-CUresult cuMemsetD32(CUdeviceptr_v1 dstDevice, unsigned int ui, unsigned int N) { return cuMemsetD32_v2(dstDevice, ui, N); }
+CUresult cuMemsetD32(CUdeviceptr_v1 dstDevice, unsigned int ui, unsigned int N) {
+  return cuMemsetD32_v2(dstDevice, ui, N);
+}

@@ -16,7 +16,8 @@ constexpr unsigned kSharedGranularity = 128;  // bytes
 unsigned RoundUp(unsigned value, unsigned step) { return (value + step - 1) / step * step; }
 
 unsigned SharedOfBlock(const Function& function, uint64_t dynamic_bytes, const LaunchLimits& limits) {
-  return RoundUp(static_cast<unsigned>(function.info.static_shared_bytes + dynamic_bytes) + limits.shared_reserved, kSharedGranularity);
+  return RoundUp(static_cast<unsigned>(function.info.static_shared_bytes + dynamic_bytes) + limits.shared_reserved,
+                 kSharedGranularity);
 }
 
 unsigned BlocksPerSm(const Function& function, unsigned threads, uint64_t dynamic_bytes) {
@@ -36,8 +37,8 @@ bool FlagsExist(unsigned flags) { return (flags & ~CU_OCCUPANCY_DISABLE_CACHING_
 
 }  // namespace
 
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* numBlocks, CUfunction func, int blockSize, size_t dynamicSMemSize,
-                                                              unsigned int flags) {
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* numBlocks, CUfunction func, int blockSize,
+                                                              size_t dynamicSMemSize, unsigned int flags) {
   return FunctionCall(func, [&](Function& function) -> CUresult {
     if (!numBlocks || blockSize <= 0 || !FlagsExist(flags)) return CUDA_ERROR_INVALID_VALUE;
     *numBlocks = static_cast<int>(BlocksPerSm(function, static_cast<unsigned>(blockSize), dynamicSMemSize));
@@ -45,13 +46,14 @@ CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* numBlocks, CU
   });
 }
 
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, CUfunction func, int blockSize, size_t dynamicSMemSize) {
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, CUfunction func, int blockSize,
+                                                     size_t dynamicSMemSize) {
   return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(numBlocks, func, blockSize, dynamicSMemSize, 0);
 }
 
 CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* minGridSize, int* blockSize, CUfunction func,
-                                                   CUoccupancyB2DSize blockSizeToDynamicSMemSize, size_t dynamicSMemSize, int blockSizeLimit,
-                                                   unsigned int flags) {
+                                                   CUoccupancyB2DSize blockSizeToDynamicSMemSize,
+                                                   size_t dynamicSMemSize, int blockSizeLimit, unsigned int flags) {
   return FunctionCall(func, [&](Function& function) -> CUresult {
     if (!minGridSize || !blockSize || blockSizeLimit < 0 || !FlagsExist(flags)) return CUDA_ERROR_INVALID_VALUE;
     const Device& device = function.module.context.device;
@@ -59,7 +61,8 @@ CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* minGridSize, int* blockS
     if (blockSizeLimit > 0) largest = std::min(largest, static_cast<unsigned>(blockSizeLimit));
     unsigned best_threads = 0, best_held = 0;
     for (unsigned threads = largest; threads > 0; threads = RoundUp(threads, kWarp) - kWarp) {
-      const size_t shared = blockSizeToDynamicSMemSize ? blockSizeToDynamicSMemSize(static_cast<int>(threads)) : dynamicSMemSize;
+      const size_t shared =
+          blockSizeToDynamicSMemSize ? blockSizeToDynamicSMemSize(static_cast<int>(threads)) : dynamicSMemSize;
       const unsigned held = BlocksPerSm(function, threads, shared) * threads;
       if (held <= best_held) continue;
       best_held = held;
@@ -72,20 +75,25 @@ CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* minGridSize, int* blockS
   });
 }
 
-CUresult cuOccupancyMaxPotentialBlockSize(int* minGridSize, int* blockSize, CUfunction func, CUoccupancyB2DSize blockSizeToDynamicSMemSize,
-                                          size_t dynamicSMemSize, int blockSizeLimit) {
-  return cuOccupancyMaxPotentialBlockSizeWithFlags(minGridSize, blockSize, func, blockSizeToDynamicSMemSize, dynamicSMemSize, blockSizeLimit,
-                                                   0);
+CUresult cuOccupancyMaxPotentialBlockSize(int* minGridSize, int* blockSize, CUfunction func,
+                                          CUoccupancyB2DSize blockSizeToDynamicSMemSize, size_t dynamicSMemSize,
+                                          int blockSizeLimit) {
+  return cuOccupancyMaxPotentialBlockSizeWithFlags(minGridSize, blockSize, func, blockSizeToDynamicSMemSize,
+                                                   dynamicSMemSize, blockSizeLimit, 0);
 }
 
-CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t* dynamicSmemSize, CUfunction func, int numBlocks, int blockSize) {
+CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t* dynamicSmemSize, CUfunction func, int numBlocks,
+                                                 int blockSize) {
   return FunctionCall(func, [&](Function& function) -> CUresult {
     if (!dynamicSmemSize || numBlocks <= 0 || blockSize <= 0) return CUDA_ERROR_INVALID_VALUE;
     const LaunchLimits& limits = function.module.context.device.limits;
-    if (BlocksPerSm(function, static_cast<unsigned>(blockSize), 0) < static_cast<unsigned>(numBlocks)) return CUDA_ERROR_INVALID_VALUE;
-    const unsigned share = limits.shared_per_sm / static_cast<unsigned>(numBlocks) / kSharedGranularity * kSharedGranularity;
+    if (BlocksPerSm(function, static_cast<unsigned>(blockSize), 0) < static_cast<unsigned>(numBlocks))
+      return CUDA_ERROR_INVALID_VALUE;
+    const unsigned share =
+        limits.shared_per_sm / static_cast<unsigned>(numBlocks) / kSharedGranularity * kSharedGranularity;
     const unsigned taken = function.info.static_shared_bytes + limits.shared_reserved;
-    const unsigned most = limits.shared_per_block_optin - std::min(limits.shared_per_block_optin, function.info.static_shared_bytes);
+    const unsigned most =
+        limits.shared_per_block_optin - std::min(limits.shared_per_block_optin, function.info.static_shared_bytes);
     *dynamicSmemSize = std::min(most, share - std::min(share, taken));
     return CUDA_SUCCESS;
   });

@@ -28,9 +28,8 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* pctx, CUdevice dev) {
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev) {
-  return PrimaryCall(dev, [](Driver&, Context& context) {
-    return context.Release() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
-  });
+  return PrimaryCall(
+      dev, [](Driver&, Context& context) { return context.Release() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT; });
 }
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice dev) { return cuDevicePrimaryCtxRelease_v2(dev); }
@@ -52,7 +51,9 @@ CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice dev, unsigned int flags) {
   });
 }
 
-CUresult cuDevicePrimaryCtxSetFlags(CUdevice dev, unsigned int flags) { return cuDevicePrimaryCtxSetFlags_v2(dev, flags); }
+CUresult cuDevicePrimaryCtxSetFlags(CUdevice dev, unsigned int flags) {
+  return cuDevicePrimaryCtxSetFlags_v2(dev, flags);
+}
 
 CUresult cuDevicePrimaryCtxGetState(CUdevice dev, unsigned int* flags, int* active) {
   return PrimaryCall(dev, [&](Driver&, Context& context) -> CUresult {

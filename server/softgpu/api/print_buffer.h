@@ -8,8 +8,8 @@
 
 namespace outboard::softgpu::api {
 
-// Text that kernels printed and that no synchronising call has shown yet. As on hardware it holds so many bytes, and the oldest
-// text is lost when it is full. Thread-safe.
+// Text that kernels printed and that no synchronising call has shown yet. As on hardware it holds so many bytes, and
+// the oldest text is lost when it is full. Thread-safe.
 class PrintBuffer {
  public:
   explicit PrintBuffer(size_t capacity) : capacity_(capacity) {}

@@ -2,7 +2,8 @@
 
 namespace outboard::softgpu::api {
 
-// Tells the process that made it from its forked children, however they were forked: the page it keeps is zeroed in a child.
+// Tells the process that made it from its forked children, however they were forked: the page it keeps is zeroed in a
+// child.
 class ProcessMark {
  public:
   ProcessMark();

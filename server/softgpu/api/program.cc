@@ -28,7 +28,9 @@ const image::Entry* BestPtx(const std::vector<image::Entry>& entries, uint32_t c
 }
 
 std::string ArchName(const image::Entry& entry) {
-  const char* prefix = entry.kind == image::EntryKind::kElf ? "sm_" : entry.kind == image::EntryKind::kPtx ? "compute_" : "lto_";
+  const char* prefix = entry.kind == image::EntryKind::kElf   ? "sm_"
+                       : entry.kind == image::EntryKind::kPtx ? "compute_"
+                                                              : "lto_";
   return prefix + std::to_string(entry.arch) + (entry.arch_specific ? "a" : entry.family_specific ? "f" : "");
 }
 
@@ -48,8 +50,10 @@ Outcome Parse(const image::Entry& entry, uint32_t compute_capability, Program* p
   auto module = ptx::ParseModule(std::move(text));
   if (!module) return {CUDA_ERROR_INVALID_PTX, module.error().message};
   if ((*module)->target > compute_capability) {
-    return {CUDA_ERROR_INVALID_PTX, "The PTX is for " + std::string((*module)->target_name) + ", which is newer than this device's compute capability " +
-                                        std::to_string(compute_capability / 10) + "." + std::to_string(compute_capability % 10) + "."};
+    return {CUDA_ERROR_INVALID_PTX, "The PTX is for " + std::string((*module)->target_name) +
+                                        ", which is newer than this device's compute capability " +
+                                        std::to_string(compute_capability / 10) + "." +
+                                        std::to_string(compute_capability % 10) + "."};
   }
   for (const ptx::Function& function : (*module)->functions) {
     if (function.is_declaration && (function.name == "malloc" || function.name == "free")) program->uses_heap = true;
@@ -77,9 +81,10 @@ Outcome LoadProgram(std::span<const image::Extent> images, int compute_capabilit
   if (!program->modules.empty() || others.empty()) return {};
   std::string list;
   for (const std::string& name : others) list += (list.empty() ? "" : ", ") + name;
-  return {CUDA_ERROR_NO_BINARY_FOR_GPU, "The code image has no PTX for compute capability " + std::to_string(capability / 10) + "." +
-                                            std::to_string(capability % 10) + " or older; it holds " + list +
-                                            ". The software GPU runs PTX only: compile with -gencode arch=compute_75,code=compute_75 or the like."};
+  return {CUDA_ERROR_NO_BINARY_FOR_GPU,
+          "The code image has no PTX for compute capability " + std::to_string(capability / 10) + "." +
+              std::to_string(capability % 10) + " or older; it holds " + list +
+              ". The software GPU runs PTX only: compile with -gencode arch=compute_75,code=compute_75 or the like."};
 }
 
 Outcome LinkProgram(const Program& program, std::shared_ptr<softgpu::Module>* linked) {

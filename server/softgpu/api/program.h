@@ -26,9 +26,9 @@ struct Outcome {
   bool ok() const { return code == CUDA_SUCCESS; }
 };
 
-// Chooses from each image the PTX for the highest architecture that is not above `compute_capability` (130 for 13.0), and parses it.
-// PTX always wins over SASS, which this device cannot run. Images without PTX are left out when others have some, or when they hold
-// no kernel at all.
+// Chooses from each image the PTX for the highest architecture that is not above `compute_capability` (130 for 13.0),
+// and parses it. PTX always wins over SASS, which this device cannot run. Images without PTX are left out when others
+// have some, or when they hold no kernel at all.
 Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program);
 
 // Links a program into a module that still has to be placed.

@@ -19,7 +19,8 @@ std::vector<Point> Stream::Pending() const {
 }
 
 std::shared_ptr<Stream> FindStream(Context& current, CUstream handle, DefaultStream null_means) {
-  if (handle == CU_STREAM_PER_THREAD || (!handle && null_means == DefaultStream::kPerThread)) return current.PerThreadStream();
+  if (handle == CU_STREAM_PER_THREAD || (!handle && null_means == DefaultStream::kPerThread))
+    return current.PerThreadStream();
   if (!handle || handle == CU_STREAM_LEGACY) return current.shared_legacy_stream();
   auto stream = current.driver.handles.Find<Stream>(handle);
   return stream && &stream->context == &current ? stream : nullptr;

@@ -13,8 +13,8 @@
 
 namespace outboard::softgpu::api {
 
-// A CUstream. Streams belong to their context's list until they are idle and nobody can reach them any more, so that ending one
-// never waits. Thread-safe.
+// A CUstream. Streams belong to their context's list until they are idle and nobody can reach them any more, so that
+// ending one never waits. Thread-safe.
 class Stream : public Object {
  public:
   static constexpr Kind kKind = Kind::kStream;
@@ -34,8 +34,9 @@ class Stream : public Object {
   // Takes part in the implicit order between the legacy stream and the others.
   bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
 
-  // Queues `work` behind everything that CUDA orders before it: earlier work of this stream, `after`, and what the legacy
-  // stream's rules demand. It is skipped when the context is gone or a kernel has failed by then. May block while the queue is full.
+  // Queues `work` behind everything that CUDA orders before it: earlier work of this stream, `after`, and what the
+  // legacy stream's rules demand. It is skipped when the context is gone or a kernel has failed by then. May block
+  // while the queue is full.
   template <class Work>
   Point Submit(Work work, std::vector<Point> after = {}) {
     return SubmitAlways(
@@ -62,10 +63,12 @@ class Stream : public Object {
   softgpu::Stream queue_;
 };
 
-// Which default stream a call means by a null stream: the legacy one, or for the _ptds and _ptsz twins the calling thread's.
+// Which default stream a call means by a null stream: the legacy one, or for the _ptds and _ptsz twins the calling
+// thread's.
 enum class DefaultStream { kLegacy, kPerThread };
 
-// The stream that a call means; null when the handle is none, or one of another context than the current one. Keeps it alive.
+// The stream that a call means; null when the handle is none, or one of another context than the current one. Keeps it
+// alive.
 std::shared_ptr<Stream> FindStream(Context& current, CUstream handle, DefaultStream null_means);
 
 }  // namespace outboard::softgpu::api

@@ -95,7 +95,8 @@ CUresult WaitEvent(CUstream hStream, CUevent hEvent, unsigned flags, DefaultStre
   });
 }
 
-CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_data, unsigned flags, DefaultStream null_means) {
+CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_data, unsigned flags,
+                     DefaultStream null_means) {
   return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     if (!callback || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     stream.SubmitAlways([&driver = context.driver, hStream, callback, user_data] {
@@ -106,7 +107,8 @@ CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_dat
 }
 
 CUresult Synchronize(CUstream hStream, DefaultStream null_means) {
-  return StreamCall(hStream, null_means, [](Context& context, Stream& stream) { return context.Await(stream.Pending()); });
+  return StreamCall(hStream, null_means,
+                    [](Context& context, Stream& stream) { return context.Await(stream.Pending()); });
 }
 
 CUresult Query(CUstream hStream, DefaultStream null_means) {
@@ -128,25 +130,45 @@ CUresult IsCapturing(CUstream hStream, CUstreamCaptureStatus* status, DefaultStr
 CUresult cuStreamCreate(CUstream* phStream, unsigned int Flags) { return CreateStream(phStream, Flags); }
 
 // Priorities outside of the device's range, which is 0 alone, are clamped to it.
-CUresult cuStreamCreateWithPriority(CUstream* phStream, unsigned int flags, int) { return CreateStream(phStream, flags); }
+CUresult cuStreamCreateWithPriority(CUstream* phStream, unsigned int flags, int) {
+  return CreateStream(phStream, flags);
+}
 
 CUresult cuStreamDestroy_v2(CUstream hStream) { return DestroyStream(hStream); }
 CUresult cuStreamDestroy(CUstream hStream) { return DestroyStream(hStream); }
 
-CUresult cuStreamGetPriority(CUstream hStream, int* priority) { return GetPriority(hStream, priority, DefaultStream::kLegacy); }
-CUresult cuStreamGetPriority_ptsz(CUstream hStream, int* priority) { return GetPriority(hStream, priority, DefaultStream::kPerThread); }
+CUresult cuStreamGetPriority(CUstream hStream, int* priority) {
+  return GetPriority(hStream, priority, DefaultStream::kLegacy);
+}
+CUresult cuStreamGetPriority_ptsz(CUstream hStream, int* priority) {
+  return GetPriority(hStream, priority, DefaultStream::kPerThread);
+}
 
-CUresult cuStreamGetFlags(CUstream hStream, unsigned int* flags) { return GetFlags(hStream, flags, DefaultStream::kLegacy); }
-CUresult cuStreamGetFlags_ptsz(CUstream hStream, unsigned int* flags) { return GetFlags(hStream, flags, DefaultStream::kPerThread); }
+CUresult cuStreamGetFlags(CUstream hStream, unsigned int* flags) {
+  return GetFlags(hStream, flags, DefaultStream::kLegacy);
+}
+CUresult cuStreamGetFlags_ptsz(CUstream hStream, unsigned int* flags) {
+  return GetFlags(hStream, flags, DefaultStream::kPerThread);
+}
 
-CUresult cuStreamGetId(CUstream hStream, unsigned long long* streamId) { return GetId(hStream, streamId, DefaultStream::kLegacy); }
-CUresult cuStreamGetId_ptsz(CUstream hStream, unsigned long long* streamId) { return GetId(hStream, streamId, DefaultStream::kPerThread); }
+CUresult cuStreamGetId(CUstream hStream, unsigned long long* streamId) {
+  return GetId(hStream, streamId, DefaultStream::kLegacy);
+}
+CUresult cuStreamGetId_ptsz(CUstream hStream, unsigned long long* streamId) {
+  return GetId(hStream, streamId, DefaultStream::kPerThread);
+}
 
-CUresult cuStreamGetDevice(CUstream hStream, CUdevice* device) { return GetDevice(hStream, device, DefaultStream::kLegacy); }
-CUresult cuStreamGetDevice_ptsz(CUstream hStream, CUdevice* device) { return GetDevice(hStream, device, DefaultStream::kPerThread); }
+CUresult cuStreamGetDevice(CUstream hStream, CUdevice* device) {
+  return GetDevice(hStream, device, DefaultStream::kLegacy);
+}
+CUresult cuStreamGetDevice_ptsz(CUstream hStream, CUdevice* device) {
+  return GetDevice(hStream, device, DefaultStream::kPerThread);
+}
 
 CUresult cuStreamGetCtx(CUstream hStream, CUcontext* pctx) { return GetContext(hStream, pctx, DefaultStream::kLegacy); }
-CUresult cuStreamGetCtx_ptsz(CUstream hStream, CUcontext* pctx) { return GetContext(hStream, pctx, DefaultStream::kPerThread); }
+CUresult cuStreamGetCtx_ptsz(CUstream hStream, CUcontext* pctx) {
+  return GetContext(hStream, pctx, DefaultStream::kPerThread);
+}
 
 CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx) {
   return GetContexts(hStream, pCtx, pGreenCtx, DefaultStream::kLegacy);
@@ -194,29 +216,30 @@ CUresult cuStreamGetCaptureInfo_ptsz(CUstream hStream, CUstreamCaptureStatus* ca
   return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
 }
 
-CUresult cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*, const CUgraphNode**,
-                                   size_t*) {
+CUresult cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
+                                   const CUgraphNode**, size_t*) {
   return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
 }
 
-CUresult cuStreamGetCaptureInfo_v2_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-                                        const CUgraphNode**, size_t*) {
+CUresult cuStreamGetCaptureInfo_v2_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*,
+                                        CUgraph*, const CUgraphNode**, size_t*) {
   return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
 }
 
-CUresult cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*, const CUgraphNode**,
-                                   const CUgraphEdgeData**, size_t*) {
+CUresult cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
+                                   const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
   return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
 }
 
-CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-                                        const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
+CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*,
+                                        CUgraph*, const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
   return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
 }
 
 CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
   return Call([&](Driver&) -> CUresult {
-    if (!mode || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
+    if (!mode || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED)
+      return CUDA_ERROR_INVALID_VALUE;
     std::swap(*mode, ThisThread().capture_mode);
     return CUDA_SUCCESS;
   });

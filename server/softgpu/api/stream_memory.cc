@@ -21,10 +21,14 @@ template <class T>
 bool Holds(T seen, T wanted, unsigned condition) {
   using Signed = std::make_signed_t<T>;
   switch (condition) {
-    case CU_STREAM_WAIT_VALUE_EQ: return seen == wanted;
-    case CU_STREAM_WAIT_VALUE_AND: return (seen & wanted) != 0;
-    case CU_STREAM_WAIT_VALUE_NOR: return static_cast<T>(~(seen | wanted)) != 0;
-    default: return static_cast<Signed>(seen - wanted) >= 0;  // GEQ, in the cyclic order that the manual defines
+    case CU_STREAM_WAIT_VALUE_EQ:
+      return seen == wanted;
+    case CU_STREAM_WAIT_VALUE_AND:
+      return (seen & wanted) != 0;
+    case CU_STREAM_WAIT_VALUE_NOR:
+      return static_cast<T>(~(seen | wanted)) != 0;
+    default:
+      return static_cast<Signed>(seen - wanted) >= 0;  // GEQ, in the cyclic order that the manual defines
   }
 }
 
@@ -35,8 +39,8 @@ void Pause(unsigned turns) {
   nanosleep(&nap, nullptr);
 }
 
-// The word that an operation works on: device memory, or page-locked host memory, whose address is the same on both sides. Null for
-// anything else.
+// The word that an operation works on: device memory, or page-locked host memory, whose address is the same on both
+// sides. Null for anything else.
 template <class T>
 T* FindWord(Driver& driver, CUdeviceptr address) {
   if (address == 0 || address % sizeof(T) != 0) return nullptr;
@@ -55,7 +59,9 @@ CUresult WaitValue(CUstream hStream, CUdeviceptr address, T value, unsigned flag
     if (!condition || !word) return CUDA_ERROR_INVALID_VALUE;
     stream->Submit([&context, word, value, condition = *condition] {
       const std::atomic_ref<T> shared(*word);
-      for (unsigned turns = 0; !Holds(shared.load(std::memory_order_acquire), value, condition) && context.MayRun(); ++turns) Pause(turns);
+      for (unsigned turns = 0; !Holds(shared.load(std::memory_order_acquire), value, condition) && context.MayRun();
+           ++turns)
+        Pause(turns);
     });
     return CUDA_SUCCESS;
   });

@@ -16,7 +16,7 @@ class Stream;
 struct ThreadState {
   std::vector<std::shared_ptr<Context>> contexts;  // the stack; the last one is current
   CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
-  bool in_host_function = false;                   // the host thread: no CUDA call may come from it
+  bool in_host_function = false;  // the host thread: no CUDA call may come from it
 
   // Per-thread default streams by the id of their context's activation. They are marked abandoned when the thread ends.
   std::vector<std::pair<uint64_t, std::shared_ptr<Stream>>> default_streams;
@@ -24,8 +24,8 @@ struct ThreadState {
   ~ThreadState();
 };
 
-// Made at the thread's first use and gone when the thread ends. The main thread's stays until the process ends, since the
-// runtime's exit handlers still call the driver.
+// Made at the thread's first use and gone when the thread ends. The main thread's stays until the process ends, since
+// the runtime's exit handlers still call the driver.
 ThreadState& ThisThread();
 
 }  // namespace outboard::softgpu::api

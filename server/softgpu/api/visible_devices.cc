@@ -42,7 +42,8 @@ std::optional<unsigned> FindDevice(std::string_view entry, std::span<const std::
 
 }  // namespace
 
-std::vector<unsigned> VisibleDevices(std::optional<std::string_view> value, std::span<const std::array<uint8_t, 16>> uuids) {
+std::vector<unsigned> VisibleDevices(std::optional<std::string_view> value,
+                                     std::span<const std::array<uint8_t, 16>> uuids) {
   std::vector<unsigned> visible;
   if (!value) {
     for (unsigned i = 0; i < uuids.size(); ++i) visible.push_back(i);

@@ -26,6 +26,14 @@ void FunctionDecoder::DecodeMove(const Instruction& instruction, const Opcode& o
     }
     return;
   }
+  if (from.kind == Operand::Kind::kSpecial && to.kind == Operand::Kind::kRegister) {
+    const std::string special = "mov." + std::string(from.name);
+    const Form* form = shared_->forms.Find(special);
+    if (form != nullptr && IsLong(to) == (form->signature[0] == 'l')) {
+      EmitSlots(special, RegisterSlot(to));
+      return;
+    }
+  }
   EmitForm(name, instruction.operands);
 }
 

@@ -353,6 +353,8 @@ void FunctionDecoder::EmitForm(const std::string& name, std::span<const Operand>
     }
   }
   if (next < flat.size()) return Fail(name + " with " + std::to_string(flat.size() - next) + " operands more than it takes");
+  const bool copies_itself = inst.dst == inst.a && (name == "mov.b32" || name == "mov.b64" || name.ends_with("global.u64"));
+  if (copies_itself) return;  // the planner gave the copy its original's row
   inst.run = form->handler;
   inst.control = form->control;
   inst.guard = guard_;

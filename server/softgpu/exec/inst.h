@@ -56,7 +56,7 @@ enum class Control : uint8_t {
 
 enum BarrierOp : int64_t { kBarrierSync, kBarrierArrive, kBarrierPopc, kBarrierAnd, kBarrierOr };
 
-struct Inst {
+struct alignas(64) Inst {
   Handler run = nullptr;
   int64_t imm = 0;
   Slot dst = kNoSlot, dst2 = kNoSlot;

@@ -155,6 +155,41 @@ Kind KindOf(const ptx::Register& reg) {
   return ptx::SizeOf(reg.type) == 8 ? kLong : kWord;
 }
 
+// Whether the instruction only copies a register's value.
+bool IsCopy(const Instruction& instruction) {
+  const std::string_view base = BaseOf(instruction.opcode);
+  if (base != "mov" && instruction.opcode != "cvta.to.global.u64" && instruction.opcode != "cvta.global.u64") return false;
+  return instruction.guard < 0 && instruction.operands.size() == 2 && instruction.operands[0].kind == Operand::Kind::kRegister &&
+         instruction.operands[1].kind == Operand::Kind::kRegister && !instruction.operands[1].negated;
+}
+
+// For each register the one whose row it can use because it only ever holds a copy of it; itself for most.
+//
+// Both must be written in one place, the original before the copy, and the copy must not be needed before it is made: then no
+// later round of a loop can change the original while the copy's old value is still to be read.
+std::vector<uint32_t> CopiedFrom(const Body& body, std::vector<Interval>* intervals) {
+  constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max(), kOften = kNever - 1;
+  std::vector<uint32_t> written(body.registers.size(), kNever);
+  std::vector<uint32_t> original(body.registers.size());
+  for (uint32_t reg = 0; reg < original.size(); ++reg) original[reg] = reg;
+  for (uint32_t i = 0; i < body.instructions.size(); ++i) {
+    ForUsesAndDefs(body.instructions[i], [](int32_t) {}, [&](int32_t reg) {
+      uint32_t& place = written[static_cast<size_t>(reg)];
+      place = place == kNever && body.instructions[i].guard < 0 ? i : kOften;
+    });
+  }
+  for (uint32_t i = 0; i < body.instructions.size(); ++i) {
+    if (!IsCopy(body.instructions[i])) continue;
+    const uint32_t to = static_cast<uint32_t>(body.instructions[i].operands[0].reg);
+    const uint32_t from = original[static_cast<size_t>(body.instructions[i].operands[1].reg)];
+    if (KindOf(body.registers[to]) != KindOf(body.registers[from]) || written[to] != i || written[from] >= i) continue;
+    if ((*intervals)[to].begin != i) continue;
+    original[to] = from;
+    (*intervals)[from].Cover((*intervals)[to].begin, (*intervals)[to].end);
+  }
+  return original;
+}
+
 }  // namespace
 
 bool WritesFirstOperand(std::string_view opcode) {
@@ -167,10 +202,11 @@ bool WritesFirstOperand(std::string_view opcode) {
 }
 
 RowPlan PlanRows(const Body& body) {
-  const std::vector<Interval> intervals = LiveIntervals(body);
+  std::vector<Interval> intervals = LiveIntervals(body);
+  const std::vector<uint32_t> original = CopiedFrom(body, &intervals);
   std::vector<uint32_t> order;
   for (uint32_t reg = 0; reg < intervals.size(); ++reg) {
-    if (intervals[reg].begin <= intervals[reg].end) order.push_back(reg);
+    if (original[reg] == reg && intervals[reg].begin <= intervals[reg].end) order.push_back(reg);
   }
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return intervals[a].begin < intervals[b].begin; });
 
@@ -214,6 +250,7 @@ RowPlan PlanRows(const Body& body) {
       case kLong: plan.slots[reg] = longs + kLongRowBytes * row_of[reg]; break;
     }
   }
+  for (uint32_t reg = 0; reg < original.size(); ++reg) plan.slots[reg] = plan.slots[original[reg]];
   return plan;
 }
 

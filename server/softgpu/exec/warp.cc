@@ -393,28 +393,30 @@ Warp::Outcome Warp::Run() {
       if (!PickNext()) return Outcome::kBlocked;
     }
     if (budget_ <= 0) return Outcome::kYielded;
-    const Inst& inst = code[now_.pc];
-    uint32_t mask = now_.mask;
-    if (inst.guard != kNoSlot) {
-      const uint32_t predicate = *reinterpret_cast<const uint32_t*>(context.base[0] + (inst.guard & ~1u));
-      mask &= inst.guard & 1 ? ~predicate : predicate;
-      if (mask == 0) {
-        ++now_.pc;
-        continue;
+
+    // Most instructions neither move the program counter nor change who is active.
+    const Inst* next = code + now_.pc;
+    uint32_t mask;
+    for (;; ++next) {
+      mask = now_.mask;
+      if (next->guard != kNoSlot) {
+        const uint32_t predicate = *reinterpret_cast<const uint32_t*>(context.base[0] + (next->guard & ~1u));
+        mask &= next->guard & 1 ? ~predicate : predicate;
+        if (mask == 0) continue;
+      }
+      if (next->control == Control::kJoin && others_.empty()) continue;
+      if (next->control > Control::kChecked) break;
+      next->run(*next, context, mask);
+      if (next->control == Control::kChecked && context.fault.error != AccessError::kNone) {
+        AccessFaulted(*next);
+        return Outcome::kFaulted;
       }
     }
+    now_.pc = static_cast<uint32_t>(next - code);
+    const Inst& inst = *next;
     switch (inst.control) {
       case Control::kStraight:
-        inst.run(inst, context, mask);
-        ++now_.pc;
-        break;
       case Control::kChecked:
-        inst.run(inst, context, mask);
-        if (context.fault.error != AccessError::kNone) {
-          AccessFaulted(inst);
-          return Outcome::kFaulted;
-        }
-        ++now_.pc;
         break;
       case Control::kSync:
         if (!WaitForLanes(inst, mask, Wait::kSync)) break;
@@ -424,14 +426,12 @@ Warp::Outcome Warp::Run() {
       case Control::kWarpBarrier:
         if (WaitForLanes(inst, mask, Wait::kWarpBarrier)) ++now_.pc;
         break;
-      case Control::kJoin:
-        if (!others_.empty()) {
-          const Split before = now_;
-          Meet();
-          if (now_.pc != before.pc || now_.frame != before.frame) break;
-        }
-        ++now_.pc;
+      case Control::kJoin: {
+        const Split before = now_;
+        Meet();
+        if (now_.pc == before.pc && now_.frame == before.frame) ++now_.pc;
         break;
+      }
       case Control::kBranch:
         Branch(inst, mask);
         break;

@@ -1,39 +1,36 @@
 #pragma once
 
-#include "server/softgpu/api/cuda_api.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
+#include "server/softgpu/api/cuda_api.h"
+
 // The real driver, linked statically, on small devices whose memory lies in a folder of this process.
 
 namespace outboard::softgpu::api {
 
-// Two devices of 64 MiB. To be called before anything of the driver.
-inline void ConfigureDriver() {
-  static const std::string folder = [] {
-    std::string name = (std::filesystem::temp_directory_path() / "softgpu_api_XXXXXX").string();
-    if (!mkdtemp(name.data())) abort();
-    return name;
-  }();
+// Two devices of 64 MiB. Happens before main, as the driver reads the environment at its first call.
+inline const bool kDriverIsConfigured = [] {
+  std::string folder = (std::filesystem::temp_directory_path() / "softgpu_api_XXXXXX").string();
+  if (!mkdtemp(folder.data())) abort();
   setenv("OUTBOARD_SOFTGPU_DIR", folder.c_str(), 1);
   setenv("OUTBOARD_SOFTGPU_MEMORY", "64MiB", 1);
   setenv("OUTBOARD_SOFTGPU_DEVICES", "2", 1);
   setenv("OUTBOARD_SOFTGPU_THREADS", "2", 1);
   std::atexit([] {
     std::error_code ignored;
-    std::filesystem::remove_all(folder, ignored);
+    std::filesystem::remove_all(std::getenv("OUTBOARD_SOFTGPU_DIR"), ignored);
   });
-}
+  return true;
+}();
 
 // Device 0's primary context is current in every test.
 class DriverTest : public testing::Test {
  protected:
   void SetUp() override {
-    ConfigureDriver();
     ASSERT_EQ(cuInit(0), CUDA_SUCCESS);
     ASSERT_EQ(cuDevicePrimaryCtxRetain(&context_, 0), CUDA_SUCCESS);
     ASSERT_EQ(cuCtxSetCurrent(context_), CUDA_SUCCESS);

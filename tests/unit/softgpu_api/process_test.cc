@@ -35,13 +35,14 @@ TEST_F(ProcessTest, AForkedChildIsNotInitialised) {
 TEST(ProcessDeathTest, AChildForkedBeforeInitMayInitialise) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto run = [] {
-    ConfigureDriver();
     int count = 0;
     if (cuDeviceGetCount(&count) != CUDA_ERROR_NOT_INITIALIZED) return 1;  // the driver exists now
-    if (InChild([] { return cuInit(0) == CUDA_SUCCESS && cuCtxSynchronize() == CUDA_ERROR_INVALID_CONTEXT ? 0 : 1; }) != 0) return 2;
+    if (InChild([] { return cuInit(0) == CUDA_SUCCESS && cuCtxSynchronize() == CUDA_ERROR_INVALID_CONTEXT ? 0 : 1; }) !=
+        0)
+      return 2;
     return cuInit(0) == CUDA_SUCCESS ? 0 : 3;
   };
-  EXPECT_EXIT(_exit(run()), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(ProcessTest, AReleasedPrimaryContextFreesAllAndKeepsItsHandle) {
@@ -107,7 +108,8 @@ TEST_F(ProcessTest, ALibrarysKernelRunsInTheCurrentContext) {
     EXPECT_EQ(cuMemcpyDtoH_v2(&value, answer, 4), CUDA_SUCCESS);
     EXPECT_EQ(value, 42u) << "each context has its own variables";
     void* params[] = {&answer, &wanted};
-    EXPECT_EQ(cuLaunchKernel(reinterpret_cast<CUfunction>(kernel), 1, 1, 1, 1, 1, 1, 0, nullptr, params, nullptr), CUDA_SUCCESS);
+    EXPECT_EQ(cuLaunchKernel(reinterpret_cast<CUfunction>(kernel), 1, 1, 1, 1, 1, 1, 0, nullptr, params, nullptr),
+              CUDA_SUCCESS);
     EXPECT_EQ(cuMemcpyDtoH_v2(&value, answer, 4), CUDA_SUCCESS);
     return value;
   };
@@ -125,7 +127,8 @@ TEST_F(ProcessTest, TheErrorLogSaysWhatIsWrong) {
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void* values[] = {log, reinterpret_cast<void*>(sizeof(log))};
   CUmodule module;
-  EXPECT_EQ(cuModuleLoadDataEx(&module, ".version 8.0\n.target sm_75\n.address_size 64\n.entry (", 2, options, values), CUDA_ERROR_INVALID_PTX);
+  EXPECT_EQ(cuModuleLoadDataEx(&module, ".version 8.0\n.target sm_75\n.address_size 64\n.entry (", 2, options, values),
+            CUDA_ERROR_INVALID_PTX);
   EXPECT_GT(std::strlen(log), 0u);
   EXPECT_EQ(reinterpret_cast<size_t>(values[1]), std::strlen(log));
 }
@@ -133,7 +136,6 @@ TEST_F(ProcessTest, TheErrorLogSaysWhatIsWrong) {
 TEST(ProcessDeathTest, AFaultStaysForGood) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto run = [] {
-    ConfigureDriver();
     CUcontext context;
     CUmodule module;
     CUfunction stop;
@@ -148,7 +150,7 @@ TEST(ProcessDeathTest, AFaultStaysForGood) {
     if (cuCtxCreate_v2(&context, 0, 1) != CUDA_ERROR_LAUNCH_FAILED) return 7;
     return cuDeviceGetCount(&count) == CUDA_SUCCESS ? 0 : 8;
   };
-  EXPECT_EXIT(_exit(run()), testing::ExitedWithCode(0), "stop");
+  EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "stop");
 }
 
 }  // namespace

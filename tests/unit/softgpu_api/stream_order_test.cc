@@ -1,9 +1,9 @@
-#include "tests/unit/softgpu_api/driver_under_test.h"
-
 #include <sched.h>
 
 #include <atomic>
 #include <thread>
+
+#include "tests/unit/softgpu_api/driver_under_test.h"
 
 // Which streams wait for which, shown with a stream that is held until the test releases it.
 
@@ -15,12 +15,16 @@ class StreamOrderTest : public DriverTest {
   void SetUp() override {
     DriverTest::SetUp();
     ASSERT_EQ(cuMemHostAlloc(&memory_, 4096, 0), CUDA_SUCCESS);
-    words_ = static_cast<volatile uint32_t*>(memory_);
+    words_ = static_cast<std::atomic<uint32_t>*>(memory_);
     ASSERT_EQ(cuMemAlloc_v2(&device_, 4096), CUDA_SUCCESS);
     ASSERT_EQ(cuMemsetD8_v2(device_, 0, 4096), CUDA_SUCCESS);
     ASSERT_EQ(cuStreamCreate(&blocking_, CU_STREAM_DEFAULT), CUDA_SUCCESS);
     ASSERT_EQ(cuStreamCreate(&other_, CU_STREAM_DEFAULT), CUDA_SUCCESS);
     ASSERT_EQ(cuStreamCreate(&non_blocking_, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+    // So that every stream has its thread, and work that does not wait when it should is seen at once.
+    for (CUstream stream : {blocking_, other_, non_blocking_, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD}) {
+      ASSERT_EQ(cuStreamWriteValue32_v2(stream, HostWord(5), 1, 0), CUDA_SUCCESS);
+    }
     ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   }
 
@@ -40,13 +44,13 @@ class StreamOrderTest : public DriverTest {
   }
 
   // Lets the stream copy the device's word to the host. What it will have seen is Seen().
-  void Look(CUstream stream) { ASSERT_EQ(cuMemcpyDtoHAsync_v2(const_cast<uint32_t*>(&words_[1]), device_, 4, stream), CUDA_SUCCESS); }
+  void Look(CUstream stream) { ASSERT_EQ(cuMemcpyDtoHAsync_v2(&words_[1], device_, 4, stream), CUDA_SUCCESS); }
 
   void Release() { words_[0] = 1; }
 
   // Gives a stream that should wait the chance to run too early.
   bool StaysBusy(CUstream stream) {
-    for (int i = 0; i < 2000; ++i) {
+    for (int i = 0; i < 10000; ++i) {
       if (cuStreamQuery(stream) != CUDA_ERROR_NOT_READY) return false;
       sched_yield();
     }
@@ -61,7 +65,7 @@ class StreamOrderTest : public DriverTest {
   CUdeviceptr HostWord(int index) { return reinterpret_cast<CUdeviceptr>(&words_[index]); }
 
   void* memory_ = nullptr;
-  volatile uint32_t* words_ = nullptr;
+  std::atomic<uint32_t>* words_ = nullptr;  // page-locked
   CUdeviceptr device_ = 0;
   CUstream blocking_ = nullptr, other_ = nullptr, non_blocking_ = nullptr;
 };
@@ -175,7 +179,7 @@ TEST_F(StreamOrderTest, ADestroyedStreamFinishesItsWork) {
   CUstream stream;
   ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
   HoldThenWrite(stream);
-  ASSERT_EQ(cuMemcpyDtoHAsync_v2(const_cast<uint32_t*>(&words_[1]), device_, 4, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoHAsync_v2(&words_[1], device_, 4, stream), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamQuery(stream), CUDA_ERROR_INVALID_HANDLE);
   Release();
@@ -185,7 +189,7 @@ TEST_F(StreamOrderTest, ADestroyedStreamFinishesItsWork) {
 TEST_F(StreamOrderTest, PinnedBytesAreReadWhenTheStreamGetsThere) {
   words_[2] = 5;
   ASSERT_EQ(cuStreamWaitValue32_v2(other_, HostWord(0), 1, CU_STREAM_WAIT_VALUE_EQ), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemcpyHtoDAsync_v2(device_, const_cast<uint32_t*>(&words_[2]), 4, other_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoDAsync_v2(device_, &words_[2], 4, other_), CUDA_SUCCESS);
   Look(other_);
   words_[2] = 6;
   Release();
@@ -291,7 +295,13 @@ TEST_F(StreamOrderTest, AHostFunctionHoldsItsStream) {
   struct Gate {
     std::atomic<bool> open{false};
   } gate;
-  ASSERT_EQ(cuLaunchHostFunc(other_, [](void* data) { while (!static_cast<Gate*>(data)->open) sched_yield(); }, &gate), CUDA_SUCCESS);
+  ASSERT_EQ(cuLaunchHostFunc(
+                other_,
+                [](void* data) {
+                  while (!static_cast<Gate*>(data)->open) sched_yield();
+                },
+                &gate),
+            CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD32Async(device_, 1, 1, other_), CUDA_SUCCESS);
   EXPECT_TRUE(StaysBusy(other_));
   gate.open = true;
@@ -304,7 +314,9 @@ TEST_F(StreamOrderTest, ACallbackGetsItsStreamAndTheStatus) {
     CUstream stream = nullptr;
     CUresult status = CUDA_ERROR_UNKNOWN;
   } seen;
-  const auto callback = [](CUstream stream, CUresult status, void* data) { *static_cast<Seen*>(data) = {stream, status}; };
+  const auto callback = [](CUstream stream, CUresult status, void* data) {
+    *static_cast<Seen*>(data) = {stream, status};
+  };
   ASSERT_EQ(cuStreamAddCallback(other_, callback, &seen, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(other_), CUDA_SUCCESS);
   EXPECT_EQ(seen.stream, other_);

@@ -3,8 +3,8 @@
 
 #include "tests/unit/softgpu_api/driver_under_test.h"
 
-// Wrong use of the driver: each row with the code it gives and the sentence of the CUDA driver API manual (or its general rule) that
-// says so.
+// Wrong use of the driver: each row with the code it gives and the sentence of the CUDA driver API manual (or its
+// general rule) that says so.
 
 namespace outboard::softgpu::api {
 namespace {
@@ -26,11 +26,18 @@ Handle Bogus(uint64_t value) {
   return reinterpret_cast<Handle>(value);
 }
 
-constexpr char kNull[] = "CUDA_ERROR_INVALID_VALUE: one or more of the parameters passed to the API call is not within an acceptable range of values.";
+constexpr char kNull[] =
+    "CUDA_ERROR_INVALID_VALUE: one or more of the parameters passed to the API call is not within an acceptable range "
+    "of values.";
 constexpr char kHandle[] = "CUDA_ERROR_INVALID_HANDLE: a resource handle passed to the API call was not valid.";
-constexpr char kContext[] = "CUDA_ERROR_INVALID_CONTEXT: most frequently there is no context bound to the current thread; also returned if the context passed is not a valid handle.";
-constexpr char kInit[] = "CUDA_ERROR_NOT_INITIALIZED: the CUDA driver has not been initialized with cuInit() or that initialization has failed.";
-constexpr char kDevice[] = "CUDA_ERROR_INVALID_DEVICE: the device ordinal supplied by the user does not correspond to a valid CUDA device.";
+constexpr char kContext[] =
+    "CUDA_ERROR_INVALID_CONTEXT: most frequently there is no context bound to the current thread; also returned if the "
+    "context passed is not a valid handle.";
+constexpr char kInit[] =
+    "CUDA_ERROR_NOT_INITIALIZED: the CUDA driver has not been initialized with cuInit() or that initialization has "
+    "failed.";
+constexpr char kDevice[] =
+    "CUDA_ERROR_INVALID_DEVICE: the device ordinal supplied by the user does not correspond to a valid CUDA device.";
 
 class WrongUseTest : public DriverTest {
  protected:
@@ -82,11 +89,16 @@ TEST_F(WrongUseTest, Devices) {
       {"get: null", [] { return cuDeviceGet(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"count: null", [] { return cuDeviceGetCount(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"name: no room", [&] { return cuDeviceGetName(text, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"attribute: 0", [&] { return cuDeviceGetAttribute(&number, static_cast<CUdevice_attribute>(0), 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"attribute: too large", [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_MAX, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"attribute: device", [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 9); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
-      {"bus id: no room", [&] { return cuDeviceGetPCIBusId(text, 4, 0); }, CUDA_ERROR_INVALID_VALUE, "cuDeviceGetPCIBusId: pciBusId should be large enough to store 13 characters."},
-      {"by bus id: none", [&] { return cuDeviceGetByPCIBusId(&device, "0000:77:00.0"); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+      {"attribute: 0", [&] { return cuDeviceGetAttribute(&number, static_cast<CUdevice_attribute>(0), 0); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"attribute: too large", [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_MAX, 0); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"attribute: device", [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 9); },
+       CUDA_ERROR_INVALID_DEVICE, kDevice},
+      {"bus id: no room", [&] { return cuDeviceGetPCIBusId(text, 4, 0); }, CUDA_ERROR_INVALID_VALUE,
+       "cuDeviceGetPCIBusId: pciBusId should be large enough to store 13 characters."},
+      {"by bus id: none", [&] { return cuDeviceGetByPCIBusId(&device, "0000:77:00.0"); }, CUDA_ERROR_INVALID_DEVICE,
+       kDevice},
       {"by bus id: nonsense", [&] { return cuDeviceGetByPCIBusId(&device, "zz"); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"primary: device", [&] { return cuDevicePrimaryCtxRetain(&context_, 7); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
       {"primary: not held", [] { return cuDevicePrimaryCtxRelease_v2(1); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
@@ -103,15 +115,20 @@ TEST_F(WrongUseTest, Contexts) {
       {"create: flags", [&] { return cuCtxCreate_v2(&context, 3, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"create: device", [&] { return cuCtxCreate_v2(&context, 0, 5); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
       {"set: bogus", [] { return cuCtxSetCurrent(Bogus<CUcontext>(0x1234)); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
-      {"set: wrong kind", [&] { return cuCtxSetCurrent(reinterpret_cast<CUcontext>(stream_)); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+      {"set: wrong kind", [&] { return cuCtxSetCurrent(reinterpret_cast<CUcontext>(stream_)); },
+       CUDA_ERROR_INVALID_CONTEXT, kContext},
       {"push: null", [] { return cuCtxPushCurrent_v2(nullptr); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
       {"destroy: null", [] { return cuCtxDestroy_v2(nullptr); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
-      {"destroy: primary", [&] { return cuCtxDestroy_v2(context_); }, CUDA_ERROR_INVALID_CONTEXT, "cuDevicePrimaryCtxRetain: the primary context cannot be destroyed with cuCtxDestroy()."},
+      {"destroy: primary", [&] { return cuCtxDestroy_v2(context_); }, CUDA_ERROR_INVALID_CONTEXT,
+       "cuDevicePrimaryCtxRetain: the primary context cannot be destroyed with cuCtxDestroy()."},
       {"current: null", [] { return cuCtxGetCurrent(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"id: bogus", [&] { return cuCtxGetId(Bogus<CUcontext>(3), &id); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
       {"limit: unknown", [&] { return cuCtxGetLimit(&value, CU_LIMIT_MAX); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"limit: unsupported", [&] { return cuCtxGetLimit(&value, CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH); }, CUDA_ERROR_UNSUPPORTED_LIMIT, "CUDA_ERROR_UNSUPPORTED_LIMIT: the CUlimit passed to the API call is not supported by the active device."},
-      {"cache: unknown", [] { return cuCtxSetCacheConfig(static_cast<CUfunc_cache>(9)); }, CUDA_ERROR_INVALID_VALUE, kNull},
+      {"limit: unsupported", [&] { return cuCtxGetLimit(&value, CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH); },
+       CUDA_ERROR_UNSUPPORTED_LIMIT,
+       "CUDA_ERROR_UNSUPPORTED_LIMIT: the CUlimit passed to the API call is not supported by the active device."},
+      {"cache: unknown", [] { return cuCtxSetCacheConfig(static_cast<CUfunc_cache>(9)); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
   });
 }
 
@@ -120,28 +137,51 @@ TEST_F(WrongUseTest, Memory) {
   size_t size;
   int ordinal;
   Check({
-      {"alloc: nothing", [&] { return cuMemAlloc_v2(&address, 0); }, CUDA_ERROR_INVALID_VALUE, "cuMemAlloc: if bytesize is 0, cuMemAlloc() returns CUDA_ERROR_INVALID_VALUE."},
+      {"alloc: nothing", [&] { return cuMemAlloc_v2(&address, 0); }, CUDA_ERROR_INVALID_VALUE,
+       "cuMemAlloc: if bytesize is 0, cuMemAlloc() returns CUDA_ERROR_INVALID_VALUE."},
       {"alloc: null", [] { return cuMemAlloc_v2(nullptr, 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"alloc: too much", [&] { return cuMemAlloc_v2(&address, uint64_t{1} << 40); }, CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY: the API call failed because it was unable to allocate enough memory."},
+      {"alloc: too much", [&] { return cuMemAlloc_v2(&address, uint64_t{1} << 40); }, CUDA_ERROR_OUT_OF_MEMORY,
+       "CUDA_ERROR_OUT_OF_MEMORY: the API call failed because it was unable to allocate enough memory."},
       {"alloc: all of it", [&] { return cuMemAlloc_v2(&address, ~size_t{0}); }, CUDA_ERROR_OUT_OF_MEMORY, "as above"},
-      {"pitch: element size", [&] { return cuMemAllocPitch_v2(&address, &size, 16, 16, 3); }, CUDA_ERROR_INVALID_VALUE, "cuMemAllocPitch: ElementSizeBytes may be 4, 8, or 16."},
-      {"free: inside", [&] { return cuMemFree_v2(memory_ + 4); }, CUDA_ERROR_INVALID_VALUE, "cuMemFree: dptr must have been returned by a previous call to a memory allocation API."},
-      {"free: host", [&] { return cuMemFree_v2(reinterpret_cast<CUdeviceptr>(host_)); }, CUDA_ERROR_INVALID_VALUE, "as above"},
-      {"range: unknown", [&] { return cuMemGetAddressRange_v2(&address, &size, 16); }, CUDA_ERROR_NOT_FOUND, "cuMemGetAddressRange lists CUDA_ERROR_NOT_FOUND."},
+      {"pitch: element size", [&] { return cuMemAllocPitch_v2(&address, &size, 16, 16, 3); }, CUDA_ERROR_INVALID_VALUE,
+       "cuMemAllocPitch: ElementSizeBytes may be 4, 8, or 16."},
+      {"free: inside", [&] { return cuMemFree_v2(memory_ + 4); }, CUDA_ERROR_INVALID_VALUE,
+       "cuMemFree: dptr must have been returned by a previous call to a memory allocation API."},
+      {"free: host", [&] { return cuMemFree_v2(reinterpret_cast<CUdeviceptr>(host_)); }, CUDA_ERROR_INVALID_VALUE,
+       "as above"},
+      {"range: unknown", [&] { return cuMemGetAddressRange_v2(&address, &size, 16); }, CUDA_ERROR_NOT_FOUND,
+       "cuMemGetAddressRange lists CUDA_ERROR_NOT_FOUND."},
       {"info: null", [&] { return cuMemGetInfo_v2(nullptr, &size); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"to device: one byte past", [&] { return cuMemcpyHtoD_v2(memory_, host_, 1001); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"to device: size wraps", [&] { return cuMemcpyHtoD_v2(memory_ + 8, host_, ~size_t{0} - 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
+      {"to device: one byte past", [&] { return cuMemcpyHtoD_v2(memory_, host_, 1001); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
+      {"to device: size wraps", [&] { return cuMemcpyHtoD_v2(memory_ + 8, host_, ~size_t{0} - 4); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
       {"to device: null", [&] { return cuMemcpyHtoD_v2(0, host_, 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"to device: from null", [&] { return cuMemcpyHtoD_v2(memory_, nullptr, 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"to device: from device", [&] { return cuMemcpyHtoD_v2(memory_, reinterpret_cast<void*>(memory_), 4); }, CUDA_ERROR_INVALID_VALUE, "cuMemcpyHtoD: srcHost is the base address of the source in host memory."},
-      {"to host: one byte past", [&] { return cuMemcpyDtoH_v2(host_, memory_ + 997, 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"device to host address", [&] { return cuMemcpyDtoD_v2(reinterpret_cast<CUdeviceptr>(host_), memory_, 4); }, CUDA_ERROR_INVALID_VALUE, "cuMemcpyDtoD: both are base pointers in device memory."},
-      {"copy: stale stream", [&] { return cuMemcpyHtoDAsync_v2(memory_, host_, 4, stale_stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"set: misaligned", [&] { return cuMemsetD32_v2(memory_ + 2, 0, 1); }, CUDA_ERROR_INVALID_VALUE, "cuMemsetD32: the dstDevice pointer must be four byte aligned."},
-      {"set: count wraps", [&] { return cuMemsetD32_v2(memory_, 0, size_t{1} << 62); }, CUDA_ERROR_INVALID_VALUE, kNull},
+      {"to device: from device", [&] { return cuMemcpyHtoD_v2(memory_, reinterpret_cast<void*>(memory_), 4); },
+       CUDA_ERROR_INVALID_VALUE, "cuMemcpyHtoD: srcHost is the base address of the source in host memory."},
+      {"to host: one byte past", [&] { return cuMemcpyDtoH_v2(host_, memory_ + 997, 4); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
+      {"device to host address", [&] { return cuMemcpyDtoD_v2(reinterpret_cast<CUdeviceptr>(host_), memory_, 4); },
+       CUDA_ERROR_INVALID_VALUE, "cuMemcpyDtoD: both are base pointers in device memory."},
+      {"copy: stale stream", [&] { return cuMemcpyHtoDAsync_v2(memory_, host_, 4, stale_stream_); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"set: misaligned", [&] { return cuMemsetD32_v2(memory_ + 2, 0, 1); }, CUDA_ERROR_INVALID_VALUE,
+       "cuMemsetD32: the dstDevice pointer must be four byte aligned."},
+      {"set: count wraps", [&] { return cuMemsetD32_v2(memory_, 0, size_t{1} << 62); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
       {"set: past the end", [&] { return cuMemsetD16_v2(memory_, 0, 501); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"pointer: not CUDA's", [&] { return cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, reinterpret_cast<CUdeviceptr>(host_)); }, CUDA_ERROR_INVALID_VALUE, "cuPointerGetAttribute: if ptr was not allocated by, mapped by, or registered with a context which uses unified virtual addressing CUDA_ERROR_INVALID_VALUE is returned."},
-      {"pointer: no attribute", [&] { return cuPointerGetAttribute(&ordinal, static_cast<CUpointer_attribute>(99), memory_); }, CUDA_ERROR_INVALID_VALUE, kNull},
+      {"pointer: not CUDA's",
+       [&] {
+         return cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+                                      reinterpret_cast<CUdeviceptr>(host_));
+       },
+       CUDA_ERROR_INVALID_VALUE,
+       "cuPointerGetAttribute: if ptr was not allocated by, mapped by, or registered with a context which uses unified "
+       "virtual addressing CUDA_ERROR_INVALID_VALUE is returned."},
+      {"pointer: no attribute",
+       [&] { return cuPointerGetAttribute(&ordinal, static_cast<CUpointer_attribute>(99), memory_); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
   });
 }
 
@@ -153,14 +193,26 @@ TEST_F(WrongUseTest, HostMemory) {
   Check({
       {"alloc: nothing", [&] { return cuMemHostAlloc(&pointer, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"alloc: flags", [&] { return cuMemHostAlloc(&pointer, 16, 0x100); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"free: not ours", [&] { return cuMemFreeHost(host_); }, CUDA_ERROR_INVALID_VALUE, "cuMemFreeHost: frees the memory space pointed to by p, which must have been returned by a previous call to cuMemAllocHost()."},
+      {"free: not ours", [&] { return cuMemFreeHost(host_); }, CUDA_ERROR_INVALID_VALUE,
+       "cuMemFreeHost: frees the memory space pointed to by p, which must have been returned by a previous call to "
+       "cuMemAllocHost()."},
       {"register: null", [] { return cuMemHostRegister_v2(nullptr, 16, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"register: wraps", [&] { return cuMemHostRegister_v2(host_, ~size_t{0}, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"register: again", [&] { return cuMemHostRegister_v2(host_ + 256, 512, 0); }, CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED: the memory range passed to cuMemHostRegister() has already been registered."},
-      {"unregister: inside", [&] { return cuMemHostUnregister(host_ + 256); }, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED: the pointer passed to cuMemHostUnregister() does not correspond to any currently registered memory region."},
-      {"flags: not allocated", [&] { return cuMemHostGetFlags(&flags, host_); }, CUDA_ERROR_INVALID_VALUE, "cuMemHostGetFlags: fails if the pointer does not reside in an allocation performed by cuMemAllocHost() or cuMemHostAlloc()."},
-      {"device pointer", [&] { return cuMemHostGetDevicePointer_v2(&address, host_, 0); }, CUDA_ERROR_NOT_SUPPORTED, "CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY is 0."},
-      {"device pointer: flags", [&] { return cuMemHostGetDevicePointer_v2(&address, host_, 1); }, CUDA_ERROR_INVALID_VALUE, "cuMemHostGetDevicePointer: Flags provides for future releases. For now, it must be set to 0."},
+      {"register: again", [&] { return cuMemHostRegister_v2(host_ + 256, 512, 0); },
+       CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
+       "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED: the memory range passed to cuMemHostRegister() has already been "
+       "registered."},
+      {"unregister: inside", [&] { return cuMemHostUnregister(host_ + 256); }, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED,
+       "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED: the pointer passed to cuMemHostUnregister() does not correspond to any "
+       "currently registered memory region."},
+      {"flags: not allocated", [&] { return cuMemHostGetFlags(&flags, host_); }, CUDA_ERROR_INVALID_VALUE,
+       "cuMemHostGetFlags: fails if the pointer does not reside in an allocation performed by cuMemAllocHost() or "
+       "cuMemHostAlloc()."},
+      {"device pointer", [&] { return cuMemHostGetDevicePointer_v2(&address, host_, 0); }, CUDA_ERROR_NOT_SUPPORTED,
+       "CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY is 0."},
+      {"device pointer: flags", [&] { return cuMemHostGetDevicePointer_v2(&address, host_, 1); },
+       CUDA_ERROR_INVALID_VALUE,
+       "cuMemHostGetDevicePointer: Flags provides for future releases. For now, it must be set to 0."},
   });
   ASSERT_EQ(cuMemHostUnregister(host_), CUDA_SUCCESS);
 }
@@ -175,22 +227,41 @@ TEST_F(WrongUseTest, StreamsAndEvents) {
       {"create: flags", [&] { return cuStreamCreate(&stream, 2); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"create: null", [] { return cuStreamCreate(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"synchronize: stale", [&] { return cuStreamSynchronize(stale_stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"synchronize: wrong kind", [&] { return cuStreamSynchronize(reinterpret_cast<CUstream>(event_)); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"synchronize: wrong kind", [&] { return cuStreamSynchronize(reinterpret_cast<CUstream>(event_)); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"query: bogus", [] { return cuStreamQuery(Bogus<CUstream>(0x77)); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"destroy: twice", [&] { return cuStreamDestroy_v2(stale_stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"destroy: default", [] { return cuStreamDestroy_v2(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"wait event: stale", [&] { return cuStreamWaitEvent(stream_, stale_event_, 0); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"wait event: flags", [&] { return cuStreamWaitEvent(stream_, event_, CU_EVENT_WAIT_EXTERNAL); }, CUDA_ERROR_INVALID_VALUE, "cuStreamWaitEvent: CU_EVENT_WAIT_EXTERNAL is invalid outside of stream capture."},
-      {"callback: null", [&] { return cuStreamAddCallback(stream_, nullptr, nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"host function: null", [&] { return cuLaunchHostFunc(stream_, nullptr, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"wait value: pageable", [&] { return cuStreamWaitValue32_v2(stream_, reinterpret_cast<CUdeviceptr>(host_), 0, 0); }, CUDA_ERROR_INVALID_VALUE, "cuStreamWaitValue32: if the memory was registered via cuMemHostRegister(), the device pointer should be obtained with cuMemHostGetDevicePointer()."},
-      {"wait value: misaligned", [&] { return cuStreamWaitValue64_v2(stream_, memory_ + 4, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+      {"wait event: stale", [&] { return cuStreamWaitEvent(stream_, stale_event_, 0); }, CUDA_ERROR_INVALID_HANDLE,
+       kHandle},
+      {"wait event: flags", [&] { return cuStreamWaitEvent(stream_, event_, CU_EVENT_WAIT_EXTERNAL); },
+       CUDA_ERROR_INVALID_VALUE, "cuStreamWaitEvent: CU_EVENT_WAIT_EXTERNAL is invalid outside of stream capture."},
+      {"callback: null", [&] { return cuStreamAddCallback(stream_, nullptr, nullptr, 0); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
+      {"host function: null", [&] { return cuLaunchHostFunc(stream_, nullptr, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
+      {"wait value: pageable",
+       [&] { return cuStreamWaitValue32_v2(stream_, reinterpret_cast<CUdeviceptr>(host_), 0, 0); },
+       CUDA_ERROR_INVALID_VALUE,
+       "cuStreamWaitValue32: if the memory was registered via cuMemHostRegister(), the device pointer should be "
+       "obtained with cuMemHostGetDevicePointer()."},
+      {"wait value: misaligned", [&] { return cuStreamWaitValue64_v2(stream_, memory_ + 4, 0, 0); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
       {"event: flags", [&] { return cuEventCreate(&event, 64); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"event: interprocess with timing", [&] { return cuEventCreate(&event, CU_EVENT_INTERPROCESS); }, CUDA_ERROR_INVALID_VALUE, "cuEventCreate: CU_EVENT_INTERPROCESS must be specified along with CU_EVENT_DISABLE_TIMING."},
+      {"event: interprocess with timing", [&] { return cuEventCreate(&event, CU_EVENT_INTERPROCESS); },
+       CUDA_ERROR_INVALID_VALUE,
+       "cuEventCreate: CU_EVENT_INTERPROCESS must be specified along with CU_EVENT_DISABLE_TIMING."},
       {"record: stale", [&] { return cuEventRecord(stale_event_, stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"record: wrong kind", [&] { return cuEventRecord(reinterpret_cast<CUevent>(stream_), stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"elapsed: not recorded", [&] { return cuEventElapsedTime_v2(&elapsed, event_, event_); }, CUDA_ERROR_INVALID_HANDLE, "cuEventElapsedTime: if cuEventRecord() has not been called on either event then CUDA_ERROR_INVALID_HANDLE is returned."},
-      {"elapsed: no timing", [&] { return cuEventElapsedTime_v2(&elapsed, untimed, untimed); }, CUDA_ERROR_INVALID_HANDLE, "cuEventElapsedTime: if either event was created with the CU_EVENT_DISABLE_TIMING flag, then this function will return CUDA_ERROR_INVALID_HANDLE."},
+      {"record: wrong kind", [&] { return cuEventRecord(reinterpret_cast<CUevent>(stream_), stream_); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"elapsed: not recorded", [&] { return cuEventElapsedTime_v2(&elapsed, event_, event_); },
+       CUDA_ERROR_INVALID_HANDLE,
+       "cuEventElapsedTime: if cuEventRecord() has not been called on either event then CUDA_ERROR_INVALID_HANDLE is "
+       "returned."},
+      {"elapsed: no timing", [&] { return cuEventElapsedTime_v2(&elapsed, untimed, untimed); },
+       CUDA_ERROR_INVALID_HANDLE,
+       "cuEventElapsedTime: if either event was created with the CU_EVENT_DISABLE_TIMING flag, then this function will "
+       "return CUDA_ERROR_INVALID_HANDLE."},
   });
   ASSERT_EQ(cuEventDestroy_v2(untimed), CUDA_SUCCESS);
 }
@@ -205,21 +276,42 @@ TEST_F(WrongUseTest, Code) {
   int value;
   Check({
       {"load: null", [&] { return cuModuleLoadData(&module, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"load: bad PTX", [&] { return cuModuleLoadData(&module, ".version 8.0\n.target sm_75\n.address_size 64\n.entry ("); }, CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX: a PTX JIT compilation failed."},
-      {"load: newer target", [&] { return cuModuleLoadData(&module, ".version 9.0\n.target sm_200\n.address_size 64\n"); }, CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU: there is no kernel image available that is suitable for the device."},
-      {"load: no file", [&] { return cuModuleLoad(&module, "/nonexistent/file.cubin"); }, CUDA_ERROR_FILE_NOT_FOUND, "CUDA_ERROR_FILE_NOT_FOUND: the file specified was not found."},
+      {"load: bad PTX",
+       [&] { return cuModuleLoadData(&module, ".version 8.0\n.target sm_75\n.address_size 64\n.entry ("); },
+       CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX: a PTX JIT compilation failed."},
+      {"load: newer target",
+       [&] { return cuModuleLoadData(&module, ".version 9.0\n.target sm_200\n.address_size 64\n"); },
+       CUDA_ERROR_NO_BINARY_FOR_GPU,
+       "CUDA_ERROR_NO_BINARY_FOR_GPU: there is no kernel image available that is suitable for the device."},
+      {"load: no file", [&] { return cuModuleLoad(&module, "/nonexistent/file.cubin"); }, CUDA_ERROR_FILE_NOT_FOUND,
+       "CUDA_ERROR_FILE_NOT_FOUND: the file specified was not found."},
       {"unload: null", [] { return cuModuleUnload(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"function: none", [&] { return cuModuleGetFunction(&function, module_, "nope"); }, CUDA_ERROR_NOT_FOUND, "cuModuleGetFunction: if no function of that name exists, cuModuleGetFunction() returns CUDA_ERROR_NOT_FOUND."},
-      {"function: wrong kind", [&] { return cuModuleGetFunction(&function, reinterpret_cast<CUmodule>(store_), "store"); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"global: none", [&] { return cuModuleGetGlobal_v2(&address, &size, module_, "nope"); }, CUDA_ERROR_NOT_FOUND, "cuModuleGetGlobal: if no variable of that name exists, cuModuleGetGlobal() returns CUDA_ERROR_NOT_FOUND."},
-      {"global: asks nothing", [&] { return cuModuleGetGlobal_v2(nullptr, nullptr, module_, "answer"); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"attribute: unknown", [&] { return cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX, store_); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"attribute: read only", [&] { return cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_NUM_REGS, 8); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"attribute: too much shared", [&] { return cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20); }, CUDA_ERROR_INVALID_VALUE, "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: cannot exceed the device attribute CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN."},
-      {"param: past the last", [&] { return cuFuncGetParamInfo(store_, 2, &offset, &size); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"library: null", [&] { return cuLibraryLoadData(&library, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"library: bogus", [&] { return cuLibraryGetKernel(&kernel, Bogus<CUlibrary>(1), "store"); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"kernel: wrong kind", [&] { return cuKernelGetFunction(&function, reinterpret_cast<CUkernel>(store_)); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"function: none", [&] { return cuModuleGetFunction(&function, module_, "nope"); }, CUDA_ERROR_NOT_FOUND,
+       "cuModuleGetFunction: if no function of that name exists, cuModuleGetFunction() returns CUDA_ERROR_NOT_FOUND."},
+      {"function: wrong kind",
+       [&] { return cuModuleGetFunction(&function, reinterpret_cast<CUmodule>(store_), "store"); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"global: none", [&] { return cuModuleGetGlobal_v2(&address, &size, module_, "nope"); }, CUDA_ERROR_NOT_FOUND,
+       "cuModuleGetGlobal: if no variable of that name exists, cuModuleGetGlobal() returns CUDA_ERROR_NOT_FOUND."},
+      {"global: asks nothing", [&] { return cuModuleGetGlobal_v2(nullptr, nullptr, module_, "answer"); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"attribute: unknown", [&] { return cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX, store_); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"attribute: read only", [&] { return cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_NUM_REGS, 8); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"attribute: too much shared",
+       [&] { return cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20); },
+       CUDA_ERROR_INVALID_VALUE,
+       "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: cannot exceed the device attribute "
+       "CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN."},
+      {"param: past the last", [&] { return cuFuncGetParamInfo(store_, 2, &offset, &size); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
+      {"library: null", [&] { return cuLibraryLoadData(&library, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"library: bogus", [&] { return cuLibraryGetKernel(&kernel, Bogus<CUlibrary>(1), "store"); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"kernel: wrong kind", [&] { return cuKernelGetFunction(&function, reinterpret_cast<CUkernel>(store_)); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
   });
 }
 
@@ -234,19 +326,33 @@ TEST_F(WrongUseTest, Launches) {
   CUlaunchConfig config{1, 1, 1, 1, 1, 1, 0, nullptr, &cluster, 1};
   Check({
       {"null function", [&] { return Launch(nullptr, 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"wrong kind", [&] { return Launch(reinterpret_cast<CUfunction>(module_), 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+      {"wrong kind", [&] { return Launch(reinterpret_cast<CUfunction>(module_), 1, 1, 0, nullptr); },
+       CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"stale stream", [&] { return Launch(store_, 1, 1, 0, stale_stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"empty grid", [&] { return Launch(store_, 0, 1, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
       {"empty block", [&] { return Launch(store_, 1, 0, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"2048 threads", [&] { return Launch(store_, 1, 2048, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE, "CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK is 1024."},
-      {"past .maxntid", [&] { return Launch(with_bounds_, 1, 65, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE, "CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: the maximum number of threads per block, beyond which a launch of the function would fail."},
-      {"too much shared", [&] { return Launch(store_, 1, 1, (48 << 10) + 1, nullptr); }, CUDA_ERROR_INVALID_VALUE, "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: if the user-specified dynamic shared memory size is larger than this value, the launch will fail."},
-      {"grid too deep", [&] { return cuLaunchKernel(store_, 1, 1, 65536, 1, 1, 1, 0, nullptr, params, nullptr); }, CUDA_ERROR_INVALID_VALUE, "CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z is 65535."},
-      {"no parameters", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"both kinds", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, params, packed); }, CUDA_ERROR_INVALID_VALUE, "cuLaunchKernel: the error CUDA_ERROR_INVALID_VALUE will be returned if kernel parameters are specified with both kernelParams and extra."},
-      {"too few bytes", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, packed); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"no configuration", [&] { return cuLaunchKernelEx(nullptr, store_, params, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
-      {"cluster", [&] { return cuLaunchKernelEx(&config, store_, params, nullptr); }, CUDA_ERROR_NOT_SUPPORTED, "CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH is 0."},
+      {"2048 threads", [&] { return Launch(store_, 1, 2048, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+       "CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK is 1024."},
+      {"past .maxntid", [&] { return Launch(with_bounds_, 1, 65, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+       "CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: the maximum number of threads per block, beyond which a launch of the "
+       "function would fail."},
+      {"too much shared", [&] { return Launch(store_, 1, 1, (48 << 10) + 1, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+       "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: if the user-specified dynamic shared memory size is larger "
+       "than this value, the launch will fail."},
+      {"grid too deep", [&] { return cuLaunchKernel(store_, 1, 1, 65536, 1, 1, 1, 0, nullptr, params, nullptr); },
+       CUDA_ERROR_INVALID_VALUE, "CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z is 65535."},
+      {"no parameters", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"both kinds", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, params, packed); },
+       CUDA_ERROR_INVALID_VALUE,
+       "cuLaunchKernel: the error CUDA_ERROR_INVALID_VALUE will be returned if kernel parameters are specified with "
+       "both kernelParams and extra."},
+      {"too few bytes", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, packed); },
+       CUDA_ERROR_INVALID_VALUE, kNull},
+      {"no configuration", [&] { return cuLaunchKernelEx(nullptr, store_, params, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+       kNull},
+      {"cluster", [&] { return cuLaunchKernelEx(&config, store_, params, nullptr); }, CUDA_ERROR_NOT_SUPPORTED,
+       "CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH is 0."},
   });
   EXPECT_EQ(Launch(store_, 1, 1, 0, nullptr), CUDA_SUCCESS) << "no refused launch sticks";
   EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
@@ -276,7 +382,9 @@ TEST_F(WrongUseTest, WhatBelongsToAnotherContext) {
   Check({
       {"stream", [&] { return cuStreamQuery(stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
       {"function", [&] { return Launch(store_, 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
-      {"record", [&] { return cuEventRecord(event_, nullptr); }, CUDA_ERROR_INVALID_HANDLE, "cuEventRecord: hEvent and hStream must be from the same context otherwise CUDA_ERROR_INVALID_HANDLE is returned."},
+      {"record", [&] { return cuEventRecord(event_, nullptr); }, CUDA_ERROR_INVALID_HANDLE,
+       "cuEventRecord: hEvent and hStream must be from the same context otherwise CUDA_ERROR_INVALID_HANDLE is "
+       "returned."},
   });
   ASSERT_EQ(cuCtxDestroy_v2(other), CUDA_SUCCESS);
   Check({
@@ -290,7 +398,6 @@ TEST_F(WrongUseTest, WhatBelongsToAnotherContext) {
 }
 
 int CallsBeforeInit() {
-  ConfigureDriver();
   int count;
   CUcontext context;
   CUdeviceptr address;
@@ -301,7 +408,8 @@ int CallsBeforeInit() {
       {"create", [&] { return cuCtxCreate_v2(&context, 0, 0); }, CUDA_ERROR_NOT_INITIALIZED, kInit},
       {"alloc", [&] { return cuMemAlloc_v2(&address, 4); }, CUDA_ERROR_NOT_INITIALIZED, kInit},
       {"stream", [] { return cuStreamSynchronize(nullptr); }, CUDA_ERROR_NOT_INITIALIZED, kInit},
-      {"version", [&] { return cuDriverGetVersion(&count); }, CUDA_SUCCESS, "cuInit: any function from the driver API except cuDriverGetVersion needs it."},
+      {"version", [&] { return cuDriverGetVersion(&count); }, CUDA_SUCCESS,
+       "cuInit: any function from the driver API except cuDriverGetVersion needs it."},
   });
   return testing::Test::HasFailure() ? 1 : 0;
 }

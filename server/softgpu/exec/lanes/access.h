@@ -16,43 +16,49 @@ struct Window {
   std::byte* host;
 };
 
-enum class Shape { kRefused, kUniform, kContiguous, kScattered };
+// How the addresses of half a warp lie to each other.
+enum class Pattern { kUniform, kContiguous, kScattered };
+inline constexpr u32 kHalf = kLanes / 2;
 
-// Whether the accesses of `bytes` at address[lane] + offset lie in `window` and are aligned, for every lane of `mask`, and in which
-// pattern. kUniform and kContiguous are reported for full masks only.
+template <class A>
+inline Pattern PatternOf(const A* address, u32 stride) {
+  const A first = address[0];
+  A differ = 0, apart = 0;
+  for (u32 i = 0; i < kHalf; ++i) {
+    differ |= address[i] ^ first;
+    apart |= (address[i] - first) ^ static_cast<A>(i * stride);
+  }
+  return differ == 0 ? Pattern::kUniform : apart == 0 ? Pattern::kContiguous : Pattern::kScattered;
+}
+
+// Whether the accesses of `bytes` at address[lane] + offset lie in `window` and are aligned, for every lane of `mask`.
 //
 // A (u32 or u64) is the width of the address registers. An offset is in range exactly when neither it nor (size - bytes - it) is
 // negative; both signs are gathered over the lanes, so the loop has no branch.
 template <class A>
-inline Shape Classify(const A* address, u64 offset, const Window& window, u32 bytes, u32 stride, u32 mask) {
+inline bool Fits(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask) {
   using Signed = std::make_signed_t<A>;
+  if (window.size < bytes) return false;
   const A base = static_cast<A>(offset - window.begin);
   const A limit = static_cast<A>(window.size - bytes);
-  if (window.size < bytes) return Shape::kRefused;
   A outside = 0, low_bits = 0;
   if (mask == kAllLanes) {
-    const A first = address[0];
-    A differ = 0, apart = 0;
     for (u32 i = 0; i < kLanes; ++i) {
       const A o = address[i] + base;
       outside |= o | static_cast<A>(limit - o);
       low_bits |= o;
-      differ |= address[i] ^ first;
-      apart |= (address[i] - first) ^ static_cast<A>(i * stride);
     }
-    if (static_cast<Signed>(outside) < 0 || (low_bits & (bytes - 1)) != 0) return Shape::kRefused;
-    return differ == 0 ? Shape::kUniform : apart == 0 ? Shape::kContiguous : Shape::kScattered;
+  } else {
+    alignas(64) s32 lanes[kLanes];
+    ExpandMask(mask, lanes);
+    for (u32 i = 0; i < kLanes; ++i) {
+      const A o = address[i] + base;
+      const A take = static_cast<A>(static_cast<Signed>(lanes[i]));
+      outside |= (o | static_cast<A>(limit - o)) & take;
+      low_bits |= o & take;
+    }
   }
-  alignas(64) s32 lanes[kLanes];
-  ExpandMask(mask, lanes);
-  for (u32 i = 0; i < kLanes; ++i) {
-    const A o = address[i] + base;
-    const A take = static_cast<A>(static_cast<Signed>(lanes[i]));
-    outside |= (o | static_cast<A>(limit - o)) & take;
-    low_bits |= o & take;
-  }
-  if (static_cast<Signed>(outside) < 0 || (low_bits & (bytes - 1)) != 0) return Shape::kRefused;
-  return Shape::kScattered;
+  return static_cast<Signed>(outside) >= 0 && (low_bits & (bytes - 1)) == 0;
 }
 
 template <class T>
@@ -83,31 +89,33 @@ inline Window DeviceWindow(WarpContext& warp, u64 first_address) {
   return {warp.last_extent->begin, warp.last_extent->end - warp.last_extent->begin, warp.last_extent->host};
 }
 
-// The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: uniform(place),
-// contiguous(place of lane 0), each(lane, place). False when an access is out of the window or misaligned; nothing has moved then.
+// The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: for the sixteen lanes from
+// `lane` on, uniform(lane, place of all) or contiguous(lane, place of the first); for one lane, each(lane, place). False when an
+// access is out of the window or misaligned; nothing has moved then.
 template <class A, class Uniform, class Contiguous, class Each>
 inline bool AccessWindow(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask, Uniform uniform,
                          Contiguous contiguous, Each each) {
+  if (!Fits(address, offset, window, bytes, mask)) return false;
   const u64 shift = offset - window.begin;
   const auto place = [&](u32 lane) { return window.host + static_cast<A>(address[lane] + shift); };
-  switch (Classify(address, offset, window, bytes, bytes, mask)) {
-    case Shape::kUniform:
-      uniform(place(0));
-      return true;
-    case Shape::kContiguous:
-      contiguous(place(0));
-      return true;
-    case Shape::kScattered:
-      if (mask == kAllLanes) {
-        for (u32 lane = 0; lane < kLanes; ++lane) each(lane, place(lane));
-      } else {
-        ForLanes(mask, [&](u32 lane) { each(lane, place(lane)); });
-      }
-      return true;
-    case Shape::kRefused:
-      break;
+  if (mask != kAllLanes) {
+    ForLanes(mask, [&](u32 lane) { each(lane, place(lane)); });
+    return true;
   }
-  return false;
+  for (u32 lane = 0; lane < kLanes; lane += kHalf) {
+    switch (PatternOf(address + lane, bytes)) {
+      case Pattern::kUniform:
+        uniform(lane, place(lane));
+        break;
+      case Pattern::kContiguous:
+        contiguous(lane, place(lane));
+        break;
+      case Pattern::kScattered:
+        for (u32 i = lane; i < lane + kHalf; ++i) each(i, place(i));
+        break;
+    }
+  }
+  return true;
 }
 
 inline u64 AddressOf(const Inst& inst, WarpContext& warp, u32 lane) {

@@ -101,7 +101,6 @@ inline f32 ApproximateQuotient(f32 a, f32 b) {
 
 // The coarse double-precision forms read and make only the upper 32 bits, without subnormal numbers.
 inline f64 UpperHalf(f64 value) {
-  if (value != value) value = Nan<f64>();
   const u64 bits = Bits(value);
   const bool subnormal = (bits & 0x7ff0000000000000ull) == 0;
   return __builtin_bit_cast(f64, bits & (subnormal ? 0x8000000000000000ull : 0xffffffff00000000ull));
@@ -128,8 +127,8 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddApproximate(FormTable& table) {
   AddSingle<false>(table);
   AddSingle<true>(table);
   AddMap(table, {"tanh.approx.f32"}, [](f32 a) { return HyperbolicTangent(a); });
-  AddMap(table, {"rcp.approx.ftz.f64"}, [](f64 a) { return UpperHalf(1.0 / UpperHalf(a)); });
-  AddMap(table, {"rsqrt.approx.ftz.f64"}, [](f64 a) { return UpperHalf(1.0 / __builtin_sqrt(UpperHalf(a))); });
+  AddMap(table, {"rcp.approx.ftz.f64"}, [](f64 a) { return UpperHalf(Canonical(1.0 / UpperHalf(a))); });
+  AddMap(table, {"rsqrt.approx.ftz.f64"}, [](f64 a) { return UpperHalf(Canonical(1.0 / __builtin_sqrt(UpperHalf(a)))); });
   AddMap(table, {"rsqrt.approx.f64"}, [](f64 a) { return Canonical(1.0 / __builtin_sqrt(a)); });
 }
 

@@ -15,12 +15,12 @@ void Load(const Inst& inst, WarpContext& warp, u32 mask) {
   S* to = Row<S>(warp, inst.dst);
   Access(
       inst, warp, sizeof(T), mask,
-      [&](const std::byte* from) {
+      [&](u32 lane, const std::byte* from) {
         const S value = static_cast<S>(LoadFrom<T>(from));
-        for (u32 i = 0; i < kLanes; ++i) to[i] = value;
+        for (u32 i = 0; i < kHalf; ++i) to[lane + i] = value;
       },
-      [&](const std::byte* from) {
-        for (u32 i = 0; i < kLanes; ++i) to[i] = static_cast<S>(LoadFrom<T>(from + u64{i} * sizeof(T)));
+      [&](u32 lane, const std::byte* from) {
+        for (u32 i = 0; i < kHalf; ++i) to[lane + i] = static_cast<S>(LoadFrom<T>(from + u64{i} * sizeof(T)));
       },
       [&](u32 lane, const std::byte* from) { to[lane] = static_cast<S>(LoadFrom<T>(from)); });
 }
@@ -30,9 +30,10 @@ void Store(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   const S* values = Row<const S>(warp, inst.b);
   Access(
-      inst, warp, sizeof(T), mask, [&](std::byte* to) { StoreTo(to, static_cast<T>(values[kLanes - 1])); },
-      [&](std::byte* to) {
-        for (u32 i = 0; i < kLanes; ++i) StoreTo(to + u64{i} * sizeof(T), static_cast<T>(values[i]));
+      inst, warp, sizeof(T), mask,
+      [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane + kHalf - 1])); },
+      [&](u32 lane, std::byte* to) {
+        for (u32 i = 0; i < kHalf; ++i) StoreTo(to + u64{i} * sizeof(T), static_cast<T>(values[lane + i]));
       },
       [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane])); });
 }
@@ -43,7 +44,7 @@ inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 ma
   const u64* address = Row<const u64>(warp, inst.a);
   const u64 offset = static_cast<u64>(inst.imm);
   const Window window = DeviceWindow(warp, address[__builtin_ctz(mask)] + offset);
-  if (Classify(address, offset, window, bytes, bytes, mask) == Shape::kRefused) return ResolveLanes(inst, warp, bytes, mask, places);
+  if (!Fits(address, offset, window, bytes, mask)) return ResolveLanes(inst, warp, bytes, mask, places);
   for (u32 lane = 0; lane < kLanes; ++lane) places[lane] = window.host + (address[lane] + offset - window.begin);
   return true;
 }
