@@ -1,5 +1,5 @@
-// Approximate functions, within the errors that the PTX ISA states for each (section 9.7.3), against MPFR; and the results it
-// prescribes for zeros, infinities, NaN and subnormal numbers.
+// Approximate functions, within the errors that the PTX ISA states for each (section 9.7.3), against MPFR; and the
+// results it prescribes for zeros, infinities, NaN and subnormal numbers.
 
 #include "tests/instructions/exact_float.h"
 #include "tests/instructions/values.h"
@@ -20,7 +20,8 @@ int ReciprocalRoot(mpfr_ptr result, mpfr_srcptr a, mpfr_rnd_t mode) {
   return ternary;
 }
 
-// What a result may be off by: `absolute`, or `relative` to the exact value, or `ulps` of the format at the exact value.
+// What a result may be off by: `absolute`, or `relative` to the exact value, or `ulps` of the format at the exact
+// value.
 struct Bound {
   double absolute = 0, relative = 0, ulps = 0;
 };
@@ -30,7 +31,8 @@ bool SameOrNan(T got, T wanted) {
   return std::isnan(wanted) ? std::isnan(got) : ToBits(got) == ToBits(wanted);
 }
 
-// |got - exact| is within the bound; a value past the format's range may also be the infinity, or with `ftz` a zero, that it rounds to.
+// |got - exact| is within the bound; a value past the format's range may also be the infinity, or with `ftz` a zero,
+// that it rounds to.
 template <class T>
 bool IsWithin(T got, mpfr_srcptr exact, const Bound& bound, bool ftz) {
   const T nearest = Rounded<T>(MPFR_RNDN, [&](mpfr_ptr r, mpfr_rnd_t mode) { return mpfr_set(r, exact, mode); });
@@ -52,7 +54,8 @@ bool IsWithin(T got, mpfr_srcptr exact, const Bound& bound, bool ftz) {
   mpfr_mul_d(term, term, bound.ulps, MPFR_RNDU);
   mpfr_add(allowed, allowed, term, MPFR_RNDU);
   // A bound relative to a subnormal result is finer than its format; half a unit is what rounding takes.
-  if (bound.relative > 0 && IsSubnormal(nearest)) mpfr_add_d(allowed, allowed, static_cast<double>(std::numeric_limits<T>::denorm_min()) / 2, MPFR_RNDU);
+  if (bound.relative > 0 && IsSubnormal(nearest))
+    mpfr_add_d(allowed, allowed, static_cast<double>(std::numeric_limits<T>::denorm_min()) / 2, MPFR_RNDU);
   return mpfr_cmp(error, allowed) <= 0;
 }
 
@@ -61,23 +64,24 @@ template <class BoundOf>
 void TestUnary(Machine& machine, int level, const std::string& name, Unary function, BoundOf bound) {
   for (const bool ftz : {false, true}) {
     RunValues(machine, level, Near1<float>(name + (ftz ? ".ftz.f32" : ".f32"), [=](float a, float got) {
-      const float operand = Flushed(a, ftz);
-      Number exact(kPrecision);
-      function(exact, Number::Of(operand), MPFR_RNDN);
-      if (mpfr_nan_p(static_cast<mpfr_srcptr>(exact))) return std::isnan(got);
-      // Zeros and infinities are prescribed, with their signs.
-      if (mpfr_zero_p(static_cast<mpfr_srcptr>(exact)) || mpfr_inf_p(static_cast<mpfr_srcptr>(exact)) || operand == 0) {
-        return ToBits(got) == ToBits(static_cast<float>(mpfr_get_flt(exact, MPFR_RNDN)));
-      }
-      const std::optional<Bound> allowed = bound(operand);
-      return allowed ? IsWithin(got, exact, *allowed, ftz) : std::isfinite(got);
-    }));
+                const float operand = Flushed(a, ftz);
+                Number exact(kPrecision);
+                function(exact, Number::Of(operand), MPFR_RNDN);
+                if (mpfr_nan_p(static_cast<mpfr_srcptr>(exact))) return std::isnan(got);
+                // Zeros and infinities are prescribed, with their signs.
+                if (mpfr_zero_p(static_cast<mpfr_srcptr>(exact)) || mpfr_inf_p(static_cast<mpfr_srcptr>(exact)) ||
+                    operand == 0) {
+                  return ToBits(got) == ToBits(static_cast<float>(mpfr_get_flt(exact, MPFR_RNDN)));
+                }
+                const std::optional<Bound> allowed = bound(operand);
+                return allowed ? IsWithin(got, exact, *allowed, ftz) : std::isfinite(got);
+              }));
   }
 }
 
 std::optional<Bound> SineBound(float a) {
   constexpr double kPi = 3.14159265358979;
-  if (std::fabs(a) <= 2 * kPi) return Bound{.absolute = std::ldexp(1.0, -20) * 0.7071067811865475};  // 2^-20.5
+  if (std::fabs(a) <= 2 * kPi) return Bound{.absolute = std::ldexp(1.0, -20) * 0.7071067811865475};    // 2^-20.5
   if (std::fabs(a) <= 100 * kPi) return Bound{.absolute = std::ldexp(1.0, -14) * 0.6155722066724582};  // 2^-14.7
   return std::nullopt;
 }
@@ -90,13 +94,15 @@ TEST_P(ApproximateForms, OneOperand) {
   const auto relative = [](double error) { return [error](float) { return std::optional(Bound{.relative = error}); }; };
   TestUnary(machine, level(), "ex2.approx", mpfr_exp2, ulps(2));
   TestUnary(machine, level(), "lg2.approx", mpfr_log2, [](float a) {
-    return std::optional(a > 0.5f && a < 2 ? Bound{.absolute = std::ldexp(1.0, -22)} : Bound{.relative = std::ldexp(1.0, -22)});
+    return std::optional(a > 0.5f && a < 2 ? Bound{.absolute = std::ldexp(1.0, -22)}
+                                           : Bound{.relative = std::ldexp(1.0, -22)});
   });
   TestUnary(machine, level(), "sin.approx", mpfr_sin, SineBound);
   TestUnary(machine, level(), "cos.approx", mpfr_cos, SineBound);
   TestUnary(machine, level(), "rcp.approx", Reciprocal, ulps(1));
   TestUnary(machine, level(), "sqrt.approx", mpfr_sqrt, relative(std::ldexp(1.0, -23)));
-  TestUnary(machine, level(), "rsqrt.approx", ReciprocalRoot, relative(std::ldexp(1.0, -23) * 1.0717734625362931));  // 2^-22.9
+  TestUnary(machine, level(), "rsqrt.approx", ReciprocalRoot,
+            relative(std::ldexp(1.0, -23) * 1.0717734625362931));  // 2^-22.9
 }
 
 // A dense sweep of the range in which sine and cosine are used, as random bits seldom lie there.
@@ -116,7 +122,8 @@ TEST_P(ApproximateForms, SineSweep) {
       Number sine(kPrecision), cosine(kPrecision);
       mpfr_sin_cos(sine, cosine, Number::Of(angle), MPFR_RNDN);
       if (!bound) return std::isfinite(angle);
-      return IsWithin(FromBits<float>(got[0]), sine, *bound, false) && IsWithin(FromBits<float>(got[1]), cosine, *bound, false);
+      return IsWithin(FromBits<float>(got[0]), sine, *bound, false) &&
+             IsWithin(FromBits<float>(got[1]), cosine, *bound, false);
     };
     RunValues(machine, level(), value_case);
   }
@@ -147,7 +154,8 @@ TEST_P(ApproximateForms, Division) {
                   if (b == 0 || std::isinf(b)) return ToBits(got) == ToBits(mpfr_get_flt(exact, MPFR_RNDN));
                   if (!full && std::fabs(b) > 0x1p126f) {
                     // 2^126 < |b| < 2^128: NaN for an infinite a, else a zero of the quotient's sign.
-                    return std::isinf(a) ? std::isnan(got) : got == 0 && std::signbit(got) == (std::signbit(a) != std::signbit(b));
+                    return std::isinf(a) ? std::isnan(got)
+                                         : got == 0 && std::signbit(got) == (std::signbit(a) != std::signbit(b));
                   }
                   if (!full && std::fabs(b) < 0x1p-126f) return true;  // no bound is stated
                   return IsWithin(got, exact, Bound{.ulps = 2}, ftz);
@@ -167,7 +175,8 @@ void TestUpperWord(Machine& machine, int level, const std::string& form, Unary f
               const double nearest = mpfr_get_d(exact, MPFR_RNDN);
               if (operand == 0 || std::isinf(operand)) return ToBits(got) == ToBits(nearest);
               // The format of the result has 20 fraction bits.
-              return (ToBits(got) & 0xffffffff) == 0 && IsWithin(got, exact, Bound{.relative = std::ldexp(1.0, -19)}, true);
+              return (ToBits(got) & 0xffffffff) == 0 &&
+                     IsWithin(got, exact, Bound{.relative = std::ldexp(1.0, -19)}, true);
             }));
 }
 
@@ -179,7 +188,8 @@ TEST_P(ApproximateForms, DoublePrecision) {
               Number exact(kPrecision);
               ReciprocalRoot(exact, Number::Of(a), MPFR_RNDN);
               if (mpfr_nan_p(static_cast<mpfr_srcptr>(exact))) return std::isnan(got);
-              return IsWithin(got, exact, Bound{.ulps = 2}, false);  // the ISA states no figure; CUDA's guide says 1 ulp for rsqrt()
+              return IsWithin(got, exact, Bound{.ulps = 2},
+                              false);  // the ISA states no figure; CUDA's guide says 1 ulp for rsqrt()
             }));
 }
 

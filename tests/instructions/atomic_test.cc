@@ -1,5 +1,5 @@
-// Atomics and reductions (PTX ISA, sections 9.7.13.5 atom and 9.7.13.6 red): results in memory and values returned, with lanes taken in
-// order, which is the order that the engine promises within a warp.
+// Atomics and reductions (PTX ISA, sections 9.7.13.5 atom and 9.7.13.6 red): results in memory and values returned,
+// with lanes taken in order, which is the order that the engine promises within a warp.
 
 #include <algorithm>
 
@@ -41,7 +41,8 @@ std::vector<Operation> IntegerOperations() {
   static const std::string type = NameOf<T>();
   static const std::string add = "add." + type, min = "min." + type, max = "max." + type;
   using U = std::make_unsigned_t<T>;
-  return {{add.c_str(), sizeof(T), Typed<T>([](T old, T b) { return static_cast<T>(static_cast<U>(old) + static_cast<U>(b)); })},
+  return {{add.c_str(), sizeof(T),
+           Typed<T>([](T old, T b) { return static_cast<T>(static_cast<U>(old) + static_cast<U>(b)); })},
           {min.c_str(), sizeof(T), Typed<T>([](T old, T b) { return std::min(old, b); })},
           {max.c_str(), sizeof(T), Typed<T>([](T old, T b) { return std::max(old, b); })}};
 }
@@ -53,7 +54,8 @@ std::vector<Operation> BitOperations() {
           {names[1].c_str(), sizeof(T), Typed<T>([](T old, T b) { return static_cast<T>(old | b); })},
           {names[2].c_str(), sizeof(T), Typed<T>([](T old, T b) { return static_cast<T>(old ^ b); })},
           {names[3].c_str(), sizeof(T), Typed<T>([](T, T b) { return b; })},
-          {names[4].c_str(), sizeof(T), [](uint64_t old, uint64_t b, uint64_t c) { return As<T>(old) == As<T>(b) ? c : old; }, false, true}};
+          {names[4].c_str(), sizeof(T),
+           [](uint64_t old, uint64_t b, uint64_t c) { return As<T>(old) == As<T>(b) ? c : old; }, false, true}};
 }
 
 uint64_t Incremented(uint64_t old, uint64_t b, uint64_t) { return old >= b ? 0 : old + 1; }
@@ -62,8 +64,9 @@ uint64_t CompareAndSwap16(uint64_t old, uint64_t b, uint64_t c) { return old == 
 
 std::vector<Operation> Operations() {
   std::vector<Operation> all;
-  for (const std::vector<Operation>& some : {IntegerOperations<uint32_t>(), IntegerOperations<int32_t>(), IntegerOperations<uint64_t>(),
-                                             IntegerOperations<int64_t>(), BitOperations<uint32_t>(), BitOperations<uint64_t>()}) {
+  for (const std::vector<Operation>& some :
+       {IntegerOperations<uint32_t>(), IntegerOperations<int32_t>(), IntegerOperations<uint64_t>(),
+        IntegerOperations<int64_t>(), BitOperations<uint32_t>(), BitOperations<uint64_t>()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   all.push_back({"inc.u32", 4, Incremented});
@@ -74,15 +77,20 @@ std::vector<Operation> Operations() {
   return all;
 }
 
-uint64_t Masked(uint64_t value, uint32_t bytes) { return bytes == 8 ? value : value & ((uint64_t{1} << (8 * bytes)) - 1); }
+uint64_t Masked(uint64_t value, uint32_t bytes) {
+  return bytes == 8 ? value : value & ((uint64_t{1} << (8 * bytes)) - 1);
+}
 
 // The register class of the operation's operands.
-std::string RegisterOf(uint32_t bytes, const char* which) { return std::string(bytes == 8 ? "%l" : bytes == 4 ? "%r" : "%h") + which; }
+std::string RegisterOf(uint32_t bytes, const char* which) {
+  return std::string(bytes == 8 ? "%l" : bytes == 4 ? "%r" : "%h") + which;
+}
 
-// Operands: b from %v0, c from %v1. Odd lanes of a compare-and-swap compare with what is in memory before. Floats are numbers in
-// ±[1, 2), added to zeros.
+// Operands: b from %v0, c from %v1. Odd lanes of a compare-and-swap compare with what is in memory before. Floats are
+// numbers in ±[1, 2), added to zeros.
 std::string AtomicText(const Where& where, const Operation& operation, bool returns) {
-  const std::string b = RegisterOf(operation.bytes, "1"), c = RegisterOf(operation.bytes, "2"), d = RegisterOf(operation.bytes, "0");
+  const std::string b = RegisterOf(operation.bytes, "1"), c = RegisterOf(operation.bytes, "2"),
+                    d = RegisterOf(operation.bytes, "0");
   const std::string narrow = operation.bytes == 8 ? "mov.u64 " : operation.bytes == 4 ? "cvt.u32.u64 " : "cvt.u16.u64 ";
   const std::string unsigned_type = ".u" + std::to_string(8 * operation.bytes) + " ";
   std::string text;
@@ -95,15 +103,25 @@ std::string AtomicText(const Where& where, const Operation& operation, bool retu
   text += narrow + b + ", %v0;\n" + narrow + c + ", %v1;\n";
   if (operation.is_float) text += "@%guard st" + where.Dotted() + unsigned_type + AddressText(where) + ", " + c + ";\n";
   if (operation.compares) {
-    text += "and.b32 %i, %lane, 1;\nsetp.eq.u32 %odd, %i, 1;\nsetp.ne.and.u32 %odd, %run, 0, %odd;\n"
-            "@%odd ld" + where.Dotted() + unsigned_type + b + ", " + AddressText(where) + ";\n";
+    text +=
+        "and.b32 %i, %lane, 1;\nsetp.eq.u32 %odd, %i, 1;\nsetp.ne.and.u32 %odd, %run, 0, %odd;\n"
+        "@%odd ld" +
+        where.Dotted() + unsigned_type + b + ", " + AddressText(where) + ";\n";
   }
   text += "bar.warp.sync 0xffffffff;\n";
-  if (returns) text += (operation.bytes == 2 ? "mov.u16 " : operation.bytes == 4 ? "mov.u32 " : "mov.u64 ") + d +
-                       (operation.bytes == 2 ? ", 0x5a5a;\n" : operation.bytes == 4 ? ", 0x5a5a5a5a;\n" : ", 0x5a5a5a5a5a5a5a5a;\n");
-  text += std::string("@%guard ") + (returns ? "atom" : "red") + where.Dotted() + "." + operation.name + " " + (returns ? d + ", " : "") +
-          AddressText(where) + ", " + b + (operation.compares ? ", " + c : "") + ";\n";
-  if (returns) text += operation.bytes == 8 ? "mov.u64 %x0, " + d + ";\n" : "cvt.u64.u" + std::to_string(8 * operation.bytes) + " %x0, " + d + ";\n";
+  if (returns)
+    text += (operation.bytes == 2   ? "mov.u16 "
+             : operation.bytes == 4 ? "mov.u32 "
+                                    : "mov.u64 ") +
+            d +
+            (operation.bytes == 2   ? ", 0x5a5a;\n"
+             : operation.bytes == 4 ? ", 0x5a5a5a5a;\n"
+                                    : ", 0x5a5a5a5a5a5a5a5a;\n");
+  text += std::string("@%guard ") + (returns ? "atom" : "red") + where.Dotted() + "." + operation.name + " " +
+          (returns ? d + ", " : "") + AddressText(where) + ", " + b + (operation.compares ? ", " + c : "") + ";\n";
+  if (returns)
+    text += operation.bytes == 8 ? "mov.u64 %x0, " + d + ";\n"
+                                 : "cvt.u64.u" + std::to_string(8 * operation.bytes) + " %x0, " + d + ";\n";
   return text;
 }
 
@@ -136,7 +154,8 @@ void TestAtomic(Machine& machine, int level, const Where& where, const Operation
     for (uint32_t lane = 0; lane < 32; ++lane) {
       uint64_t expected = Masked(0x5a5a5a5a5a5a5a5a, bytes);
       if (runs(lane)) {
-        uint64_t b = Masked(ValueOf(machine, block, lane, 0), bytes), c = Masked(ValueOf(machine, block, lane, 1), bytes);
+        uint64_t b = Masked(ValueOf(machine, block, lane, 0), bytes),
+                 c = Masked(ValueOf(machine, block, lane, 1), bytes);
         if (operation.is_float) {
           b = bytes == 8 ? (b & 0x800fffffffffffff) | 0x3ff0000000000000 : (b & 0x807fffff) | 0x3f800000;
         }
@@ -146,7 +165,8 @@ void TestAtomic(Machine& machine, int level, const Where& where, const Operation
         std::memcpy(memory.data() + offset_of(lane), &updated, bytes);
       }
       if (returns) {
-        ASSERT_EQ(Masked(ResultOf(machine, block, lane, 0), bytes), expected) << name << ", " << pattern.name << ", lane " << lane;
+        ASSERT_EQ(Masked(ResultOf(machine, block, lane, 0), bytes), expected)
+            << name << ", " << pattern.name << ", lane " << lane;
       }
     }
     const Region after = RegionAfter(machine, where, block, 0);
@@ -164,7 +184,8 @@ TEST_P(AtomicForms, Patterns) {
   for (const Where& where : AtomicPlaces()) {
     for (const Operation& operation : Operations()) {
       TestAtomic(machine, level(), where, operation, true);
-      if (!operation.compares && std::string_view(operation.name).substr(0, 4) != "exch") TestAtomic(machine, level(), where, operation, false);
+      if (!operation.compares && std::string_view(operation.name).substr(0, 4) != "exch")
+        TestAtomic(machine, level(), where, operation, false);
       if (HasFatalFailure()) return;
     }
   }
@@ -175,13 +196,15 @@ TEST_P(AtomicForms, ReductionsThatPtxLacks) {
   Machine machine(level());
   for (const Where& where : AtomicPlaces()) {
     for (const Operation& operation : Operations()) {
-      if (std::string_view(operation.name).substr(0, 4) == "exch") TestAtomic(machine, level(), where, operation, false);
+      if (std::string_view(operation.name).substr(0, 4) == "exch")
+        TestAtomic(machine, level(), where, operation, false);
       if (HasFatalFailure()) return;
     }
   }
 }
 
-// --- Chosen operands. ---------------------------------------------------------------------------------------------------------
+// --- Chosen operands.
+// ---------------------------------------------------------------------------------------------------------
 
 struct Chosen {
   const char* operation;
@@ -216,7 +239,8 @@ const Chosen kChosen[] = {
     {"add.f32", 4, 0x3f800001, 0x33800000, kNone, 0x3f800002, 0x3f800002},
     {"add.f32", 4, 0x7f7fffff, 0x7f7fffff, kNone, 0x7f800000, 0x7f800000},
     {"add.f32", 4, 0x80000000, 0x80000000, kNone, 0x80000000, 0x80000000},
-    // Shared memory adds subnormal numbers. Global memory is said to flush them "in the current implementation", so both are right there.
+    // Shared memory adds subnormal numbers. Global memory is said to flush them "in the current implementation", so
+    // both are right there.
     {"add.f32", 4, 0x00000001, 0x00000001, kNone, 0x00000002, 0x00000000},
     {"add.f32", 4, 0x00800001, 0x80800000, kNone, 0x00000001, 0x00000000},
     {"add.f64", 8, 1, 1, kNone, 2, 2},
@@ -227,16 +251,27 @@ TEST_P(AtomicForms, ChosenOperands) {
   Machine machine(level());
   for (const bool shared : {false, true}) {
     for (const Chosen& chosen : kChosen) {
-      const std::string type = std::to_string(8 * chosen.bytes), r = chosen.bytes == 8 ? "%l" : chosen.bytes == 4 ? "%r" : "%h";
+      const std::string type = std::to_string(8 * chosen.bytes), r = chosen.bytes == 8   ? "%l"
+                                                                     : chosen.bytes == 4 ? "%r"
+                                                                                         : "%h";
       const bool compares = std::string_view(chosen.operation).substr(0, 3) == "cas";
       const std::string space = shared ? ".shared" : ".global", address = shared ? "[room]" : "[%d+64]";
-      ASSERT_TRUE(machine.Load(".visible .entry test(.param .u64 data)\n{\n.shared .align 8 .b8 room[8];\n.reg .b64 %d, %l<4>;\n"
-                               ".reg .b32 %r<4>;\n.reg .b16 %h<4>;\nld.param.u64 %d, [data];\n"
-                               "ld.global.b" + type + " " + r + "0, [%d];\nld.global.b" + type + " " + r + "1, [%d+8];\n"
-                               "ld.global.b" + type + " " + r + "2, [%d+16];\nst" + space + ".b" + type + " " + address + ", " + r + "0;\n"
-                               "atom" + space + "." + chosen.operation + " " + r + "3, " + address + ", " + r + "1" +
-                               (compares ? ", " + r + "2" : "") + ";\nst.global.b" + type + " [%d+24], " + r + "3;\n"
-                               "ld" + space + ".b" + type + " " + r + "3, " + address + ";\nst.global.b" + type + " [%d+32], " + r + "3;\nret;\n}\n"));
+      ASSERT_TRUE(machine.Load(
+          ".visible .entry test(.param .u64 data)\n{\n.shared .align 8 .b8 room[8];\n.reg .b64 %d, %l<4>;\n"
+          ".reg .b32 %r<4>;\n.reg .b16 %h<4>;\nld.param.u64 %d, [data];\n"
+          "ld.global.b" +
+          type + " " + r + "0, [%d];\nld.global.b" + type + " " + r +
+          "1, [%d+8];\n"
+          "ld.global.b" +
+          type + " " + r + "2, [%d+16];\nst" + space + ".b" + type + " " + address + ", " + r +
+          "0;\n"
+          "atom" +
+          space + "." + chosen.operation + " " + r + "3, " + address + ", " + r + "1" +
+          (compares ? ", " + r + "2" : "") + ";\nst.global.b" + type + " [%d+24], " + r +
+          "3;\n"
+          "ld" +
+          space + ".b" + type + " " + r + "3, " + address + ";\nst.global.b" + type + " [%d+32], " + r +
+          "3;\nret;\n}\n"));
       machine.Fill(0);
       machine.Write(0, chosen.old);
       machine.Write(8, chosen.b);
@@ -307,10 +342,17 @@ ret;
 // Words that say order and scope.
 TEST_P(AtomicForms, Modifiers) {
   Machine machine(level());
-  for (const std::string opcode : {"atom.relaxed.gpu.global.add.u32", "atom.acquire.sys.global.add.u32", "atom.acq_rel.cta.global.add.u32",
-                                   "atom.release.gpu.add.u32", "atom.sys.global.add.u32"}) {
-    ASSERT_TRUE(machine.Load(".visible .entry test(.param .u64 data)\n{\n.reg .b64 %d;\n.reg .b32 %r;\nld.param.u64 %d, [data];\n" + opcode +
-                             " %r, [%d], 2;\nred" + opcode.substr(4) + " [%d], 1;\natom" + opcode.substr(4) + " _, [%d], 4;\nret;\n}\n"));
+  for (const std::string opcode :
+       {"atom.relaxed.gpu.global.add.u32", "atom.acquire.sys.global.add.u32", "atom.acq_rel.cta.global.add.u32",
+        "atom.release.gpu.add.u32", "atom.sys.global.add.u32"}) {
+    // red has no acquire.
+    std::string red = "red" + opcode.substr(4);
+    for (const std::string order : {".acquire", ".acq_rel"}) {
+      if (red.find(order) != std::string::npos) red.replace(red.find(order), order.size(), ".relaxed");
+    }
+    ASSERT_TRUE(machine.Load(
+        ".visible .entry test(.param .u64 data)\n{\n.reg .b64 %d;\n.reg .b32 %r;\nld.param.u64 %d, [data];\n" + opcode +
+        " %r, [%d], 2;\n" + red + " [%d], 1;\n" + opcode + " _, [%d], 4;\nret;\n}\n"));
     machine.Fill(0);
     ASSERT_TRUE(machine.RunWell("test", {}, {32}, Params().Add(kDataAddress)));
     EXPECT_EQ(machine.Read<uint32_t>(0), 32u * 7) << opcode;

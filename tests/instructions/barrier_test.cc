@@ -1,4 +1,5 @@
-// Barriers of blocks and warps (PTX ISA, sections 9.7.13.1 bar and 9.7.13.2 bar.warp.sync), and what happens when nobody can go on.
+// Barriers of blocks and warps (PTX ISA, sections 9.7.13.1 bar and 9.7.13.2 bar.warp.sync), and what happens when
+// nobody can go on.
 
 #include "tests/instructions/machine.h"
 
@@ -9,7 +10,8 @@ class Barriers : public LevelTest {
  protected:
   Barriers() : machine_(level()) {}
 
-  // Runs with chaos too, which begins rounds at other warps, and expects expected(i) in the cell of 4 bytes of thread i.
+  // Runs with chaos too, which begins rounds at other warps, and expects expected(i) in the cell of 4 bytes of thread
+  // i.
   template <class Expected>
   void Expect(const std::string& ptx, uint32_t threads, Expected expected) {
     ASSERT_TRUE(machine_.Load(ptx));
@@ -18,7 +20,8 @@ class Barriers : public LevelTest {
       const std::optional<Fault> fault = machine_.Run("test", {2}, {threads}, Params().Add(kDataAddress), 0, chaos);
       ASSERT_FALSE(fault) << fault->message;
       for (uint32_t i = 0; i < 2 * threads; ++i) {
-        ASSERT_EQ(machine_.Read<uint32_t>(4 * i), expected(i % threads)) << "block " << i / threads << ", thread " << i % threads;
+        ASSERT_EQ(machine_.Read<uint32_t>(4 * i), expected(i % threads))
+            << "block " << i / threads << ", thread " << i % threads;
       }
     }
   }
@@ -44,12 +47,14 @@ add.u64 %out, %out, %o;
 shr.u32 %w, %i, 5;
 mov.u32 %room, room;
 mad.lo.u32 %mine, %i, 4, %room;
-)" + body + "ret;\n}\n";
+)" + body +
+         "ret;\n}\n";
 }
 
 // Every thread reads what a thread of another warp wrote, turn after turn.
 TEST_P(Barriers, WholeBlock) {
-  for (const std::string barrier : {"bar.sync 0;", "barrier.sync 3;", "bar.cta.sync 15;", "barrier.cta.sync.aligned 0;", "bar.sync %u;"}) {
+  for (const std::string barrier :
+       {"bar.sync 0;", "barrier.sync 3;", "bar.cta.sync 15;", "barrier.cta.sync.aligned 0;", "bar.sync %u;"}) {
     for (const uint32_t threads : {32u, 80u, 256u, 1000u}) {
       Expect(Kernel(R"(mov.u32 %r, %i;
 mov.u32 %t, 0;
@@ -66,7 +71,8 @@ add.u32 %t, %t, 1;
 setp.lt.u32 %p, %t, 5;
 @%p bra TURN;
 st.global.u32 [%out], %r;
-)"), threads, [threads](uint32_t i) { return (i + 5 * 33) % threads; });
+)"),
+             threads, [threads](uint32_t i) { return (i + 5 * 33) % threads; });
     }
   }
 }
@@ -89,19 +95,21 @@ sub.u32 %u, %u, 1;
 setp.ne.u32 %p, %u, 0;
 @%p bra TURN;
 st.global.u32 [%out], %r;
-)"), 128, [](uint32_t i) {
-    const uint32_t turns = i < 64 ? 2 : 5;
-    uint32_t mine = 0, other = 0;
-    for (uint32_t turn = 0; turn < turns; ++turn) {
-      const uint32_t a = mine + i, b = other + (i ^ 32);
-      mine = b;
-      other = a;
-    }
-    return mine;
-  });
+)"),
+         128, [](uint32_t i) {
+           const uint32_t turns = i < 64 ? 2 : 5;
+           uint32_t mine = 0, other = 0;
+           for (uint32_t turn = 0; turn < turns; ++turn) {
+             const uint32_t a = mine + i, b = other + (i ^ 32);
+             mine = b;
+             other = a;
+           }
+           return mine;
+         });
 }
 
-// A count is of threads in multiples of the warp size; a warp counts in full, also the block's last one that has fewer threads.
+// A count is of threads in multiples of the warp size; a warp counts in full, also the block's last one that has fewer
+// threads.
 TEST_P(Barriers, CountWithPartialWarp) {
   Expect(Kernel(R"(setp.eq.u32 %p, %w, 0;
 mov.u32 %r, 1;
@@ -115,7 +123,10 @@ mad.lo.u32 %t, %t, 4, %room;
 ld.shared.u32 %r, [%t];
 DONE:
 st.global.u32 [%out], %r;
-)"), 80, [](uint32_t i) { return i < 32 ? 1u : i < 64 ? 79u : 40u; });
+)"),
+         80, [](uint32_t i) { return i < 32   ? 1u
+                                     : i < 64 ? 79u
+                                              : 40u; });
 }
 
 // A warp counts in full as well when some of its threads have exited.
@@ -138,7 +149,10 @@ DONE2:
 setp.eq.u32 %p, %i, 37;
 @%p mov.u32 %r, 37;
 st.global.u32 [%out], %r;
-)"), 128, [](uint32_t i) { return i == 5 ? 1 : i == 37 ? 37 : i ^ 32; });
+)"),
+         128, [](uint32_t i) { return i == 5    ? 1
+                                      : i == 37 ? 37
+                                                : i ^ 32; });
 }
 
 // One warp makes, two take: it does not wait for them where it only arrives.
@@ -170,7 +184,8 @@ setp.lt.u32 %q, %u, 6;
 @%q bra CONSUME;
 DONE:
 st.global.u32 [%out], %r;
-)"), 96, [](uint32_t i) { return i < 32 ? 500 + i : 1500 + 6 * (i % 32); });
+)"),
+         96, [](uint32_t i) { return i < 32 ? 500 + i : 1500 + 6 * (i % 32); });
 }
 
 TEST_P(Barriers, Reductions) {
@@ -188,8 +203,8 @@ TEST_P(Barriers, Reductions) {
                         {"bar.red.or.pred %p, 2, !%q;\nselp.u32 %r, 1, 0, %p;", [](uint32_t) { return 0u; }}};
   for (const Case& one : cases) {
     for (const uint32_t threads : {32u, 50u, 192u}) {
-      Expect(Kernel("rem.u32 %t, %i, 3;\nsetp.eq.u32 %p, %t, 0;\nsetp.lt.u32 %q, %i, 1000;\n" + std::string(one.instruction) +
-                    "\nst.global.u32 [%out], %r;\n"),
+      Expect(Kernel("rem.u32 %t, %i, 3;\nsetp.eq.u32 %p, %t, 0;\nsetp.lt.u32 %q, %i, 1000;\n" +
+                    std::string(one.instruction) + "\nst.global.u32 [%out], %r;\n"),
              threads, [&](uint32_t) { return one.expected(threads); });
     }
   }
@@ -202,7 +217,8 @@ setp.eq.u32 %p, %t, 0;
 bar.red.popc.u32 %r, 1, 64, %p;
 DONE:
 st.global.u32 [%out], %r;
-)"), 96, [](uint32_t i) { return i < 64 ? 22u : 7u; });
+)"),
+         96, [](uint32_t i) { return i < 64 ? 22u : 7u; });
 }
 
 // Threads that have exited are not waited for, whether they left before or while others wait.
@@ -221,7 +237,8 @@ setp.eq.u32 %p, %t, 0;
 bar.sync 0;
 mov.u32 %r, 10;
 st.global.u32 [%out], %r;
-)"), 128, [](uint32_t i) { return i / 32 == 1 || i / 32 == 3 || i % 3 == 0 ? 9u : 10u; });
+)"),
+         128, [](uint32_t i) { return i / 32 == 1 || i / 32 == 3 || i % 3 == 0 ? 9u : 10u; });
 }
 
 // barrier.sync may be reached by the lanes of a warp at different places and times.
@@ -247,10 +264,12 @@ mad.lo.u32 %t, %t, 4, %room;
 ld.shared.u32 %t, [%t];
 add.u32 %r, %r, %t;
 st.global.u32 [%out], %r;
-)"), 64, [](uint32_t i) { return (i % 2 == 1 ? 100u : 200u) + (i ^ 63); });
+)"),
+         64, [](uint32_t i) { return (i % 2 == 1 ? 100u : 200u) + (i ^ 63); });
 }
 
-// --- bar.warp.sync --------------------------------------------------------------------------------------------------------------
+// --- bar.warp.sync
+// --------------------------------------------------------------------------------------------------------------
 
 // Lanes meet at barriers that stand in different branches.
 TEST_P(Barriers, WarpBarrierInBranches) {
@@ -270,7 +289,8 @@ bar.warp.sync 0xffffffff;
 mov.u32 %r, 3;
 JOIN:
 st.global.u32 [%out], %r;
-)"), 64, [](uint32_t i) { return i % 2 == 0 ? 3 : (i ^ 1) + 500; });
+)"),
+         64, [](uint32_t i) { return i % 2 == 0 ? 3 : (i ^ 1) + 500; });
 }
 
 // A value goes from lane to lane, each group of lanes with a mask of its own.
@@ -297,13 +317,15 @@ setp.ne.u32 %q, %u, 0;
 @%q bra TURN;
 DONE:
 st.global.u32 [%out], %r;
-)"), 32, [](uint32_t i) {
-    const uint32_t turns = i / 8 == 2 ? 0 : i / 8 + 1;
-    return (turns % 2 == 0 ? i : i ^ 5) + turns;
-  });
+)"),
+         32, [](uint32_t i) {
+           const uint32_t turns = i / 8 == 2 ? 0 : i / 8 + 1;
+           return (turns % 2 == 0 ? i : i ^ 5) + turns;
+         });
 }
 
-// --- Nobody can go on. ----------------------------------------------------------------------------------------------------------
+// --- Nobody can go on.
+// ----------------------------------------------------------------------------------------------------------
 
 void ExpectDeadlock(Machine& machine, const std::string& body, const std::string& line, uint32_t threads) {
   ASSERT_TRUE(machine.Load(Kernel(body)));
@@ -318,12 +340,16 @@ void ExpectDeadlock(Machine& machine, const std::string& body, const std::string
 
 TEST_P(Barriers, Deadlocks) {
   // A barrier that too few come to.
-  ExpectDeadlock(machine_, "setp.eq.u32 %p, %w, 0;\n@%p bar.sync 1, 64;\n@!%p bar.sync 2, 128;\n", "@%p bar.sync 1, 64;", 128);
+  ExpectDeadlock(machine_, "setp.eq.u32 %p, %w, 0;\n@%p bar.sync 1, 64;\n@!%p bar.sync 2, 128;\n",
+                 "@%p bar.sync 1, 64;", 128);
   // Two barriers in opposite order.
-  ExpectDeadlock(machine_, "setp.eq.u32 %p, %w, 0;\n@%p bra OTHER;\nbar.sync 1, 64;\nbar.sync 2, 64;\nOTHER:\nbar.sync 2, 64;\nbar.sync 1, 64;\n",
+  ExpectDeadlock(machine_,
+                 "setp.eq.u32 %p, %w, 0;\n@%p bra OTHER;\nbar.sync 1, 64;\nbar.sync 2, 64;\nOTHER:\nbar.sync 2, "
+                 "64;\nbar.sync 1, 64;\n",
                  "bar.sync 1, 64;", 64);
   // Lanes of a warp that wait for others at a barrier of the block.
-  ExpectDeadlock(machine_, "setp.eq.u32 %p, %i, 3;\n@%p bra OTHER;\nbar.warp.sync 0xffffffff;\nOTHER:\nbarrier.sync 0;\n",
+  ExpectDeadlock(machine_,
+                 "setp.eq.u32 %p, %i, 3;\n@%p bra OTHER;\nbar.warp.sync 0xffffffff;\nOTHER:\nbarrier.sync 0;\n",
                  "bar.warp.sync 0xffffffff;", 32);
 }
 

@@ -19,7 +19,8 @@ bool BitOf(T value, uint32_t bit) {
 template <class T, class F>
 T FromEachBit(F bit) {
   std::make_unsigned_t<T> value = 0;
-  for (uint32_t i = 0; i < kBits<T>; ++i) value |= static_cast<std::make_unsigned_t<T>>(std::make_unsigned_t<T>{bit(i)} << i);
+  for (uint32_t i = 0; i < kBits<T>; ++i)
+    value |= static_cast<std::make_unsigned_t<T>>(std::make_unsigned_t<T>{bit(i)} << i);
   return static_cast<T>(value);
 }
 
@@ -49,6 +50,26 @@ void TestRightShift(Machine& machine, int level, const std::string& type) {
   RunValues(machine, level, Exact("shr." + type, [](T a, uint32_t n) { return ShiftedRight(a, n); }));
 }
 
+// Tries the case, whose last two operands are a field's place and length, with many that lie in or near the word.
+void RunField(Machine& machine, int level, ValueCase value_case) {
+  RunValues(machine, level, value_case);
+  const size_t operands = value_case.results.size() + value_case.sources.size();
+  for (const size_t operand : {operands - 2, operands - 1}) {
+    const std::string name = "$" + std::to_string(operand);
+    value_case.text = "and.b32 " + name + ", " + name + ", 127;\n" + value_case.text;
+  }
+  const auto expect = value_case.expect;
+  value_case.expect = [expect, last = value_case.sources.size() - 1](const uint64_t* sources, Expectation* results) {
+    uint64_t masked[8];
+    std::copy(sources, sources + last + 1, masked);
+    masked[last - 1] &= 127;
+    masked[last] &= 127;
+    expect(masked, results);
+  };
+  value_case.inputs = 16384;
+  RunValues(machine, level, value_case);
+}
+
 template <class T>
 void TestFields(Machine& machine, int level) {
   const std::string type = "b" + std::to_string(kBits<T>);
@@ -66,21 +87,24 @@ void TestFields(Machine& machine, int level) {
     return count;
   });
   run("brev", [](T a) { return FromEachBit<T>([&](uint32_t i) { return BitOf(a, kBits<T> - 1 - i); }); });
-  run("bfi", [](T a, T b, uint32_t c, uint32_t d) {
-    const uint32_t position = c & 0xff, length = d & 0xff;
-    return FromEachBit<T>([&](uint32_t i) { return i >= position && i - position < length ? BitOf(a, i - position) : BitOf(b, i); });
-  });
+  RunField(machine, level, Exact("bfi." + type, [](T a, T b, uint32_t c, uint32_t d) {
+             const uint32_t position = c & 0xff, length = d & 0xff;
+             return FromEachBit<T>([&](uint32_t i) {
+               return i >= position && i - position < length ? BitOf(a, i - position) : BitOf(b, i);
+             });
+           }));
 }
 
 template <class T>
 void TestTypedFields(Machine& machine, int level) {
   static constexpr uint32_t kTop = kBits<T> - 1;
   const std::string type = NameOf<T>();
-  RunValues(machine, level, Exact("bfe." + type, [](T a, uint32_t b, uint32_t c) {
-              const uint32_t position = b & 0xff, length = c & 0xff;
-              const bool sign = std::is_signed_v<T> && length != 0 && BitOf(a, std::min(position + length - 1, kTop));
-              return FromEachBit<T>([&](uint32_t i) { return i < length && position + i <= kTop ? BitOf(a, position + i) : sign; });
-            }));
+  RunField(machine, level, Exact("bfe." + type, [](T a, uint32_t b, uint32_t c) {
+             const uint32_t position = b & 0xff, length = c & 0xff;
+             const bool sign = std::is_signed_v<T> && length != 0 && BitOf(a, std::min(position + length - 1, kTop));
+             return FromEachBit<T>(
+                 [&](uint32_t i) { return i < length && position + i <= kTop ? BitOf(a, position + i) : sign; });
+           }));
   const auto find = [](T a) -> uint32_t {
     if (std::is_signed_v<T> && BitOf(a, kTop)) a = static_cast<T>(~a);
     for (uint32_t i = kBits<T>; i-- > 0;) {
@@ -129,8 +153,12 @@ TEST_P(BitForms, Fields) {
 
 TEST_P(BitForms, FunnelShifts) {
   Machine machine(level());
-  const auto run = [&](const std::string& form, auto reference) { RunValues(machine, level(), Exact(form, reference)); };
-  const auto bit_of_pair = [](uint32_t low, uint32_t high, uint32_t i) { return i < 32 ? BitOf(low, i) : i < 64 && BitOf(high, i - 32); };
+  const auto run = [&](const std::string& form, auto reference) {
+    RunValues(machine, level(), Exact(form, reference));
+  };
+  const auto bit_of_pair = [](uint32_t low, uint32_t high, uint32_t i) {
+    return i < 32 ? BitOf(low, i) : i < 64 && BitOf(high, i - 32);
+  };
   const auto left = [=](uint32_t a, uint32_t b, uint32_t n) {
     return FromEachBit<uint32_t>([&](uint32_t i) { return bit_of_pair(a, b, 32 + i - n); });
   };
@@ -157,9 +185,13 @@ TEST_P(BitForms, Permute) {
 TEST_P(BitForms, AllFunctionsOfThreeBits) {
   Machine machine(level());
   for (uint32_t table = 0; table < 256; ++table) {
-    ValueCase value_case = Exact("lop3.b32", [table](uint32_t a, uint32_t b, uint32_t c) {
-      return FromEachBit<uint32_t>([&](uint32_t i) { return BitOf(table, 4 * BitOf(a, i) + 2 * BitOf(b, i) + BitOf(c, i)); });
-    }, "@G lop3.b32 $0, $1, $2, $3, " + std::to_string(table) + ";");
+    ValueCase value_case = Exact(
+        "lop3.b32",
+        [table](uint32_t a, uint32_t b, uint32_t c) {
+          return FromEachBit<uint32_t>(
+              [&](uint32_t i) { return BitOf(table, 4 * BitOf(a, i) + 2 * BitOf(b, i) + BitOf(c, i)); });
+        },
+        "@G lop3.b32 $0, $1, $2, $3, " + std::to_string(table) + ";");
     value_case.inputs = 64;
     RunValues(machine, level(), value_case);
   }
@@ -167,7 +199,9 @@ TEST_P(BitForms, AllFunctionsOfThreeBits) {
 
 TEST_P(BitForms, Predicates) {
   Machine machine(level());
-  const auto run = [&](const std::string& form, auto reference) { RunValues(machine, level(), Exact(form, reference)); };
+  const auto run = [&](const std::string& form, auto reference) {
+    RunValues(machine, level(), Exact(form, reference));
+  };
   run("and.pred", [](bool a, bool b) { return a && b; });
   run("or.pred", [](bool a, bool b) { return a || b; });
   run("xor.pred", [](bool a, bool b) { return a != b; });
@@ -178,7 +212,9 @@ TEST_P(BitForms, Predicates) {
 // Constants in place of registers.
 TEST_P(BitForms, Immediates) {
   Machine machine(level());
-  const auto run = [&](const std::string& text, auto reference) { RunValues(machine, level(), Exact("", reference, "@G " + text)); };
+  const auto run = [&](const std::string& text, auto reference) {
+    RunValues(machine, level(), Exact("", reference, "@G " + text));
+  };
   run("and.b32 $0, $1, 0xff00ff;", [](uint32_t a) { return a & 0xff00ff; });
   run("add.s32 $0, $1, -5;", [](uint32_t a) { return a - 5; });
   run("add.s64 $0, $1, -5;", [](uint64_t a) { return a - 5; });

@@ -9,7 +9,8 @@
 namespace outboard::softgpu::testing {
 namespace {
 
-constexpr char kDeclarations[] = R"(.extern .func (.param .b32 result) vprintf(.param .b64 format, .param .b64 arguments);
+constexpr char kDeclarations[] =
+    R"(.extern .func (.param .b32 result) vprintf(.param .b64 format, .param .b64 arguments);
 .extern .func __assertfail(.param .b64 message, .param .b64 file, .param .b32 line, .param .b64 function, .param .b64 char_size);
 .extern .func (.param .b64 result) malloc(.param .b64 size);
 .extern .func free(.param .b64 pointer);
@@ -26,14 +27,16 @@ class Builtins : public LevelTest {};
 
 // A kernel of one thread that prints once. `store` puts the arguments into the 128 bytes at %arguments.
 std::string PrintingKernel(const std::string& format, const std::string& store) {
-  return std::string(kDeclarations) + Text("format", format) + Text("word", "text") + R"(.visible .entry test(.param .u64 out)
+  return std::string(kDeclarations) + Text("format", format) + Text("word", "text") +
+         R"(.visible .entry test(.param .u64 out)
 {
 .local .align 8 .b8 list[128];
 .reg .b64 %out, %f, %a, %x;
 .reg .b32 %r, %i;
 ld.param.u64 %out, [out];
 mov.u32 %i, %tid.x;
-)" + store + R"(mov.u64 %f, format;
+)" + store +
+         R"(mov.u64 %f, format;
 cvta.global.u64 %f, %f;
 mov.u64 %a, list;
 cvta.local.u64 %a, %a;
@@ -67,8 +70,8 @@ std::string StoreArguments(const std::vector<Argument>& arguments) {
   for (const Argument& argument : arguments) {
     offset = (offset + argument.bytes - 1) / argument.bytes * argument.bytes;
     const std::string type = argument.bytes == 8 ? "64" : "32", reg = argument.bytes == 8 ? "%x" : "%r";
-    text += "mov.u" + type + " " + reg + ", " + std::to_string(argument.bits) + ";\nst.local.u" + type + " [list+" + std::to_string(offset) +
-            "], " + reg + ";\n";
+    text += "mov.u" + type + " " + reg + ", " + std::to_string(argument.bits) + ";\nst.local.u" + type + " [list+" +
+            std::to_string(offset) + "], " + reg + ";\n";
     offset += argument.bytes;
   }
   return text;
@@ -86,10 +89,14 @@ TEST_P(Builtins, Printf) {
       {"%d and %i, %u", {Int(-5), Int(7), Int(-1)}, "-5 and 7, 4294967295", 3},
       {"%x %X %o %#x", {Int(0xbeef), Int(0xbeef), Int(8), Int(255)}, "beef BEEF 10 0xff", 4},
       {"[%5d|%-5d|%05d|%+d|% d]", {Int(42), Int(42), Int(42), Int(42), Int(42)}, "[   42|42   |00042|+42| 42]", 5},
-      {"%d %lld %d %lu %llx", {Int(1), Long(-1234567890123), Int(2), Long(1) /* after a gap */, Long(-1)},
-       "1 -1234567890123 2 1 ffffffffffffffff", 5},
-      {"%f %e %g %.3f %10.2f", {Double(1.5), Double(-0.001), Double(1e10), Double(3.14159), Double(-2.5)},
-       "1.500000 -1.000000e-03 1e+10 3.142      -2.50", 5},
+      {"%d %lld %d %lu %llx",
+       {Int(1), Long(-1234567890123), Int(2), Long(1) /* after a gap */, Long(-1)},
+       "1 -1234567890123 2 1 ffffffffffffffff",
+       5},
+      {"%f %e %g %.3f %10.2f",
+       {Double(1.5), Double(-0.001), Double(1e10), Double(3.14159), Double(-2.5)},
+       "1.500000 -1.000000e-03 1e+10 3.142      -2.50",
+       5},
       {"%c%c %%d 100%%", {Int('o'), Int('k')}, "ok %d 100%", 2},
       {"%*d|%-*d|%.*f", {Int(6), Int(1), Int(4), Int(2), Int(2), Double(0.125)}, "     1|2   |0.12", 3},
       {"%hd %hhd %hu", {Int(70000), Int(300), Int(-1)}, "4464 44 65535", 3},
@@ -110,8 +117,9 @@ TEST_P(Builtins, Printf) {
 
 TEST_P(Builtins, PrintfOfManyThreads) {
   Machine machine(level());
-  ASSERT_TRUE(machine.Load(PrintingKernel("%d:%s;", "mov.u64 %x, word;\ncvta.global.u64 %x, %x;\nst.local.u32 [list], %i;\n"
-                                                    "st.local.u64 [list+8], %x;\n")));
+  ASSERT_TRUE(machine.Load(PrintingKernel("%d:%s;",
+                                          "mov.u64 %x, word;\ncvta.global.u64 %x, %x;\nst.local.u32 [list], %i;\n"
+                                          "st.local.u64 [list+8], %x;\n")));
   ASSERT_TRUE(machine.RunWell("test", {}, {40}, Params().Add(kDataAddress)));
   std::multiset<std::string> lines, expected;
   for (size_t begin = 0, end; (end = machine.printed().find(';', begin)) != std::string::npos; begin = end + 1) {
@@ -133,7 +141,8 @@ TEST_P(Builtins, PrintfOfWildPointers) {
 
 TEST_P(Builtins, Assert) {
   Machine machine(level());
-  ASSERT_TRUE(machine.Load(std::string(kDeclarations) + Text("message", "x > 0") + Text("file", "kernel.cu") + Text("function", "void f(int)") +
+  ASSERT_TRUE(machine.Load(std::string(kDeclarations) + Text("message", "x > 0") + Text("file", "kernel.cu") +
+                           Text("function", "void f(int)") +
                            R"(.visible .entry test()
 {
 .reg .b64 %m, %f, %g;

@@ -1,4 +1,5 @@
-// Comparison and selection (PTX ISA, section 9.7.6), with NaN and subnormal operands, combined predicates and both results.
+// Comparison and selection (PTX ISA, section 9.7.6), with NaN and subnormal operands, combined predicates and both
+// results.
 
 #include <cmath>
 
@@ -24,23 +25,33 @@ struct Comparison {
   const char* name;
   bool less, equal, greater, unordered;
   bool Holds(Order order) const {
-    return order == Order::kLess ? less : order == Order::kEqual ? equal : order == Order::kGreater ? greater : unordered;
+    return order == Order::kLess      ? less
+           : order == Order::kEqual   ? equal
+           : order == Order::kGreater ? greater
+                                      : unordered;
   }
 };
-constexpr Comparison kOrdered[] = {{"eq", false, true, false, false}, {"ne", true, false, true, false}, {"lt", true, false, false, false},
-                                   {"le", true, true, false, false},  {"gt", false, false, true, false}, {"ge", false, true, true, false}};
-constexpr Comparison kUnordered[] = {{"equ", false, true, false, true}, {"neu", true, false, true, true}, {"ltu", true, false, false, true},
-                                     {"leu", true, true, false, true},  {"gtu", false, false, true, true}, {"geu", false, true, true, true},
+constexpr Comparison kOrdered[] = {{"eq", false, true, false, false}, {"ne", true, false, true, false},
+                                   {"lt", true, false, false, false}, {"le", true, true, false, false},
+                                   {"gt", false, false, true, false}, {"ge", false, true, true, false}};
+constexpr Comparison kUnordered[] = {{"equ", false, true, false, true}, {"neu", true, false, true, true},
+                                     {"ltu", true, false, false, true}, {"leu", true, true, false, true},
+                                     {"gtu", false, false, true, true}, {"geu", false, true, true, true},
                                      {"num", true, true, true, false},  {"nan", false, false, false, true}};
-constexpr Comparison kUnsigned[] = {{"lo", true, false, false, false}, {"ls", true, true, false, false},
-                                    {"hi", false, false, true, false}, {"hs", false, true, true, false}};
+constexpr Comparison kUnsigned[] = {{"lo", true, false, false, false},
+                                    {"ls", true, true, false, false},
+                                    {"hi", false, false, true, false},
+                                    {"hs", false, true, true, false}};
 
 template <class T>
-void TestComparison(Machine& machine, int level, const Comparison& comparison, bool ftz, const char* form_prefix = "setp.") {
+void TestComparison(Machine& machine, int level, const Comparison& comparison, bool ftz,
+                    const char* form_prefix = "setp.") {
   const std::string name = form_prefix + std::string(comparison.name) + (ftz ? ".ftz." : ".") + NameOf<T>();
   RunValues(machine, level, Exact(name, [comparison, ftz](T a, T b) {
-              if constexpr (std::is_floating_point_v<T>) return comparison.Holds(OrderOf(Flushed(a, ftz), Flushed(b, ftz)));
-              else return comparison.Holds(OrderOf(a, b));
+              if constexpr (std::is_floating_point_v<T>)
+                return comparison.Holds(OrderOf(Flushed(a, ftz), Flushed(b, ftz)));
+              else
+                return comparison.Holds(OrderOf(a, b));
             }));
 }
 
@@ -86,14 +97,24 @@ TEST_P(CompareForms, Floats) {
 TEST_P(CompareForms, OtherSpellings) {
   Machine machine(level());
   for (const Comparison& comparison : kUnsigned) {
-    RunValues(machine, level(), Exact("", [comparison](uint32_t a, uint32_t b) { return comparison.Holds(OrderOf(a, b)); },
-                                      "@G setp." + std::string(comparison.name) + ".u32 $0, $1, $2;"));
-    RunValues(machine, level(), Exact("", [comparison](uint64_t a, uint64_t b) { return comparison.Holds(OrderOf(a, b)); },
-                                      "@G setp." + std::string(comparison.name) + ".u64 $0, $1, $2;"));
+    RunValues(machine, level(),
+              Exact(
+                  "", [comparison](uint32_t a, uint32_t b) { return comparison.Holds(OrderOf(a, b)); },
+                  "@G setp." + std::string(comparison.name) + ".u32 $0, $1, $2;"));
+    RunValues(machine, level(),
+              Exact(
+                  "", [comparison](uint64_t a, uint64_t b) { return comparison.Holds(OrderOf(a, b)); },
+                  "@G setp." + std::string(comparison.name) + ".u64 $0, $1, $2;"));
   }
-  RunValues(machine, level(), Exact("", [](uint32_t a, uint32_t b) { return a == b; }, "@G setp.eq.b32 $0, $1, $2;"));
-  RunValues(machine, level(), Exact("", [](uint64_t a, uint64_t b) { return a != b; }, "@G setp.ne.b64 $0, $1, $2;"));
-  RunValues(machine, level(), Exact("", [](uint16_t a, uint16_t b) { return a != b; }, "@G setp.ne.b16 $0, $1, $2;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint32_t a, uint32_t b) { return a == b; }, "@G setp.eq.b32 $0, $1, $2;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint64_t a, uint64_t b) { return a != b; }, "@G setp.ne.b64 $0, $1, $2;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint16_t a, uint16_t b) { return a != b; }, "@G setp.ne.b16 $0, $1, $2;"));
 }
 
 // p = (a op b) bool c; q = !(a op b) bool c.
@@ -105,36 +126,57 @@ TEST_P(CompareForms, CombinedWithPredicate) {
       const auto both = [=](bool holds, bool c) {
         return std::tuple(Combined(operation, holds, c != negated), Combined(operation, !holds, c != negated));
       };
-      RunValues(machine, level(), Exact("", [=](int32_t a, int32_t b, bool c) { return both(a < b, c); },
-                                        "@G setp.lt." + operation + ".s32 $0|$1, $2, $3, " + third));
-      RunValues(machine, level(), Exact("", [=](float a, float b, bool c) { return both(OrderOf(Flushed(a), Flushed(b)) == Order::kEqual, c); },
-                                        "@G setp.eq." + operation + ".ftz.f32 $0|$1, $2, $3, " + third));
-      RunValues(machine, level(), Exact("", [=](double a, double b, bool c) {
-                  return Combined(operation, OrderOf(a, b) == Order::kUnordered, c != negated);
-                }, "@G setp.nan." + operation + ".f64 $0, $1, $2, " + (negated ? "!$3;" : "$3;")));
+      RunValues(machine, level(),
+                Exact(
+                    "", [=](int32_t a, int32_t b, bool c) { return both(a < b, c); },
+                    "@G setp.lt." + operation + ".s32 $0|$1, $2, $3, " + third));
+      RunValues(
+          machine, level(),
+          Exact(
+              "", [=](float a, float b, bool c) { return both(OrderOf(Flushed(a), Flushed(b)) == Order::kEqual, c); },
+              "@G setp.eq." + operation + ".ftz.f32 $0|$1, $2, $3, " + third));
+      RunValues(machine, level(),
+                Exact(
+                    "",
+                    [=](double a, double b, bool c) {
+                      return Combined(operation, OrderOf(a, b) == Order::kUnordered, c != negated);
+                    },
+                    "@G setp.nan." + operation + ".f64 $0, $1, $2, " + (negated ? "!$3;" : "$3;")));
     }
   }
-  RunValues(machine, level(), Exact("", [](uint32_t a, uint32_t b) { return std::tuple(a > b, a <= b); }, "@G setp.gt.u32 $0|$1, $2, $3;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint32_t a, uint32_t b) { return std::tuple(a > b, a <= b); }, "@G setp.gt.u32 $0|$1, $2, $3;"));
   // A result that is also the predicate that it is combined with.
-  RunValues(machine, level(), Exact("", [](uint32_t a, uint32_t b, bool c) { return std::tuple(a == b && c, a != b && c); },
-                                    "and.pred $0, $4, $4; setp.eq.and.u32 $0|$1, $2, $3, $0;"));
-  RunValues(machine, level(), Exact("", [](uint32_t a, uint32_t b, bool c) { return std::tuple(a == b && c, a != b && c); },
-                                    "and.pred $1, $4, $4; setp.eq.and.u32 $0|$1, $2, $3, $1;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint32_t a, uint32_t b, bool c) { return std::tuple(a == b && c, a != b && c); },
+                "and.pred $0, $4, $4; setp.eq.and.u32 $0|$1, $2, $3, $0;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint32_t a, uint32_t b, bool c) { return std::tuple(a == b && c, a != b && c); },
+                "and.pred $1, $4, $4; setp.eq.and.u32 $0|$1, $2, $3, $1;"));
 }
 
 TEST_P(CompareForms, Set) {
   Machine machine(level());
-  const auto run = [&](const std::string& text, auto reference) { RunValues(machine, level(), Exact("", reference, "@G " + text)); };
+  const auto run = [&](const std::string& text, auto reference) {
+    RunValues(machine, level(), Exact("", reference, "@G " + text));
+  };
   run("set.lt.u32.s32 $0, $1, $2;", [](int32_t a, int32_t b) { return a < b ? 0xffffffffu : 0u; });
   run("set.ge.s32.u64 $0, $1, $2;", [](uint64_t a, uint64_t b) { return a >= b ? 0xffffffffu : 0u; });
-  run("set.neu.u32.f32 $0, $1, $2;", [](float a, float b) { return OrderOf(a, b) != Order::kEqual ? 0xffffffffu : 0u; });
+  run("set.neu.u32.f32 $0, $1, $2;",
+      [](float a, float b) { return OrderOf(a, b) != Order::kEqual ? 0xffffffffu : 0u; });
   run("set.le.f32.s32 $0, $1, $2;", [](int32_t a, int32_t b) { return a <= b ? 1.0f : 0.0f; });
-  run("set.gt.ftz.f32.f32 $0, $1, $2;", [](float a, float b) { return OrderOf(Flushed(a), Flushed(b)) == Order::kGreater ? 1.0f : 0.0f; });
+  run("set.gt.ftz.f32.f32 $0, $1, $2;",
+      [](float a, float b) { return OrderOf(Flushed(a), Flushed(b)) == Order::kGreater ? 1.0f : 0.0f; });
   run("set.ltu.u32.f64 $0, $1, $2;", [](double a, double b) {
     return OrderOf(a, b) == Order::kLess || OrderOf(a, b) == Order::kUnordered ? 0xffffffffu : 0u;
   });
-  run("set.eq.xor.u32.u32 $0, $1, $2, $3;", [](uint32_t a, uint32_t b, bool c) { return (a == b) != c ? 0xffffffffu : 0u; });
-  run("set.lo.and.u32.u16 $0, $1, $2, !$3;", [](uint16_t a, uint16_t b, bool c) { return a < b && !c ? 0xffffffffu : 0u; });
+  run("set.eq.xor.u32.u32 $0, $1, $2, $3;",
+      [](uint32_t a, uint32_t b, bool c) { return (a == b) != c ? 0xffffffffu : 0u; });
+  run("set.lo.and.u32.u16 $0, $1, $2, !$3;",
+      [](uint16_t a, uint16_t b, bool c) { return a < b && !c ? 0xffffffffu : 0u; });
 }
 
 TEST_P(CompareForms, Selection) {

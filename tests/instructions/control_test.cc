@@ -8,7 +8,8 @@
 namespace outboard::softgpu::testing {
 namespace {
 
-// A kernel whose thread number is in %i and whose cell of 8 bytes is at %out. `body` begins with declarations of its own.
+// A kernel whose thread number is in %i and whose cell of 8 bytes is at %out. `body` begins with declarations of its
+// own.
 std::string Kernel(const std::string& body) {
   return R"(.visible .entry test(.param .u64 out)
 {
@@ -21,7 +22,8 @@ mov.u32 %n, %ntid.x;
 mad.lo.u32 %i, %b, %n, %i;
 mul.wide.u32 %o, %i, 8;
 add.u64 %out, %base, %o;
-)" + body + "ret;\n}\n";
+)" + body +
+         "ret;\n}\n";
 }
 
 class Control : public LevelTest {
@@ -76,7 +78,8 @@ add.u32 %r, %r, 1000;
 JOIN:
 add.u32 %r, %r, 5;
 st.global.u32 [%out], %r;
-)"), 70, [](uint32_t i) { return 5 + (i % 2 == 1 ? 1 + (i > 20 ? 10 : 100) : 2 + ((i & 2) == 0 ? 0 : 1000)); });
+)"),
+         70, [](uint32_t i) { return 5 + (i % 2 == 1 ? 1 + (i > 20 ? 10 : 100) : 2 + ((i & 2) == 0 ? 0 : 1000)); });
 }
 
 // Each lane its own number of turns: the length of the Collatz sequence.
@@ -96,11 +99,12 @@ add.u32 %r, %r, 1;
 bra TURN;
 DONE:
 st.global.u32 [%out], %r;
-)"), 100, [](uint32_t i) {
-    uint32_t turns = 0;
-    for (uint64_t x = i + 1; x != 1; ++turns) x = x % 2 == 1 ? 3 * x + 1 : x / 2;
-    return turns;
-  });
+)"),
+         100, [](uint32_t i) {
+           uint32_t turns = 0;
+           for (uint64_t x = i + 1; x != 1; ++turns) x = x % 2 == 1 ? 3 * x + 1 : x / 2;
+           return turns;
+         });
 }
 
 // Two loops, the inner one with an early exit from both.
@@ -124,16 +128,17 @@ setp.lt.u32 %p, %a, 7;
 @%p bra OUTER;
 OUT:
 st.global.u32 [%out], %r;
-)"), 64, [](uint32_t i) {
-    uint32_t turns = 0;
-    for (uint32_t a = 0; a < 7; ++a) {
-      for (uint32_t c = 0; c < 9; ++c) {
-        ++turns;
-        if (a * c > i) return turns;
-      }
-    }
-    return turns;
-  });
+)"),
+         64, [](uint32_t i) {
+           uint32_t turns = 0;
+           for (uint32_t a = 0; a < 7; ++a) {
+             for (uint32_t c = 0; c < 9; ++c) {
+               ++turns;
+               if (a * c > i) return turns;
+             }
+           }
+           return turns;
+         });
 }
 
 TEST_P(Control, IndexedBranch) {
@@ -182,10 +187,12 @@ setp.eq.u32 %p, %t, 2;
 exit;
 MORE:
 st.global.u32 [%out], 4;
-)"), 50, [](uint32_t i) { return i % 4 + 1; });
+)"),
+         50, [](uint32_t i) { return i % 4 + 1; });
 }
 
-// --- Forward progress. --------------------------------------------------------------------------------------------------------
+// --- Forward progress.
+// --------------------------------------------------------------------------------------------------------
 
 // One lock, all lanes of all warps, with the loop that hangs where a warp's lanes run in lock-step only.
 TEST_P(Control, SpinLock) {
@@ -216,7 +223,8 @@ ret;
 
 // Lane n waits for what lane n + 1 writes, so the last to be reached must run first; then the other way round.
 TEST_P(Control, LanesWaitForEachOther) {
-  for (const std::string neighbour : {"add.u32 %t, %i, 1;\nsetp.eq.u32 %last, %l, 31;\n", "sub.u32 %t, %i, 1;\nsetp.eq.u32 %last, %l, 0;\n"}) {
+  for (const std::string neighbour :
+       {"add.u32 %t, %i, 1;\nsetp.eq.u32 %last, %l, 31;\n", "sub.u32 %t, %i, 1;\nsetp.eq.u32 %last, %l, 0;\n"}) {
     const bool up = neighbour[0] == 'a';
     Expect(Kernel(R"(.reg .b32 %t, %r, %l;
 .reg .b64 %a;
@@ -233,7 +241,8 @@ setp.eq.u32 %p, %r, 0;
 WRITE:
 add.u32 %r, %r, 1;
 st.volatile.global.u32 [%out], %r;
-)"), 64, [up](uint32_t i) { return up ? 32 - i % 32 : i % 32 + 1; });
+)"),
+           64, [up](uint32_t i) { return up ? 32 - i % 32 : i % 32 + 1; });
   }
 }
 
@@ -272,10 +281,12 @@ ret;
   EXPECT_EQ(machine.Read<uint32_t>(0), 60u);
 }
 
-// --- Calls. -------------------------------------------------------------------------------------------------------------------
+// --- Calls.
+// -------------------------------------------------------------------------------------------------------------------
 
 TEST_P(Control, ParametersOfManySizes) {
-  Expect(R"(.func (.param .align 16 .b8 result[40]) mix(.param .b8 a, .param .b16 b, .param .b32 c, .param .b64 d, .param .align 8 .b8 e[12])
+  Expect(
+      R"(.func (.param .align 16 .b8 result[40]) mix(.param .b8 a, .param .b16 b, .param .b32 c, .param .b64 d, .param .align 8 .b8 e[12])
 {
 .reg .b32 %r<4>;
 .reg .b16 %h;
@@ -325,7 +336,8 @@ add.u32 %r0, %r0, %r1;
 add.u32 %r0, %r0, %r2;
 add.u32 %r0, %r0, %r3;
 st.global.u32 [%out], %r0;
-)"), 64, [](uint32_t i) { return (50000 - 3 + i + 1000 + 99) + i + 77 + (i + 1000); });
+)"),
+      64, [](uint32_t i) { return (50000 - 3 + i + 1000 + 99) + i + 77 + (i + 1000); });
 }
 
 constexpr char kFibonacci[] = R"(.func (.param .b32 result) fibonacci(.param .b32 n)
@@ -369,11 +381,12 @@ call (r), fibonacci, (p);
 ld.param.b32 %r, [r];
 }
 st.global.u32 [%out], %r;
-)"), 40, [](uint32_t i) {
-    uint32_t a = 0, b = 1;
-    for (uint32_t k = 0; k < i % 15; ++k) b = std::exchange(a, b) + b;
-    return a;
-  });
+)"),
+         40, [](uint32_t i) {
+           uint32_t a = 0, b = 1;
+           for (uint32_t k = 0; k < i % 15; ++k) b = std::exchange(a, b) + b;
+           return a;
+         });
 }
 
 // A call by some lanes only; registers of the others, and of the caller, stay as they are.
@@ -389,11 +402,13 @@ mov.u32 %k, 10;
 .param .b32 r;
 st.param.b32 [p], %k;
 @%p call (r), fibonacci, (p);
-@%p ld.param.b32 %r, [r];
+ld.param.b32 %k, [r];
 }
+@%p mov.u32 %r, %k;
 add.u32 %r, %r, %t;
 st.global.u32 [%out], %r;
-)"), 40, [](uint32_t i) { return (i % 8 > 4 ? 55u : 12345u) + i % 8; });
+)"),
+         40, [](uint32_t i) { return (i % 8 > 4 ? 55u : 12345u) + i % 8; });
 }
 
 constexpr char kVirtual[] = R"(.func (.param .b32 result) twice(.param .b32 n)
@@ -445,7 +460,9 @@ st.global.u32 [%out], %r;
 )";
 
 TEST_P(Control, IndirectCallsWithManyTargets) {
-  Expect(kVirtual + Kernel(kVirtualCall), 48, [](uint32_t i) { return i % 3 == 0 ? 2 * i : i % 3 == 1 ? (i > 30 ? i : i * i) : -i; });
+  Expect(kVirtual + Kernel(kVirtualCall), 48, [](uint32_t i) {
+    return i % 3 == 0 ? 2 * i : i % 3 == 1 ? (i > 30 ? i : i * i) : -i;
+  });
   // A function's address taken in the kernel.
   std::string direct = kVirtualCall;
   const std::string load = "ld.global.u64 %f, [%a];\n";
@@ -496,7 +513,8 @@ mad.lo.u32 %r, %t, 1000, %r;
 ld.local.u32 %t, [mine+12];
 add.u32 %r, %r, %t;
 st.global.u32 [%out], %r;
-)"), 33, [](uint32_t i) { return 1000 * i + i + 1 + 5; });
+)"),
+         33, [](uint32_t i) { return 1000 * i + i + 1 + 5; });
 }
 
 TEST_P(Control, ExitInsideFunction) {
@@ -516,7 +534,8 @@ st.global.u32 [%out], 1;
 call leave, (p);
 }
 st.global.u32 [%out], 2;
-)"), 20, [](uint32_t i) { return i > 10 ? 1u : 2u; });
+)"),
+         20, [](uint32_t i) { return i > 10 ? 1u : 2u; });
 }
 
 TEST_P(Control, EndlessRecursion) {
@@ -537,7 +556,8 @@ ret;
 st.param.b32 [p], %i;
 call deeper, (p);
 }
-)"), FaultKind::kStackOverflow, "call deeper, (p);");
+)"),
+                                  FaultKind::kStackOverflow, "call deeper, (p);");
   EXPECT_NE(fault.message.find("stack overflow"), std::string::npos) << fault.message;
   // The engine is in good order afterwards.
   Expect(Kernel("st.global.u32 [%out], %i;\n"), 32, [](uint32_t i) { return i; });

@@ -37,7 +37,8 @@ void TestIntegers(Machine& machine, int level) {
   if constexpr (sizeof(D) < 8) {
     // Into a register of 64 bits.
     using Long = std::conditional_t<std::is_signed_v<D>, int64_t, uint64_t>;
-    ValueCase wide = Exact("", [](S a) { return static_cast<Long>(static_cast<D>(a)); }, "@G cvt." + types + " $0, $1;");
+    ValueCase wide = Exact(
+        "", [](S a) { return static_cast<Long>(static_cast<D>(a)); }, "@G cvt." + types + " $0, $1;");
     wide.inputs = 256;
     RunValues(machine, level, wide);
   }
@@ -47,7 +48,8 @@ template <class T, class S>
 void TestFromInteger(Machine& machine, int level) {
   for (const RoundingMode& rounding : kRoundingModes) {
     const mpfr_rnd_t mode = rounding.mode;
-    RunValues(machine, level, Exact(std::string("cvt.") + rounding.name + "." + NameOf<T>() + "." + NameOf<S>(), [mode](S a) {
+    RunValues(machine, level,
+              Exact(std::string("cvt.") + rounding.name + "." + NameOf<T>() + "." + NameOf<S>(), [mode](S a) {
                 return Rounded<T>(mode, [a](mpfr_ptr r, mpfr_rnd_t m) { return Set(r, Number::Of(a), m); });
               }));
   }
@@ -84,7 +86,8 @@ void TestToInteger(Machine& machine, int level) {
     const mpfr_rnd_t mode = rounding.mode;
     for (const bool ftz : {false, true}) {
       if (ftz && sizeof(T) == 8) continue;
-      const std::string form = std::string("cvt.") + rounding.name + (ftz ? "i.ftz." : "i.") + NameOf<D>() + "." + NameOf<T>();
+      const std::string form =
+          std::string("cvt.") + rounding.name + (ftz ? "i.ftz." : "i.") + NameOf<D>() + "." + NameOf<T>();
       RunValues(machine, level, Exact(form, [=](T a) { return ToInteger<D>(Flushed(a, ftz), mode); }));
     }
   }
@@ -124,7 +127,8 @@ void TestBetweenWidths(Machine& machine, int level) {
       for (const RoundingMode& rounding : kRoundingModes) {
         const mpfr_rnd_t mode = rounding.mode;
         RunValues(machine, level, Exact(std::string("cvt.") + rounding.name + "." + flags + "f32.f64", [=](double a) {
-                    const float value = Rounded<float>(mode, [a](mpfr_ptr r, mpfr_rnd_t m) { return Set(r, Number::Of(a), m); });
+                    const float value =
+                        Rounded<float>(mode, [a](mpfr_ptr r, mpfr_rnd_t m) { return Set(r, Number::Of(a), m); });
                     return Saturated(Flushed(value, ftz), sat);
                   }));
       }

@@ -7,7 +7,8 @@
 #include <limits>
 #include <type_traits>
 
-// Floating-point results computed apart from the CPU's own arithmetic: by GNU MPFR, rounded once to the format's precision and range.
+// Floating-point results computed apart from the CPU's own arithmetic: by GNU MPFR, rounded once to the format's
+// precision and range.
 
 namespace outboard::softgpu::testing {
 
@@ -18,10 +19,14 @@ class Number {
   template <class T>
   static Number Of(T value) {
     Number number(std::is_floating_point_v<T> ? std::numeric_limits<double>::digits : 64);
-    if constexpr (std::is_same_v<T, float>) mpfr_set_flt(number.value_, value, MPFR_RNDN);
-    else if constexpr (std::is_same_v<T, double>) mpfr_set_d(number.value_, value, MPFR_RNDN);
-    else if constexpr (std::is_signed_v<T>) mpfr_set_si(number.value_, value, MPFR_RNDN);
-    else mpfr_set_ui(number.value_, value, MPFR_RNDN);
+    if constexpr (std::is_same_v<T, float>)
+      mpfr_set_flt(number.value_, value, MPFR_RNDN);
+    else if constexpr (std::is_same_v<T, double>)
+      mpfr_set_d(number.value_, value, MPFR_RNDN);
+    else if constexpr (std::is_signed_v<T>)
+      mpfr_set_si(number.value_, value, MPFR_RNDN);
+    else
+      mpfr_set_ui(number.value_, value, MPFR_RNDN);
     return number;
   }
   Number(Number&& other) noexcept {
@@ -31,7 +36,7 @@ class Number {
   Number& operator=(Number&&) = delete;
   ~Number() { mpfr_clear(value_); }
 
-  operator mpfr_ptr() { return value_; }        // NOLINT(google-explicit-constructor)
+  operator mpfr_ptr() { return value_; }           // NOLINT(google-explicit-constructor)
   operator mpfr_srcptr() const { return value_; }  // NOLINT(google-explicit-constructor)
 
  private:
@@ -44,8 +49,8 @@ inline int Set(mpfr_ptr result, const Number& value, mpfr_rnd_t mode) {
   return mpfr_set(result, source, mode);
 }
 
-// `operation`(result, mode) computes into a number of T's precision and returns MPFR's ternary value; the result is then fitted to
-// T's range, subnormal numbers included, as if rounded once.
+// `operation`(result, mode) computes into a number of T's precision and returns MPFR's ternary value; the result is
+// then fitted to T's range, subnormal numbers included, as if rounded once.
 template <class T, class Operation>
 T Rounded(mpfr_rnd_t mode, Operation operation) {
   Number result(std::numeric_limits<T>::digits);
@@ -56,7 +61,8 @@ T Rounded(mpfr_rnd_t mode, Operation operation) {
   mpfr_set_emax(std::numeric_limits<T>::max_exponent);
   ternary = mpfr_check_range(result, ternary, mode);
   mpfr_subnormalize(result, ternary, mode);
-  const T value = std::is_same_v<T, float> ? static_cast<T>(mpfr_get_flt(result, MPFR_RNDN)) : static_cast<T>(mpfr_get_d(result, MPFR_RNDN));
+  const T value = std::is_same_v<T, float> ? static_cast<T>(mpfr_get_flt(result, MPFR_RNDN))
+                                           : static_cast<T>(mpfr_get_d(result, MPFR_RNDN));
   mpfr_set_emin(lowest);
   mpfr_set_emax(highest);
   return value;
@@ -80,9 +86,10 @@ T Saturated(T value, bool saturate = true) {
 
 // The rounding modifiers of PTX and what they mean.
 struct RoundingMode {
-  const char* name;      // "rn"
+  const char* name;  // "rn"
   mpfr_rnd_t mode;
 };
-inline constexpr RoundingMode kRoundingModes[] = {{"rn", MPFR_RNDN}, {"rz", MPFR_RNDZ}, {"rm", MPFR_RNDD}, {"rp", MPFR_RNDU}};
+inline constexpr RoundingMode kRoundingModes[] = {
+    {"rn", MPFR_RNDN}, {"rz", MPFR_RNDZ}, {"rm", MPFR_RNDD}, {"rp", MPFR_RNDU}};
 
 }  // namespace outboard::softgpu::testing

@@ -30,7 +30,8 @@ and.b32 %t, %t, %b;
 setp.eq.u32 %p, %t, 1;
 @%p mov.u64 %a, %bad;
 cvt.u32.u64 %n, %a;
-)" + instruction + "\nret;\n}\n";
+)" + instruction +
+         "\nret;\n}\n";
 }
 
 struct Refused {
@@ -89,7 +90,8 @@ TEST_P(Faults, Accesses) {
       const auto params = Params().Add(refused.good).Add(refused.bad).Add(at_fault);
       const std::optional<Fault> fault = machine.Run("test", {2, 1, 1}, {32}, params);
       ASSERT_TRUE(fault) << refused.instruction << " at " << std::hex << refused.bad;
-      EXPECT_EQ(static_cast<int>(fault->kind), static_cast<int>(refused.kind)) << refused.instruction << ": " << fault->message;
+      EXPECT_EQ(static_cast<int>(fault->kind), static_cast<int>(refused.kind))
+          << refused.instruction << ": " << fault->message;
       EXPECT_EQ(fault->address, refused.bad) << refused.instruction << ": " << fault->message;
       EXPECT_EQ(fault->ptx_line, line) << fault->message;
       EXPECT_EQ(fault->block[0], 1u);
@@ -98,7 +100,8 @@ TEST_P(Faults, Accesses) {
       EXPECT_NE(fault->message.find("PTX line " + std::to_string(line)), std::string::npos) << fault->message;
     }
     // No thread is at fault: the same kernel runs, on the same engine.
-    EXPECT_TRUE(machine.RunWell("test", {2, 1, 1}, {32}, Params().Add(refused.good).Add(refused.bad).Add(0u))) << refused.instruction;
+    EXPECT_TRUE(machine.RunWell("test", {2, 1, 1}, {32}, Params().Add(refused.good).Add(refused.bad).Add(0u)))
+        << refused.instruction;
   }
 }
 
@@ -190,8 +193,9 @@ ret;
 TEST_P(Faults, Trap) {
   Machine machine(level());
   for (const std::string instruction : {"@%p trap;", "@%p brkpt;"}) {
-    ASSERT_TRUE(machine.Load(".visible .entry test()\n{\n.reg .b32 %i;\n.reg .pred %p;\nmov.u32 %i, %tid.x;\nsetp.eq.u32 %p, %i, 40;\n" +
-                             instruction + "\nret;\n}\n"));
+    ASSERT_TRUE(machine.Load(
+        ".visible .entry test()\n{\n.reg .b32 %i;\n.reg .pred %p;\nmov.u32 %i, %tid.x;\nsetp.eq.u32 %p, %i, 40;\n" +
+        instruction + "\nret;\n}\n"));
     const std::optional<Fault> fault = machine.Run("test", {}, {64}, Params());
     ASSERT_TRUE(fault);
     EXPECT_EQ(static_cast<int>(fault->kind), static_cast<int>(FaultKind::kTrap));

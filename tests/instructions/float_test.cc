@@ -55,7 +55,8 @@ void TestDivision(Machine& machine, int level, const RoundingMode& rounding) {
     };
     run("div", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_div, a, b); });
     run("rcp", [=](T a) {
-      return Computed<T>(mode, modifiers, [](mpfr_ptr r, mpfr_srcptr x, mpfr_rnd_t m) { return mpfr_ui_div(r, 1, x, m); }, a);
+      return Computed<T>(
+          mode, modifiers, [](mpfr_ptr r, mpfr_srcptr x, mpfr_rnd_t m) { return mpfr_ui_div(r, 1, x, m); }, a);
     });
     run("sqrt", [=](T a) { return Computed<T>(mode, modifiers, mpfr_sqrt, a); });
   }
@@ -73,7 +74,8 @@ Expectation Extreme(T a, T b, bool max, bool nan_wins) {
 
 template <class T>
 ValueCase ExtremeCase(bool max, bool ftz, bool nan_wins) {
-  const std::string form = std::string(max ? "max" : "min") + (ftz ? ".ftz" : "") + (nan_wins ? ".NaN." : ".") + NameOf<T>();
+  const std::string form =
+      std::string(max ? "max" : "min") + (ftz ? ".ftz" : "") + (nan_wins ? ".NaN." : ".") + NameOf<T>();
   ValueCase value_case = Exact(form, [](T a, T) { return a; });
   value_case.expect = [=](const uint64_t* in, Expectation* out) {
     *out = Extreme(Flushed(FromBits<T>(in[0]), ftz), Flushed(FromBits<T>(in[1]), ftz), max, nan_wins);
@@ -140,15 +142,20 @@ TEST_P(FloatForms, DivisionAndRoots) {
 TEST_P(FloatForms, Synonyms) {
   Machine machine(level());
   const Modifiers none{false, false}, ftz{true, false}, sat{false, true};
-  const auto run = [&](const std::string& text, auto reference) { RunValues(machine, level(), Exact("", reference, "@G " + text)); };
+  const auto run = [&](const std::string& text, auto reference) {
+    RunValues(machine, level(), Exact("", reference, "@G " + text));
+  };
   run("add.f32 $0, $1, $2;", [=](float a, float b) { return Computed<float>(MPFR_RNDN, none, mpfr_add, a, b); });
   run("sub.ftz.f32 $0, $1, $2;", [=](float a, float b) { return Computed<float>(MPFR_RNDN, ftz, mpfr_sub, a, b); });
   run("mul.sat.f32 $0, $1, $2;", [=](float a, float b) { return Computed<float>(MPFR_RNDN, sat, mpfr_mul, a, b); });
   run("mul.f64 $0, $1, $2;", [=](double a, double b) { return Computed<double>(MPFR_RNDN, none, mpfr_mul, a, b); });
-  run("mad.rz.f32 $0, $1, $2, $3;", [=](float a, float b, float c) { return Computed<float>(MPFR_RNDZ, none, mpfr_fma, a, b, c); });
-  run("mad.rp.f64 $0, $1, $2, $3;", [=](double a, double b, double c) { return Computed<double>(MPFR_RNDU, none, mpfr_fma, a, b, c); });
+  run("mad.rz.f32 $0, $1, $2, $3;",
+      [=](float a, float b, float c) { return Computed<float>(MPFR_RNDZ, none, mpfr_fma, a, b, c); });
+  run("mad.rp.f64 $0, $1, $2, $3;",
+      [=](double a, double b, double c) { return Computed<double>(MPFR_RNDU, none, mpfr_fma, a, b, c); });
   run("add.f32 $0, $1, 0f3f800000;", [=](float a) { return Computed<float>(MPFR_RNDN, none, mpfr_add, a, 1.0f); });
-  run("add.f64 $0, $1, 0d3ff8000000000000;", [=](double a) { return Computed<double>(MPFR_RNDN, none, mpfr_add, a, 1.5); });
+  run("add.f64 $0, $1, 0d3ff8000000000000;",
+      [=](double a) { return Computed<double>(MPFR_RNDN, none, mpfr_add, a, 1.5); });
   run("mul.f32 $0, $1, 0.1;", [=](float a) { return Computed<float>(MPFR_RNDN, none, mpfr_mul, a, 0.1f); });
 }
 

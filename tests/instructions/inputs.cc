@@ -27,14 +27,22 @@ uint64_t RandomFloat(ValueType type, std::mt19937_64& random) {
   const bool negative = random() & 1;
   const uint64_t bias = shape.exponents / 2;
   uint64_t fraction = random();
-  if (random() % 4 == 0) fraction &= ~uint64_t{0} << (random() % shape.fraction_bits);  // few bits: exact results and ties
+  if (random() % 4 == 0)
+    fraction &= ~uint64_t{0} << (random() % shape.fraction_bits);  // few bits: exact results and ties
   switch (random() % 8) {
-    case 0: return random() & Mask(type);
-    case 1: return MakeFloat(type, negative, 0, fraction >> (random() % shape.fraction_bits));                      // subnormal
-    case 2: return MakeFloat(type, negative, bias / 2 + random() % 64, fraction);                                   // products near underflow
-    case 3: return MakeFloat(type, negative, bias + bias / 2 + random() % 8, fraction);                             // products near overflow
-    case 4: return MakeFloat(type, negative, bias + random() % 70, fraction & (~uint64_t{0} << (random() % shape.fraction_bits)));
-    default: return MakeFloat(type, negative, bias - 4 + random() % 8, fraction);
+    case 0:
+      return random() & Mask(type);
+    case 1:
+      return MakeFloat(type, negative, 0, fraction >> (random() % shape.fraction_bits));  // subnormal
+    case 2:
+      return MakeFloat(type, negative, bias / 2 + random() % 64, fraction);  // products near underflow
+    case 3:
+      return MakeFloat(type, negative, bias + bias / 2 + random() % 8, fraction);  // products near overflow
+    case 4:
+      return MakeFloat(type, negative, bias + random() % 70,
+                       fraction & (~uint64_t{0} << (random() % shape.fraction_bits)));
+    default:
+      return MakeFloat(type, negative, bias - 4 + random() % 8, fraction);
   }
 }
 
@@ -87,13 +95,13 @@ std::vector<uint64_t> EdgesOf(ValueType type) {
     add(0, all);
     add(1, 0);
     add(1, 1);
-    add(bias - 1, 0);     // 0.5
-    add(bias - 1, all);   // just below 1
+    add(bias - 1, 0);    // 0.5
+    add(bias - 1, all);  // just below 1
     add(bias, 0);
     add(bias, 1);
-    add(bias, half);      // 1.5
+    add(bias, half);          // 1.5
     add(bias + 1, half / 2);  // 2.5
-    add(bias + 1, half);  // 3
+    add(bias + 1, half);      // 3
     for (const uint32_t power : {7, 8, 15, 16, 23, 24, 31, 32, 52, 53, 63, 64, 100}) {
       add(bias + power, 0);
       add(bias + power - 1, all);
@@ -101,12 +109,13 @@ std::vector<uint64_t> EdgesOf(ValueType type) {
     add(shape.exponents - 1, 0);
     add(shape.exponents - 1, all);
     add(shape.exponents, 0);
-    add(shape.exponents, half);      // quiet NaN
+    add(shape.exponents, half);  // quiet NaN
     add(shape.exponents, half | 5);
-    add(shape.exponents, 1);         // signalling NaN
+    add(shape.exponents, 1);  // signalling NaN
     return edges;
   }
-  for (const uint64_t value : {0, 1, 2, 3, 5, 7, 8, 15, 16, 24, 31, 32, 33, 63, 64, 65, 255, 256}) edges.push_back(value);
+  for (const uint64_t value : {0, 1, 2, 3, 5, 7, 8, 15, 16, 24, 31, 32, 33, 63, 64, 65, 255, 256})
+    edges.push_back(value);
   for (uint32_t bit = 7; bit < BitsOf(type); bit += bit % 8 == 7 ? 1 : 7) {
     edges.push_back(uint64_t{1} << bit);
     edges.push_back((uint64_t{1} << bit) - 1);
@@ -121,7 +130,8 @@ std::vector<uint64_t> EdgesOf(ValueType type) {
   return edges;
 }
 
-std::vector<std::vector<uint64_t>> MakeInputs(std::string_view name, const std::vector<ValueType>& types, size_t count) {
+std::vector<std::vector<uint64_t>> MakeInputs(std::string_view name, const std::vector<ValueType>& types,
+                                              size_t count) {
   std::mt19937_64 random = RandomOf(name);
   std::vector<std::vector<uint64_t>> edges, rows(types.size(), std::vector<uint64_t>(count));
   for (const ValueType type : types) edges.push_back(EdgesOf(type));

@@ -33,10 +33,13 @@ void TestArithmetic(Machine& machine, int level) {
   };
   run("add", [](T a, T b) { return Wrapped<T>(Wide{a} + b); });
   run("sub", [](T a, T b) { return Wrapped<T>(Wide{a} - b); });
-  run("mul.lo", [](T a, T b) { return Wrapped<T>(static_cast<Wide>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b))); });
+  run("mul.lo", [](T a, T b) {
+    return Wrapped<T>(static_cast<Wide>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b)));
+  });
   run("mul.hi", [](T a, T b) { return High(a, b); });
   run("mad.lo", [](T a, T b, T c) {
-    return Wrapped<T>(static_cast<Wide>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b) + static_cast<unsigned __int128>(c)));
+    return Wrapped<T>(static_cast<Wide>(static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b) +
+                                        static_cast<unsigned __int128>(c)));
   });
   run("mad.hi", [](T a, T b, T c) { return Wrapped<T>(Wide{High(a, b)} + c); });
   // Division by zero is left open.
@@ -132,8 +135,8 @@ TEST_P(IntegerForms, Saturating) {
             Exact("mad.hi.sat.s32", [](int32_t a, int32_t b, int32_t c) { return Clamped(Wide{High(a, b)} + c); }));
 }
 
-// The instruction between one that sets the flag to the last operand's low bit (0xffffffff + 1 carries, 0 - 1 borrows) and one that
-// reads it, of the same kind.
+// The instruction between one that sets the flag to the last operand's low bit (0xffffffff + 1 carries, 0 - 1 borrows)
+// and one that reads it, of the same kind.
 std::string ChainText(const std::string& form, bool borrows, int sources) {
   const std::string operands = sources == 3 ? "$0, $2, $3, $4" : "$0, $2, $3";
   const std::string flag = "$" + std::to_string(2 + sources);
@@ -161,7 +164,8 @@ Step<T> DifferenceOf(T a, T b, uint32_t borrow) {
 
 // `step`(a, b, c, flag) for the family whose forms are name.cc, name_in and name_in.cc.
 template <class T, int kSources, class F>
-void TestChain(Machine& machine, int level, const std::string& name, const std::string& name_in, const std::string& type, F step) {
+void TestChain(Machine& machine, int level, const std::string& name, const std::string& name_in,
+               const std::string& type, F step) {
   const bool borrows = name == "sub";
   for (const bool takes : {false, true}) {
     for (const bool gives : {false, true}) {
@@ -189,7 +193,8 @@ void TestChains(Machine& machine, int level) {
   for (const std::string& type : {NameOf<T>(), NameOf<S>()}) {
     const bool is_signed = type[0] == 's';
     TestChain<T, 2>(machine, level, "add", "addc", type, [](T a, T b, T, uint32_t flag) { return SumOf(a, b, flag); });
-    TestChain<T, 2>(machine, level, "sub", "subc", type, [](T a, T b, T, uint32_t flag) { return DifferenceOf(a, b, flag); });
+    TestChain<T, 2>(machine, level, "sub", "subc", type,
+                    [](T a, T b, T, uint32_t flag) { return DifferenceOf(a, b, flag); });
     TestChain<T, 3>(machine, level, "mad.lo", "madc.lo", type, [](T a, T b, T c, uint32_t flag) {
       return SumOf(Wrapped<T>(static_cast<Wide>(static_cast<unsigned __int128>(a) * b)), c, flag);
     });
@@ -215,24 +220,33 @@ TEST_P(IntegerForms, CarryOfMaskedLanes) {
       "@%q add.cc.u32 $0, $1, $2;\n"
       "@!%q mov.u32 $0, 7;\n"
       "addc.u32 $0, $0, 0; }";
-  RunValues(machine, level(), Exact("", [](uint32_t a, uint32_t b, uint32_t runs) {
-              const Step<uint32_t> sum = SumOf(a, b, 0);
-              return (runs & 1) != 0 ? sum.value + sum.carry : 8;
-            }, text));
+  RunValues(machine, level(),
+            Exact(
+                "",
+                [](uint32_t a, uint32_t b, uint32_t runs) {
+                  const Step<uint32_t> sum = SumOf(a, b, 0);
+                  return (runs & 1) != 0 ? sum.value + sum.carry : 8;
+                },
+                text));
 }
 
 // A sum of 128 bits by four instructions, as compilers write it.
 TEST_P(IntegerForms, LongAddition) {
   Machine machine(level());
   const std::string text =
-      "{ .reg .b32 %a<4>, %b<4>; mov.b64 {%a0, %a1}, $2; mov.b64 {%a2, %a3}, $3; mov.b64 {%b0, %b1}, $4; mov.b64 {%b2, %b3}, $5;\n"
+      "{ .reg .b32 %a<4>, %b<4>; mov.b64 {%a0, %a1}, $2; mov.b64 {%a2, %a3}, $3; mov.b64 {%b0, %b1}, $4; mov.b64 {%b2, "
+      "%b3}, $5;\n"
       "add.cc.u32 %a0, %a0, %b0; addc.cc.u32 %a1, %a1, %b1; addc.cc.u32 %a2, %a2, %b2; addc.u32 %a3, %a3, %b3;\n"
       "mov.b64 $0, {%a0, %a1}; mov.b64 $1, {%a2, %a3}; }";
-  RunValues(machine, level(), Exact("", [](uint64_t a_low, uint64_t a_high, uint64_t b_low, uint64_t b_high) {
-              using Unsigned = unsigned __int128;
-              const Unsigned sum = ((Unsigned{a_high} << 64) | a_low) + ((Unsigned{b_high} << 64) | b_low);
-              return std::tuple(static_cast<uint64_t>(sum), static_cast<uint64_t>(sum >> 64));
-            }, text));
+  RunValues(machine, level(),
+            Exact(
+                "",
+                [](uint64_t a_low, uint64_t a_high, uint64_t b_low, uint64_t b_high) {
+                  using Unsigned = unsigned __int128;
+                  const Unsigned sum = ((Unsigned{a_high} << 64) | a_low) + ((Unsigned{b_high} << 64) | b_low);
+                  return std::tuple(static_cast<uint64_t>(sum), static_cast<uint64_t>(sum >> 64));
+                },
+                text));
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, IntegerForms, ::testing::ValuesIn(Levels()), LevelName);

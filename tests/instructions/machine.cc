@@ -63,8 +63,8 @@ std::string Machine::Refusal(std::string_view kernel) {
   return prepared ? "" : prepared.error().message;
 }
 
-std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params, uint32_t dynamic_shared_bytes,
-                                  uint64_t chaos) {
+std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params,
+                                  uint32_t dynamic_shared_bytes, uint64_t chaos) {
   if (module_ == nullptr) return Fault{.kind = FaultKind::kIllegalInstruction, .message = "no program"};
   const Result<const Kernel*> prepared = module_->Prepare(kernel, engine_);
   if (!prepared) {
@@ -74,13 +74,18 @@ std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block
   const ExtentTable memory = {{kDataAddress, kDataAddress + data_.size(), data_.data()},
                               {kVariableAddress, kVariableAddress + variables_.size(), variables_.data()},
                               {kHeapAddress, kHeapAddress + heap_.size(), heap_.data()}};
-  Launch launch{.grid = grid, .block = block, .dynamic_shared_bytes = dynamic_shared_bytes, .params = params.bytes(), .sm_count = 3,
+  Launch launch{.grid = grid,
+                .block = block,
+                .dynamic_shared_bytes = dynamic_shared_bytes,
+                .params = params.bytes(),
+                .sm_count = 3,
                 .chaos = chaos};
   EXPECT_EQ(launch.params.size(), InfoOf(**prepared).param_bytes);
   return engine_.Run(**prepared, launch, memory, *this);
 }
 
-bool Machine::RunWell(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params, uint32_t dynamic_shared_bytes) {
+bool Machine::RunWell(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params,
+                      uint32_t dynamic_shared_bytes) {
   const std::optional<Fault> fault = Run(kernel, grid, block, params, dynamic_shared_bytes);
   if (fault) ADD_FAILURE() << fault->message << "\n" << text_;
   return !fault;

@@ -50,20 +50,21 @@ class Params {
   std::vector<std::byte> bytes_;
 };
 
-// An engine with one program and one extent of data. Thread-compatible, but print, malloc and free may come from engine threads one
-// at a time only: kernels that use them run on one thread.
+// An engine with one program and one extent of data. Thread-compatible, but print, malloc and free may come from engine
+// threads one at a time only: kernels that use them run on one thread.
 class Machine final : public DeviceRuntime {
  public:
   explicit Machine(int level, unsigned threads = 1);
 
-  // Replaces the program by `ptx`, which starts after .version, .target and .address_size. False, and a test failure, if it is refused.
+  // Replaces the program by `ptx`, which starts after .version, .target and .address_size. False, and a test failure,
+  // if it is refused.
   bool Load(std::string_view ptx);
 
   // Why the program loaded last cannot run `kernel`; empty when it can.
   std::string Refusal(std::string_view kernel);
 
-  std::optional<Fault> Run(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params, uint32_t dynamic_shared_bytes = 0,
-                           uint64_t chaos = 0);
+  std::optional<Fault> Run(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params,
+                           uint32_t dynamic_shared_bytes = 0, uint64_t chaos = 0);
 
   // As Run, and a test failure if the kernel faults. False then.
   bool RunWell(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params, uint32_t dynamic_shared_bytes = 0);

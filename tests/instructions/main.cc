@@ -1,4 +1,5 @@
-// The test program, and its last test: whether the forms that the engine has and the forms that this program has tested are the same.
+// The test program, and its last test: whether the forms that the engine has and the forms that this program has tested
+// are the same.
 
 #include <gtest/gtest.h>
 
@@ -17,8 +18,10 @@ class EveryFormIsTested final : public ::testing::Test {
     for (const std::string_view form : ImplementedForms()) implemented.emplace_back(form);
     const std::vector<std::string> tested = TestedForms();
     std::vector<std::string> difference;
-    std::set_symmetric_difference(implemented.begin(), implemented.end(), tested.begin(), tested.end(), std::back_inserter(difference));
-    std::printf("forms implemented %zu, tested %zu, difference %zu\n", implemented.size(), tested.size(), difference.size());
+    std::set_symmetric_difference(implemented.begin(), implemented.end(), tested.begin(), tested.end(),
+                                  std::back_inserter(difference));
+    std::printf("forms implemented %zu, tested %zu, difference %zu\n", implemented.size(), tested.size(),
+                difference.size());
     std::string names;
     for (const std::string& form : difference) names += "\n  " + form;
     EXPECT_TRUE(difference.empty()) << "implemented but not tested at every level, or the reverse:" << names;

@@ -1,4 +1,5 @@
-// Loads and stores (PTX ISA, sections 9.7.9.8 ld, 9.7.9.11 st) of all spaces, types and vector widths, in every pattern of addresses.
+// Loads and stores (PTX ISA, sections 9.7.9.8 ld, 9.7.9.11 st) of all spaces, types and vector widths, in every pattern
+// of addresses.
 
 #include <algorithm>
 
@@ -14,10 +15,11 @@ struct MemoryType {
   uint32_t bytes;
   bool extends_sign;
 };
-constexpr MemoryType kTypes[] = {{"b8", "b8", 1, false},   {"u8", "b8", 1, false},   {"s8", "s8", 1, true},    {"b16", "b16", 2, false},
-                                     {"u16", "b16", 2, false}, {"s16", "s16", 2, true},  {"b32", "b32", 4, false}, {"u32", "b32", 4, false},
-                                     {"s32", "b32", 4, true},  {"f32", "b32", 4, false}, {"b64", "b64", 8, false}, {"u64", "b64", 8, false},
-                                     {"s64", "b64", 8, true},  {"f64", "b64", 8, false}};
+constexpr MemoryType kTypes[] = {{"b8", "b8", 1, false},   {"u8", "b8", 1, false},   {"s8", "s8", 1, true},
+                                 {"b16", "b16", 2, false}, {"u16", "b16", 2, false}, {"s16", "s16", 2, true},
+                                 {"b32", "b32", 4, false}, {"u32", "b32", 4, false}, {"s32", "b32", 4, true},
+                                 {"f32", "b32", 4, false}, {"b64", "b64", 8, false}, {"u64", "b64", 8, false},
+                                 {"s64", "b64", 8, true},  {"f64", "b64", 8, false}};
 constexpr uint64_t kUntouched = 0x5a5a5a5a5a5a5a5a;
 const std::string kRegisters = ".reg .b32 %r<4>;\n";
 
@@ -71,8 +73,8 @@ std::string LoadText(const Load& load) {
       after += "cvt.u64.u32 %x" + number + ", %r" + number + ";\n";
     }
   }
-  return before + "@%guard ld" + load.where.Dotted() + Vector(load.width) + "." + load.type.spelling + " " + Registers(to) + ", " +
-         AddressText(load.where) + ";\n" + after;
+  return before + "@%guard ld" + load.where.Dotted() + Vector(load.width) + "." + load.type.spelling + " " +
+         Registers(to) + ", " + AddressText(load.where) + ";\n" + after;
 }
 
 uint64_t Extended(uint64_t value, const MemoryType& type, bool is_long) {
@@ -98,10 +100,13 @@ void TestLoad(Machine& machine, int level, const Load& load) {
         if (load.destination == Destination::kWithSink && k == 0) continue;
         if (load.destination == Destination::kOverAddress && k == 0 && !runs) continue;
         uint64_t value = 0;
-        if (runs) std::memcpy(&value, region.data() + kFirstByte + patterns[block].slot[lane] * bytes + k * load.type.bytes, load.type.bytes);
+        if (runs)
+          std::memcpy(&value, region.data() + kFirstByte + patterns[block].slot[lane] * bytes + k * load.type.bytes,
+                      load.type.bytes);
         const uint64_t untouched = load.is_long() ? kUntouched : kUntouched & 0xffffffff;
         const uint64_t expected = runs ? Extended(value, load.type, load.is_long()) : untouched;
-        ASSERT_EQ(ResultOf(machine, block, lane, k), expected) << name << ", " << patterns[block].name << ", lane " << lane << ", element " << k;
+        ASSERT_EQ(ResultOf(machine, block, lane, k), expected)
+            << name << ", " << patterns[block].name << ", lane " << lane << ", element " << k;
       }
     }
   }
@@ -144,7 +149,8 @@ TEST_P(MemoryForms, FixedParameters) {
       for (const uint32_t offset : {0u, 3 * bytes, kRegion - bytes}) {
         Load load{where, type, width, Destination::kPlain};
         std::string text = LoadText(load);
-        text.replace(text.find(AddressText(where)), AddressText(where).size(), "[block+" + std::to_string(offset) + "]");
+        text.replace(text.find(AddressText(where)), AddressText(where).size(),
+                     "[block+" + std::to_string(offset) + "]");
         std::mt19937_64 random = RandomOf(text);
         const std::vector<Pattern> patterns = MakePatterns(random, 100);
         ASSERT_TRUE(machine.Load(AccessKernel(where, text, kRegisters)));
@@ -157,7 +163,9 @@ TEST_P(MemoryForms, FixedParameters) {
               uint64_t value = 0;
               std::memcpy(&value, region.data() + offset + k * type.bytes, type.bytes);
               const bool runs = ((patterns[block].lanes >> lane) & 1) != 0;
-              const uint64_t expected = runs ? Extended(value, type, type.bytes == 8) : type.bytes == 8 ? kUntouched : kUntouched & 0xffffffff;
+              const uint64_t expected = runs              ? Extended(value, type, type.bytes == 8)
+                                        : type.bytes == 8 ? kUntouched
+                                                          : kUntouched & 0xffffffff;
               ASSERT_EQ(ResultOf(machine, block, lane, k), expected) << text;
             }
           }
@@ -188,13 +196,13 @@ std::string StoreText(const Store& store) {
       before += "cvt.u32.u64 %r" + number + ", %v" + number + ";\n";
     }
   }
-  return before + "@%guard st" + store.where.Dotted() + Vector(store.width) + "." + store.type.spelling + " " + AddressText(store.where) +
-         ", " + Registers(from) + ";\n";
+  return before + "@%guard st" + store.where.Dotted() + Vector(store.width) + "." + store.type.spelling + " " +
+         AddressText(store.where) + ", " + Registers(from) + ";\n";
 }
 
 void TestStore(Machine& machine, int level, const Store& store) {
-  const std::string name = store.Form() + " " + store.type.spelling + (store.where.narrow ? " narrow " : " ") + (store.wide ? "wide" : "") +
-                           std::to_string(store.where.space);
+  const std::string name = store.Form() + " " + store.type.spelling + (store.where.narrow ? " narrow " : " ") +
+                           (store.wide ? "wide" : "") + std::to_string(store.where.space);
   std::mt19937_64 random = RandomOf(name);
   const uint32_t size = store.type.bytes, bytes = size * store.width;
   const std::vector<Pattern> patterns = MakePatterns(random, (kRegion - kFirstByte) / bytes);
@@ -242,26 +250,98 @@ TEST_P(MemoryForms, Stores) {
   }
 }
 
+// One access of a warp whose lanes name different pieces of memory by generic addresses.
+TEST_P(MemoryForms, MixedSpaces) {
+  Machine machine(level());
+  ASSERT_TRUE(machine.Load(R"(.global .align 8 .b8 variable[256];
+.visible .entry test(.param .u64 data, .param .u64 out)
+{
+.shared .align 8 .b8 room[256];
+.local .align 8 .b8 own[256];
+.reg .b64 %p, %q, %o, %data, %out;
+.reg .b32 %i, %k, %v, %w, %x, %y;
+.reg .pred %is;
+ld.param.u64 %data, [data];
+ld.param.u64 %out, [out];
+mov.u32 %i, %tid.x;
+and.b32 %k, %i, 3;
+mul.wide.u32 %o, %i, 8;
+mov.u64 %p, %data;
+mov.u64 %q, room;
+cvta.shared.u64 %q, %q;
+setp.eq.u32 %is, %k, 1;
+selp.b64 %p, %q, %p, %is;
+mov.u64 %q, own;
+cvta.local.u64 %q, %q;
+setp.eq.u32 %is, %k, 2;
+selp.b64 %p, %q, %p, %is;
+mov.u64 %q, variable;
+cvta.global.u64 %q, %q;
+setp.eq.u32 %is, %k, 3;
+selp.b64 %p, %q, %p, %is;
+add.u64 %p, %p, %o;
+add.u32 %v, %i, 100;
+add.u32 %w, %i, 200;
+st.v2.u32 [%p], {%v, %w};
+st.u16 [%p+4], %i;
+ld.u32 %x, [%p];
+ld.v2.u16 {%v, %w}, [%p+4];
+mul.wide.u32 %o, %i, 16;
+add.u64 %out, %out, %o;
+st.global.u32 [%out], %x;
+st.global.u32 [%out+4], %v;
+setp.ne.u32 %is, %k, 2;
+mov.u32 %y, 0;
+@%is atom.add.u32 %y, [%p], 7;
+@%is ld.u32 %x, [%p];
+st.global.u32 [%out+8], %y;
+st.global.u32 [%out+12], %x;
+ret;
+}
+)"));
+  ASSERT_TRUE(machine.RunWell("test", {}, {32}, Params().Add(kDataAddress).Add(kDataAddress + 4096)));
+  for (uint32_t i = 0; i < 32; ++i) {
+    const bool adds = i % 4 != 2;
+    EXPECT_EQ(machine.Read<uint32_t>(4096 + 16 * i), i + 100) << i;
+    EXPECT_EQ(machine.Read<uint32_t>(4096 + 16 * i + 4), i) << i;
+    EXPECT_EQ(machine.Read<uint32_t>(4096 + 16 * i + 8), adds ? i + 100 : 0) << i;
+    EXPECT_EQ(machine.Read<uint32_t>(4096 + 16 * i + 12), i + 100 + (adds ? 7 : 0)) << i;
+  }
+}
+
 // Words that say order, scope or cache policy and leave the value as it is.
 TEST_P(MemoryForms, Modifiers) {
   Machine machine(level());
-  const std::string loads[] = {"ld.volatile.global.u32", "ld.relaxed.gpu.global.u32", "ld.acquire.sys.global.u32", "ld.weak.global.u32",
-                               "ld.global.ca.u32", "ld.global.cg.u32", "ld.global.cs.u32", "ld.global.lu.u32", "ld.global.cv.u32",
-                               "ld.global.nc.u32", "ld.global.nc.L1::no_allocate.L2::128B.u32", "ld.global.L1::evict_last.u32",
-                               "ldu.global.u32", "ld.acquire.cta.u32", "ld.relaxed.cluster.u32"};
-  const std::string stores[] = {"st.volatile.global.u32", "st.relaxed.gpu.global.u32", "st.release.sys.global.u32", "st.weak.global.u32",
-                                "st.global.wb.u32", "st.global.cg.u32", "st.global.cs.u32", "st.global.wt.u32",
-                                "st.global.L1::no_allocate.u32", "st.release.cta.u32"};
+  const std::string loads[] = {"ld.volatile.global.u32",
+                               "ld.relaxed.gpu.global.u32",
+                               "ld.acquire.sys.global.u32",
+                               "ld.weak.global.u32",
+                               "ld.global.ca.u32",
+                               "ld.global.cg.u32",
+                               "ld.global.cs.u32",
+                               "ld.global.lu.u32",
+                               "ld.global.cv.u32",
+                               "ld.global.nc.u32",
+                               "ld.global.nc.L1::no_allocate.L2::128B.u32",
+                               "ld.global.L1::evict_last.u32",
+                               "ldu.global.u32",
+                               "ld.acquire.cta.u32",
+                               "ld.relaxed.cluster.u32"};
+  const std::string stores[] = {"st.volatile.global.u32", "st.relaxed.gpu.global.u32", "st.release.sys.global.u32",
+                                "st.weak.global.u32",     "st.global.wb.u32",          "st.global.cg.u32",
+                                "st.global.cs.u32",       "st.global.wt.u32",          "st.global.L1::no_allocate.u32",
+                                "st.release.cta.u32"};
   const auto kernel = [](const std::string& load, const std::string& store) {
     return ".visible .entry test(.param .u64 data)\n{\n.reg .b64 %d, %o;\n.reg .b32 %i, %r;\nld.param.u64 %d, [data];\n"
-           "mov.u32 %i, %tid.x;\nmul.wide.u32 %o, %i, 4;\nadd.u64 %d, %d, %o;\n" + load + " %r, [%d];\nadd.u32 %r, %r, 1;\n" + store +
-           " [%d+1024], %r;\nret;\n}\n";
+           "mov.u32 %i, %tid.x;\nmul.wide.u32 %o, %i, 4;\nadd.u64 %d, %d, %o;\n" +
+           load + " %r, [%d];\nadd.u32 %r, %r, 1;\n" + store + " [%d+1024], %r;\nret;\n}\n";
   };
   const auto run = [&](const std::string& load, const std::string& store) {
     ASSERT_TRUE(machine.Load(kernel(load, store)));
     for (uint32_t i = 0; i < 96; ++i) machine.Write<uint32_t>(4 * i, 100 * i);
     ASSERT_TRUE(machine.RunWell("test", {}, {96}, Params().Add(kDataAddress)));
-    for (uint32_t i = 0; i < 96; ++i) ASSERT_EQ(machine.Read<uint32_t>(1024 + 4 * i), 100 * i + 1) << load << " " << store;
+    for (uint32_t i = 0; i < 96; ++i)
+      ASSERT_EQ(machine.Read<uint32_t>(1024 + 4 * i), 100 * i + 1) << load << " " << store;
   };
   for (const std::string& load : loads) run(load, "st.global.u32");
   for (const std::string& store : stores) run("ld.global.u32", store);
@@ -359,10 +439,12 @@ ret;
   }
 }
 
-// Fences and prefetches change no value. Fences order: what is written before one is seen by who sees what was written after it.
+// Fences and prefetches change no value. Fences order: what is written before one is seen by who sees what was written
+// after it.
 TEST_P(MemoryForms, FencesAndPrefetches) {
   Machine machine(level(), 2);
-  for (const std::string fence : {"membar.gl", "membar.sys", "membar.cta", "fence.acq_rel.gpu", "fence.sc.gpu", "fence.proxy.alias"}) {
+  for (const std::string fence :
+       {"membar.gl", "membar.sys", "membar.cta", "fence.acq_rel.gpu", "fence.sc.gpu", "fence.proxy.alias"}) {
     ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 data)
 {
 .reg .b64 %d;
@@ -416,7 +498,8 @@ ret;
   machine.Fill(0);
   ASSERT_TRUE(machine.RunWell("test", {}, {32}, Params().Add(kDataAddress)));
   EXPECT_EQ(machine.Read<uint32_t>(0), 5u);
-  EXPECT_TRUE(std::all_of(machine.data() + 4, machine.data() + kDataBytes, [](std::byte byte) { return byte == std::byte{0}; }));
+  EXPECT_TRUE(std::all_of(machine.data() + 4, machine.data() + kDataBytes,
+                          [](std::byte byte) { return byte == std::byte{0}; }));
   RecordTested("prefetch", level());
 }
 

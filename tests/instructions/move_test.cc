@@ -33,23 +33,22 @@ TEST_P(MoveForms, Packing) {
   run("mov.b64.pack4", "@G mov.b64 $0, {$1, $2, $3, $4};", [](uint16_t a, uint16_t b, uint16_t c, uint16_t d) {
     return uint64_t{d} << 48 | uint64_t{c} << 32 | uint64_t{b} << 16 | a;
   });
-  run("mov.b32.unpack", "@G mov.b32 {$0, $1}, $2;", [](uint32_t a) {
-    return std::tuple(static_cast<uint16_t>(a), static_cast<uint16_t>(a >> 16));
-  });
-  run("mov.b64.unpack", "@G mov.b64 {$0, $1}, $2;", [](uint64_t a) {
-    return std::tuple(static_cast<uint32_t>(a), static_cast<uint32_t>(a >> 32));
-  });
+  run("mov.b32.unpack", "@G mov.b32 {$0, $1}, $2;",
+      [](uint32_t a) { return std::tuple(static_cast<uint16_t>(a), static_cast<uint16_t>(a >> 16)); });
+  run("mov.b64.unpack", "@G mov.b64 {$0, $1}, $2;",
+      [](uint64_t a) { return std::tuple(static_cast<uint32_t>(a), static_cast<uint32_t>(a >> 32)); });
   run("", "@G mov.b64 {$0, $1, $2, $3}, $4;", [](uint64_t a) {
-    return std::tuple(static_cast<uint16_t>(a), static_cast<uint16_t>(a >> 16), static_cast<uint16_t>(a >> 32), static_cast<uint16_t>(a >> 48));
+    return std::tuple(static_cast<uint16_t>(a), static_cast<uint16_t>(a >> 16), static_cast<uint16_t>(a >> 32),
+                      static_cast<uint16_t>(a >> 48));
   });
   run("", "@G mov.b64 {_, $0}, $1;", [](uint64_t a) { return static_cast<uint32_t>(a >> 32); });
   // The four bytes of a word, put together in another order.
-  run("mov.b32.pack4", "{ .reg .b8 %q<4>; mov.b32 {%q0, %q1, %q2, %q3}, $1; @G mov.b32 $0, {%q2, %q0, %q3, %q1}; }", [](uint32_t a) {
-    return (a >> 16 & 0xff) | (a & 0xff) << 8 | (a >> 24) << 16 | (a >> 8 & 0xff) << 24;
-  });
+  run("mov.b32.pack4", "{ .reg .b8 %q<4>; mov.b32 {%q0, %q1, %q2, %q3}, $1; @G mov.b32 $0, {%q2, %q0, %q3, %q1}; }",
+      [](uint32_t a) { return (a >> 16 & 0xff) | (a & 0xff) << 8 | (a >> 24) << 16 | (a >> 8 & 0xff) << 24; });
 }
 
-// Generic addresses: the windows of shared, local and param memory are made by cvta, so what they are stays the engine's business.
+// Generic addresses: the windows of shared, local and param memory are made by cvta, so what they are stays the
+// engine's business.
 TEST_P(MoveForms, AddressConversion) {
   Machine machine(level());
   const auto run = [&](const std::string& form, const std::string& text, auto reference) {
@@ -65,21 +64,28 @@ TEST_P(MoveForms, AddressConversion) {
   for (const std::string space : {"shared", "local", "param"}) {
     const std::string from = "cvta." + space + ".u64", to = "cvta.to." + space + ".u64";
     run(from, from + " $0, $1; " + to + " $0, $0;", [](uint64_t a) { return a & 0xffffffff; });
-    run(to, "and.b64 $1, $1, 0xffffffff; " + from + " $0, $1; @G " + to + " $0, $0; @!%guard mov.u64 $0, 0x5a5a5a5a5a5a5a5a;",
+    run(to,
+        "and.b64 $1, $1, 0xffffffff; " + from + " $0, $1; @G " + to +
+            " $0, $0; @!%guard mov.u64 $0, 0x5a5a5a5a5a5a5a5a;",
         [](uint64_t a) { return a & 0xffffffff; });
     for (const std::string other : {"shared", "local", "param", "global"}) {
       const bool is_same = other == space;
-      run(is_same ? "isspacep." + space : "", "and.b64 $1, $1, 0xffffffff; " + from + " $1, $1; @G isspacep." + other + " $0, $1;",
+      run(is_same ? "isspacep." + space : "",
+          "and.b64 $1, $1, 0xffffffff; " + from + " $1, $1; @G isspacep." + other + " $0, $1;",
           [is_same](uint64_t) { return is_same; });
     }
-    run("", "and.b64 $1, $1, 0xffffffffffff; shr.u64 $1, $1, 1; @G isspacep." + space + " $0, $1;", [](uint64_t) { return false; });
+    run("", "and.b64 $1, $1, 0xffffffffffff; shr.u64 $1, $1, 1; @G isspacep." + space + " $0, $1;",
+        [](uint64_t) { return false; });
   }
   // No process has memory above 2^47.
-  run("isspacep.global", "and.b64 $1, $1, 0xffffffffffff; shr.u64 $1, $1, 1; @G isspacep.global $0, $1;", [](uint64_t) { return true; });
-  run("", "and.b64 $1, $1, 0xffffffff; cvta.shared::cta.u64 $1, $1; @G isspacep.shared::cta $0, $1;", [](uint64_t) { return true; });
+  run("isspacep.global", "and.b64 $1, $1, 0xffffffffffff; shr.u64 $1, $1, 1; @G isspacep.global $0, $1;",
+      [](uint64_t) { return true; });
+  run("", "and.b64 $1, $1, 0xffffffff; cvta.shared::cta.u64 $1, $1; @G isspacep.shared::cta $0, $1;",
+      [](uint64_t) { return true; });
 }
 
-// --- Special registers: what each thread of a three-dimensional launch reads. --------------------------------------------------
+// --- Special registers: what each thread of a three-dimensional launch reads.
+// --------------------------------------------------
 
 constexpr Dim3 kGrid{3, 2, 2}, kBlock{5, 7, 3};
 constexpr uint32_t kSharedBytes = 48, kDynamicBytes = 80;
@@ -120,10 +126,12 @@ const SpecialRegister kRegisters[] = {
     {"%nsmid", [](const Place&) { return 3u; }},
 };
 
-// A kernel in which every thread stores the register, read by `opcode` into a register of `bits`, as one cell of 8 bytes.
-std::string ReadingKernel(const std::string& name, uint32_t bits) {
+// A kernel in which every thread stores the special register, read by `opcode` into a register of `bits`, as one cell
+// of 8 bytes.
+std::string ReadingKernel(const std::string& name, uint32_t bits, const std::string& opcode = "mov") {
   const std::string type = bits == 64 ? "u64" : "u32", reg = bits == 64 ? "%x" : "%r";
-  return ".visible .entry test(.param .u64 out)\n{\n.shared .align 16 .b8 room[48];\n.reg .b32 %r, %i, %n;\n.reg .b64 %x, %out, %o;\n"
+  return ".visible .entry test(.param .u64 out)\n{\n.shared .align 16 .b8 room[48];\n.reg .b32 %r, %i, %n;\n.reg .b64 "
+         "%x, %out, %o;\n"
          "ld.param.u64 %out, [out];\n"
          // ((ctaid.z * nctaid.y + ctaid.y) * nctaid.x + ctaid.x) * threads + thread in the block
          "mov.u32 %i, %ctaid.z;\nmov.u32 %n, %nctaid.y;\nmov.u32 %r, %ctaid.y;\nmad.lo.u32 %i, %i, %n, %r;\n"
@@ -132,8 +140,9 @@ std::string ReadingKernel(const std::string& name, uint32_t bits) {
          "mov.u32 %n, %ntid.y;\nmov.u32 %r, %tid.y;\nmad.lo.u32 %i, %i, %n, %r;\n"
          "mov.u32 %n, %ntid.x;\nmov.u32 %r, %tid.x;\nmad.lo.u32 %i, %i, %n, %r;\n"
          "mov.u32 %r, room;\nst.shared.u32 [%r], %i;\n"
-         "mul.wide.u32 %o, %i, 8;\nadd.u64 %out, %out, %o;\n"
-         "mov." + type + " " + reg + ", " + name + ";\nst.global." + type + " [%out], " + reg + ";\nret;\n}\n";
+         "mul.wide.u32 %o, %i, 8;\nadd.u64 %out, %out, %o;\n" +
+         opcode + "." + type + (opcode == "cvt" ? ".u32 " : " ") + reg + ", " + name + ";\nst.global." + type +
+         " [%out], " + reg + ";\nret;\n}\n";
 }
 
 template <class Check>
@@ -142,7 +151,9 @@ void ForThreads(Check check) {
     for (uint32_t thread = 0; thread < kBlockThreads; ++thread) {
       const Place place{{block % kGrid.x, block / kGrid.x % kGrid.y, block / kGrid.x / kGrid.y},
                         {thread % kBlock.x, thread / kBlock.x % kBlock.y, thread / kBlock.x / kBlock.y},
-                        block, thread, thread % 32};
+                        block,
+                        thread,
+                        thread % 32};
       check(place, size_t{block} * kBlockThreads + thread);
     }
   }
@@ -160,8 +171,8 @@ TEST_P(MoveForms, SpecialRegisters) {
     ExpectSameAtEveryLevel(reg.name, level(), machine.data(), kGrid.Count() * kBlockThreads * 8);
     RecordTested(std::string("mov.") + reg.name, level());
   }
-  // Read at the width of a 64-bit register too.
-  ASSERT_TRUE(machine.Load(ReadingKernel("%tid.y", 64)));
+  // As the operand of a conversion.
+  ASSERT_TRUE(machine.Load(ReadingKernel("%tid.y", 64, "cvt")));
   machine.Fill(0xff);
   ASSERT_TRUE(machine.RunWell("test", kGrid, kBlock, Params().Add(kDataAddress), kDynamicBytes));
   ForThreads([&](const Place& place, size_t index) { ASSERT_EQ(machine.Read<uint64_t>(index * 8), place.thread[1]); });
@@ -172,13 +183,15 @@ TEST_P(MoveForms, MachineRegisters) {
   Machine machine(level());
   const auto run = [&](const char* name, uint32_t bits) {
     machine.Fill(0);
-    return machine.Load(ReadingKernel(name, bits)) && machine.RunWell("test", kGrid, kBlock, Params().Add(kDataAddress), kDynamicBytes);
+    return machine.Load(ReadingKernel(name, bits)) &&
+           machine.RunWell("test", kGrid, kBlock, Params().Add(kDataAddress), kDynamicBytes);
   };
   ASSERT_TRUE(run("%smid", 32));
   ForThreads([&](const Place& place, size_t index) {
     ASSERT_LT(machine.Read<uint32_t>(index * 8), 3u);
     // All threads of a block run on one multiprocessor.
-    ASSERT_EQ(machine.Read<uint32_t>(index * 8), machine.Read<uint32_t>(size_t{place.linear_block} * kBlockThreads * 8));
+    ASSERT_EQ(machine.Read<uint32_t>(index * 8),
+              machine.Read<uint32_t>(size_t{place.linear_block} * kBlockThreads * 8));
   });
   RecordTested("mov.%smid", level());
 
@@ -241,22 +254,32 @@ ret;
   }
 }
 
-// The address of a local variable: each of two is where loads by name find what was stored through it, and they do not overlap.
+// The address of a local variable: each of two is where loads by name find what was stored through it, and they do not
+// overlap.
 TEST_P(MoveForms, LocalAddresses) {
   for (const std::string bits : {"32", "64"}) {
     Machine machine(level());
     const std::string reg = bits == "64" ? "%x" : "%a";
-    ASSERT_TRUE(machine.Load(".visible .entry test(.param .u64 out)\n{\n"
-                             ".local .align 8 .b8 first[24];\n.local .align 16 .b8 second[32];\n"
-                             ".reg .b64 %out, %o, %x<2>;\n.reg .b32 %r, %v, %a<2>;\n"
-                             "ld.param.u64 %out, [out];\nmov.u32 %r, %tid.x;\nmul.wide.u32 %o, %r, 16;\nadd.u64 %out, %out, %o;\n"
-                             "mov.u" + bits + " " + reg + "0, first;\nmov.u" + bits + " " + reg + "1, second+8;\n"
-                             "add.u32 %v, %r, 1000;\nst.local.u32 [" + reg + "0+20], %v;\n"
-                             "add.u32 %v, %r, 2000;\nst.local.u32 [" + reg + "1], %v;\n"
-                             "ld.local.u32 %v, [first+20];\nst.global.u32 [%out], %v;\n"
-                             "ld.local.u32 %v, [second+8];\nst.global.u32 [%out+4], %v;\n"
-                             "cvt.u64.u" + bits + " %x0, " + reg + "0;\ncvt.u64.u" + bits + " %x1, " + reg + "1;\n"
-                             "sub.u64 %x1, %x1, %x0;\nst.global.u32 [%out+8], %x1;\nret;\n}\n"));
+    ASSERT_TRUE(machine.Load(
+        ".visible .entry test(.param .u64 out)\n{\n"
+        ".local .align 8 .b8 first[24];\n.local .align 16 .b8 second[32];\n"
+        ".reg .b64 %out, %o, %x<2>;\n.reg .b32 %r, %v, %a<2>;\n"
+        "ld.param.u64 %out, [out];\nmov.u32 %r, %tid.x;\nmul.wide.u32 %o, %r, 16;\nadd.u64 %out, %out, %o;\n"
+        "mov.u" +
+        bits + " " + reg + "0, first;\nmov.u" + bits + " " + reg +
+        "1, second+8;\n"
+        "add.u32 %v, %r, 1000;\nst.local.u32 [" +
+        reg +
+        "0+20], %v;\n"
+        "add.u32 %v, %r, 2000;\nst.local.u32 [" +
+        reg +
+        "1], %v;\n"
+        "ld.local.u32 %v, [first+20];\nst.global.u32 [%out], %v;\n"
+        "ld.local.u32 %v, [second+8];\nst.global.u32 [%out+4], %v;\n"
+        "cvt.u64.u" +
+        bits + " %x0, " + reg + "0;\ncvt.u64.u" + bits + " %x1, " + reg +
+        "1;\n"
+        "sub.u64 %x1, %x1, %x0;\nst.global.u32 [%out+8], %x1;\nret;\n}\n"));
     ASSERT_TRUE(machine.RunWell("test", {}, {64}, Params().Add(kDataAddress)));
     for (uint32_t thread = 0; thread < 64; ++thread) {
       EXPECT_EQ(machine.Read<uint32_t>(thread * 16), thread + 1000);

@@ -6,14 +6,16 @@
 namespace outboard::softgpu::testing {
 namespace {
 
-// The region's bytes into the space, and back. Local memory gets the lane's number xored into every byte, so that lanes differ.
+// The region's bytes into the space, and back. Local memory gets the lane's number xored into every byte, so that lanes
+// differ.
 std::string Copy(const Where& where, bool back) {
   const std::string label = back ? "BACK" : "FILL";
   const bool is_local = where.space == Where::kLocal;
   if (where.space == Where::kParam) return "";
   if (where.space == Where::kGlobal && !back) return "";
   const std::string space = is_local ? "local" : where.space == Where::kShared ? "shared" : "global";
-  std::string text = "bar.sync 0;\nmov.u32 %i, " + std::string(is_local ? "0" : "%tid.x") + ";\n" + label + ":\nmul.wide.u32 %o, %i, 8;\n";
+  std::string text = "bar.sync 0;\nmov.u32 %i, " + std::string(is_local ? "0" : "%tid.x") + ";\n" + label +
+                     ":\nmul.wide.u32 %o, %i, 8;\n";
   text += "add.u64 %there, %room, %o;\n";
   if (back) {
     text += "ld." + space + ".u64 %t, [%there];\nadd.u64 %here, %after, %o;\nst.global.u64 [%here], %t;\n";
@@ -22,8 +24,8 @@ std::string Copy(const Where& where, bool back) {
     if (is_local) text += "xor.b64 %t, %t, %lanes;\n";
     text += "st." + space + ".u64 [%there], %t;\n";
   }
-  return text + "add.u32 %i, %i, " + (is_local ? "1" : "32") + ";\nsetp.lt.u32 %again, %i, " + std::to_string(kRegion / 8) +
-         ";\n@%again bra " + label + ";\nbar.sync 0;\n";
+  return text + "add.u32 %i, %i, " + (is_local ? "1" : "32") + ";\nsetp.lt.u32 %again, %i, " +
+         std::to_string(kRegion / 8) + ";\n@%again bra " + label + ";\nbar.sync 0;\n";
 }
 
 }  // namespace
@@ -35,8 +37,14 @@ std::string Where::Dotted() const {
 }
 
 std::vector<Where> StorePlaces() {
-  return {{Where::kGlobal}, {Where::kShared}, {Where::kShared, false, true}, {Where::kLocal}, {Where::kLocal, false, true},
-          {Where::kGlobal, true}, {Where::kShared, true}, {Where::kLocal, true}};
+  return {{Where::kGlobal},
+          {Where::kShared},
+          {Where::kShared, false, true},
+          {Where::kLocal},
+          {Where::kLocal, false, true},
+          {Where::kGlobal, true},
+          {Where::kShared, true},
+          {Where::kLocal, true}};
 }
 std::vector<Where> LoadPlaces() {
   std::vector<Where> places = StorePlaces();
@@ -46,11 +54,15 @@ std::vector<Where> LoadPlaces() {
   return places;
 }
 std::vector<Where> AtomicPlaces() {
-  return {{Where::kGlobal}, {Where::kShared}, {Where::kShared, false, true}, {Where::kGlobal, true}, {Where::kShared, true}};
+  return {{Where::kGlobal},
+          {Where::kShared},
+          {Where::kShared, false, true},
+          {Where::kGlobal, true},
+          {Where::kShared, true}};
 }
 
 std::vector<Pattern> MakePatterns(std::mt19937_64& random, uint32_t slots) {
-  std::array<uint32_t, 32> contiguous, uniform, reversed, strided, broken, last, scattered, pairs;
+  std::array<uint32_t, 32> contiguous, uniform, reversed, strided, broken, last, scattered, pairs, apart, mixed, ragged;
   std::vector<uint32_t> shuffled(slots);
   std::iota(shuffled.begin(), shuffled.end(), 0);
   std::shuffle(shuffled.begin(), shuffled.end(), random);
@@ -63,8 +75,13 @@ std::vector<Pattern> MakePatterns(std::mt19937_64& random, uint32_t slots) {
     last[lane] = slots - 32 + lane;
     scattered[lane] = shuffled[lane];
     pairs[lane] = lane / 2;
+    // The halves of a warp, each with a pattern of its own.
+    apart[lane] = lane < 16 ? 40 + lane : lane - 16;
+    mixed[lane] = lane < 16 ? 9 : 4 + lane;
+    ragged[lane] = lane < 16 ? shuffled[lane] % 16 : 20 + lane;
   }
-  const auto half = static_cast<uint32_t>(random()), few = static_cast<uint32_t>(random() & random() & random()) | 0x400;
+  const auto half = static_cast<uint32_t>(random()),
+             few = static_cast<uint32_t>(random() & random() & random()) | 0x400;
   const uint32_t all = 0xffffffff;
   return {{"contiguous", contiguous, all, false},
           {"one address", uniform, all, true},
@@ -74,6 +91,13 @@ std::vector<Pattern> MakePatterns(std::mt19937_64& random, uint32_t slots) {
           {"contiguous but for one", broken, all, false},
           {"up to the end", last, all, false},
           {"in pairs", pairs, all, true},
+          {"halves apart", apart, all, false},
+          {"one address, then contiguous", mixed, all, true},
+          {"anywhere, then contiguous", ragged, all, true},
+          {"contiguous, lower half", contiguous, 0x0000ffff, false},
+          {"contiguous, upper half and some", contiguous, 0xffff0000 | half, false},
+          {"one address, upper half", mixed, 0xffff0000, false},
+          {"one address, lower half", mixed, 0x0000ffff, true},
           {"contiguous, some lanes", contiguous, half, false},
           {"one address, some lanes", uniform, half, true},
           {"scattered, some lanes", scattered, half, false},
@@ -90,27 +114,39 @@ std::string AddressText(const Where& where) {
 
 std::string AccessKernel(const Where& where, const std::string& instructions, const std::string& registers) {
   const std::string room = std::to_string(kRegion);
-  std::string text = ".visible .entry test(.param .u64 data, .param .u64 cells, .param .u64 values, .param .u64 results, .param .u64 after";
+  std::string text =
+      ".visible .entry test(.param .u64 data, .param .u64 cells, .param .u64 values, .param .u64 results, .param .u64 "
+      "after";
   if (where.space == Where::kParam) text += ", .param .align 32 .b8 block[" + room + "]";
   text += ")\n{\n";
   if (where.space == Where::kShared) text += ".shared .align 32 .b8 room[" + room + "];\n";
   if (where.space == Where::kLocal) text += ".local .align 32 .b8 room[" + room + "];\n";
-  text += ".reg .pred %guard, %again;\n.reg .b32 %lane, %i, %offset, %run, %narrow;\n"
-          ".reg .b64 %data, %cells, %values, %results, %after, %room, %address, %here, %there, %o, %t, %lanes, %v<4>, %x<4>;\n" +
-          registers +
-          "ld.param.u64 %data, [data];\nld.param.u64 %cells, [cells];\nld.param.u64 %values, [values];\n"
-          "ld.param.u64 %results, [results];\nld.param.u64 %after, [after];\n"
-          "mov.u32 %lane, %tid.x;\nmov.u32 %i, %ctaid.x;\nmul.wide.u32 %o, %i, " + room + ";\nadd.u64 %data, %data, %o;\n";
+  text +=
+      ".reg .pred %guard, %again;\n.reg .b32 %lane, %i, %offset, %run, %narrow;\n"
+      ".reg .b64 %data, %cells, %values, %results, %after, %room, %address, %here, %there, %o, %t, %lanes, %v<4>, "
+      "%x<4>;\n" +
+      registers +
+      "ld.param.u64 %data, [data];\nld.param.u64 %cells, [cells];\nld.param.u64 %values, [values];\n"
+      "ld.param.u64 %results, [results];\nld.param.u64 %after, [after];\n"
+      "mov.u32 %lane, %tid.x;\nmov.u32 %i, %ctaid.x;\nmul.wide.u32 %o, %i, " +
+      room + ";\nadd.u64 %data, %data, %o;\n";
   // The place for the region afterwards: per block, or per thread.
-  text += where.space == Where::kLocal ? "mad.lo.u32 %i, %i, 32, %lane;\nmul.wide.u32 %o, %i, " + room + ";\nadd.u64 %after, %after, %o;\n"
-                                       : "add.u64 %after, %after, %o;\nmad.lo.u32 %i, %i, 32, %lane;\n";
-  text += "mul.wide.u32 %o, %i, 8;\nadd.u64 %cells, %cells, %o;\nld.global.u32 %offset, [%cells];\nld.global.u32 %run, [%cells+4];\n"
-          "setp.ne.u32 %guard, %run, 0;\nmul.wide.u32 %o, %i, 32;\nadd.u64 %values, %values, %o;\nadd.u64 %results, %results, %o;\n"
-          "mul.lo.u32 %i, %lane, 0x1010101;\nmov.b64 %lanes, {%i, %i};\n";
-  text += where.space == Where::kGlobal ? "mov.u64 %room, %data;\n" : where.space == Where::kParam ? "mov.u64 %room, block;\n" : "mov.u64 %room, room;\n";
+  text += where.space == Where::kLocal
+              ? "mad.lo.u32 %i, %i, 32, %lane;\nmul.wide.u32 %o, %i, " + room + ";\nadd.u64 %after, %after, %o;\n"
+              : "add.u64 %after, %after, %o;\nmad.lo.u32 %i, %i, 32, %lane;\n";
+  text +=
+      "mul.wide.u32 %o, %i, 8;\nadd.u64 %cells, %cells, %o;\nld.global.u32 %offset, [%cells];\nld.global.u32 %run, "
+      "[%cells+4];\n"
+      "setp.ne.u32 %guard, %run, 0;\nmul.wide.u32 %o, %i, 32;\nadd.u64 %values, %values, %o;\nadd.u64 %results, "
+      "%results, %o;\n"
+      "mul.lo.u32 %i, %lane, 0x1010101;\nmov.b64 %lanes, {%i, %i};\n";
+  text += where.space == Where::kGlobal  ? "mov.u64 %room, %data;\n"
+          : where.space == Where::kParam ? "mov.u64 %room, block;\n"
+                                         : "mov.u64 %room, room;\n";
   text += Copy(where, false);
   for (const std::string k : {"0", "1", "2", "3"}) {
-    text += "ld.global.u64 %v" + k + ", [%values+" + std::to_string(8 * (k[0] - '0')) + "];\nmov.u64 %x" + k + ", 0x5a5a5a5a5a5a5a5a;\n";
+    text += "ld.global.u64 %v" + k + ", [%values+" + std::to_string(8 * (k[0] - '0')) + "];\nmov.u64 %x" + k +
+            ", 0x5a5a5a5a5a5a5a5a;\n";
   }
   text += "mov.u64 %t, %room;\n";
   if (where.generic && where.space != Where::kGlobal) {
@@ -119,7 +155,8 @@ std::string AccessKernel(const Where& where, const std::string& instructions, co
   }
   text += "cvt.s64.s32 %o, %offset;\nadd.u64 %address, %t, %o;\ncvt.u32.u64 %narrow, %address;\n";
   text += instructions;
-  for (const std::string k : {"0", "1", "2", "3"}) text += "st.global.u64 [%results+" + std::to_string(8 * (k[0] - '0')) + "], %x" + k + ";\n";
+  for (const std::string k : {"0", "1", "2", "3"})
+    text += "st.global.u64 [%results+" + std::to_string(8 * (k[0] - '0')) + "], %x" + k + ";\n";
   return text + Copy(where, true) + "ret;\n}\n";
 }
 
@@ -132,8 +169,8 @@ Region Regions::Of(uint32_t block, uint32_t lane) const {
   return region;
 }
 
-std::optional<Regions> RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>& patterns, uint32_t element_bytes,
-                                 std::mt19937_64& random) {
+std::optional<Regions> RunAccess(Machine& machine, const Where& where, const std::vector<Pattern>& patterns,
+                                 uint32_t element_bytes, std::mt19937_64& random) {
   const auto blocks = static_cast<uint32_t>(patterns.size());
   machine.Fill(0);
   std::vector<Region> regions;
@@ -157,7 +194,11 @@ std::optional<Regions> RunAccess(Machine& machine, const Where& where, const std
     }
   }
   Params params;
-  params.Add(kDataAddress + kRegions).Add(kDataAddress + kCells).Add(kDataAddress + kValues).Add(kDataAddress + kResults).Add(kDataAddress + kAfter);
+  params.Add(kDataAddress + kRegions)
+      .Add(kDataAddress + kCells)
+      .Add(kDataAddress + kValues)
+      .Add(kDataAddress + kResults)
+      .Add(kDataAddress + kAfter);
   if (where.space == Where::kParam) {
     while (params.bytes().size() % 32 != 0) params.Add(uint8_t{0});
     for (uint32_t i = 0; i < kRegion; i += 8) params.Add(machine.Read<uint64_t>(kRegions + i));

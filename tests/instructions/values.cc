@@ -8,18 +8,22 @@
 namespace outboard::softgpu::testing {
 namespace {
 
-constexpr size_t kOutputs = 1 << 20;     // where results lie in the data, bytes
-constexpr uint32_t kThreads = 64;        // per block
+constexpr size_t kOutputs = 1 << 20;  // where results lie in the data, bytes
+constexpr uint32_t kThreads = 64;     // per block
 constexpr uint64_t kUntouched = 0x5a5a5a5a5a5a5a5a;
-constexpr int kReported = 5;             // mismatches shown per case
+constexpr int kReported = 5;  // mismatches shown per case
 
 // The class of register that holds a value: p, h, r or x.
 char ClassOf(ValueType type) {
   switch (BitsOf(type)) {
-    case 1: return 'p';
-    case 16: return 'h';
-    case 64: return 'x';
-    default: return 'r';
+    case 1:
+      return 'p';
+    case 16:
+      return 'h';
+    case 64:
+      return 'x';
+    default:
+      return 'r';
   }
 }
 
@@ -49,7 +53,8 @@ std::string CellOf(const char* base, size_t row, size_t inputs) {
 
 // Whether the instruction can also be tried with its first source as destination.
 bool CanAlias(const ValueCase& value_case) {
-  return value_case.results.size() == 1 && !value_case.sources.empty() && value_case.results[0] != ValueType::kPredicate &&
+  return value_case.results.size() == 1 && !value_case.sources.empty() &&
+         value_case.results[0] != ValueType::kPredicate &&
          ClassOf(value_case.results[0]) == ClassOf(value_case.sources[0]) &&
          value_case.text == PlainText(value_case.form, 1 + value_case.sources.size());
 }
@@ -57,31 +62,43 @@ bool CanAlias(const ValueCase& value_case) {
 std::string LoadText(ValueType type, size_t k, size_t inputs) {
   const std::string cell = CellOf("%in", k + 1, inputs), to = Register('s', ClassOf(type), k);
   switch (ClassOf(type)) {
-    case 'p': return "ld.global.u32 %free, " + cell + ";\nsetp.ne.u32 " + to + ", %free, 0;\n";
+    case 'p':
+      return "ld.global.u32 %free, " + cell + ";\nsetp.ne.u32 " + to + ", %free, 0;\n";
     // By way of a 32-bit register, so that the engine's row holds garbage above the 16 bits.
-    case 'h': return "ld.global.u32 %free, " + cell + ";\nmov.b32 {" + to + ", _}, %free;\n";
-    case 'x': return "ld.global.u64 " + to + ", " + cell + ";\n";
-    default: return "ld.global.u32 " + to + ", " + cell + ";\n";
+    case 'h':
+      return "ld.global.u32 %free, " + cell + ";\nmov.b32 {" + to + ", _}, %free;\n";
+    case 'x':
+      return "ld.global.u64 " + to + ", " + cell + ";\n";
+    default:
+      return "ld.global.u32 " + to + ", " + cell + ";\n";
   }
 }
 
 std::string SentinelText(ValueType type, size_t k) {
   const std::string to = Register('d', ClassOf(type), k);
   switch (ClassOf(type)) {
-    case 'p': return "setp.eq.u32 " + to + ", %i, %i;\n";
-    case 'h': return "mov.u16 " + to + ", 0x5a5a;\n";
-    case 'x': return "mov.u64 " + to + ", 0x5a5a5a5a5a5a5a5a;\n";
-    default: return "mov.u32 " + to + ", 0x5a5a5a5a;\n";
+    case 'p':
+      return "setp.eq.u32 " + to + ", %i, %i;\n";
+    case 'h':
+      return "mov.u16 " + to + ", 0x5a5a;\n";
+    case 'x':
+      return "mov.u64 " + to + ", 0x5a5a5a5a5a5a5a5a;\n";
+    default:
+      return "mov.u32 " + to + ", 0x5a5a5a5a;\n";
   }
 }
 
 std::string StoreText(const std::string& from, char register_class, size_t row, size_t inputs) {
   const std::string cell = CellOf("%out", row, inputs);
   switch (register_class) {
-    case 'p': return "selp.u32 %free, 1, 0, " + from + ";\nst.global.u32 " + cell + ", %free;\n";
-    case 'h': return "st.global.u16 " + cell + ", " + from + ";\n";
-    case 'x': return "st.global.u64 " + cell + ", " + from + ";\n";
-    default: return "st.global.u32 " + cell + ", " + from + ";\n";
+    case 'p':
+      return "selp.u32 %free, 1, 0, " + from + ";\nst.global.u32 " + cell + ", %free;\n";
+    case 'h':
+      return "st.global.u16 " + cell + ", " + from + ";\n";
+    case 'x':
+      return "st.global.u64 " + cell + ", " + from + ";\n";
+    default:
+      return "st.global.u32 " + cell + ", " + from + ";\n";
   }
 }
 
@@ -89,7 +106,8 @@ std::string KernelText(const ValueCase& value_case) {
   const size_t inputs = value_case.inputs;
   std::string text =
       ".visible .entry test(.param .u64 in, .param .u64 out)\n{\n"
-      ".reg .pred %guard, %sp<8>, %dp<4>;\n.reg .b16 %sh<8>, %dh<4>, %ah0;\n.reg .b32 %free, %i, %n, %sr<8>, %dr<4>, %ar0;\n"
+      ".reg .pred %guard, %sp<8>, %dp<4>;\n.reg .b16 %sh<8>, %dh<4>, %ah0;\n.reg .b32 %free, %i, %n, %sr<8>, %dr<4>, "
+      "%ar0;\n"
       ".reg .b64 %in, %out, %offset, %sx<8>, %dx<4>, %ax0;\n"
       "ld.param.u64 %in, [in];\nld.param.u64 %out, [out];\n"
       "mov.u32 %i, %ctaid.x;\nmov.u32 %n, %ntid.x;\nmov.u32 %free, %tid.x;\nmad.lo.u32 %i, %i, %n, %free;\n"
@@ -111,7 +129,11 @@ std::string KernelText(const ValueCase& value_case) {
   if (CanAlias(value_case)) {
     const char letter = ClassOf(value_case.results[0]);
     const std::string alias = Register('a', letter, 0);
-    text += std::string("mov.b") + (letter == 'h' ? "16 " : letter == 'r' ? "32 " : "64 ") + alias + ", " + operands[1] + ";\n";
+    text += std::string("mov.b") +
+            (letter == 'h'   ? "16 "
+             : letter == 'r' ? "32 "
+                             : "64 ") +
+            alias + ", " + operands[1] + ";\n";
     operands[0] = operands[1] = alias;
     text += Substituted(value_case.text, operands, "") + "\n" + StoreText(alias, letter, 1, inputs);
   }
@@ -141,9 +163,12 @@ bool IsNan(ValueType type, uint64_t bits) {
 
 bool Meets(const Expectation& expected, ValueType type, uint64_t got) {
   switch (expected.kind) {
-    case Expectation::kUnspecified: return true;
-    case Expectation::kAnyNan: return IsNan(type, got);
-    case Expectation::kBits: break;
+    case Expectation::kUnspecified:
+      return true;
+    case Expectation::kAnyNan:
+      return IsNan(type, got);
+    case Expectation::kBits:
+      break;
   }
   return got == expected.bits;
 }
@@ -174,7 +199,9 @@ void RunValues(Machine& machine, int level, const ValueCase& value_case) {
   std::vector<bool> active(inputs, true);
   for (size_t warp = 1; warp < inputs / kThreads * 2; warp += 2) {
     // Few lanes, half of them, or nearly all.
-    const uint64_t lanes = warp % 4 == 1 ? random() & random() & random() : warp % 8 == 3 ? random() : random() | random() | random();
+    const uint64_t lanes = warp % 4 == 1   ? random() & random() & random()
+                           : warp % 8 == 3 ? random()
+                                           : random() | random() | random();
     for (size_t lane = 0; lane < 32; ++lane) active[warp * 32 + lane] = ((lanes >> lane) & 1) != 0;
   }
   machine.Fill(0);
@@ -197,7 +224,8 @@ void RunValues(Machine& machine, int level, const ValueCase& value_case) {
     uint64_t in[8], got[8];
     Expectation expected[8];
     for (size_t k = 0; k < sources; ++k) in[k] = rows[k][i];
-    for (size_t k = 0; k < results + (is_aliased ? 1 : 0); ++k) got[k] = machine.Read<uint64_t>(kOutputs + (k * inputs + i) * 8);
+    for (size_t k = 0; k < results + (is_aliased ? 1 : 0); ++k)
+      got[k] = machine.Read<uint64_t>(kOutputs + (k * inputs + i) * 8);
     if (value_case.expect) value_case.expect(in, expected);
     const bool is_active = active[i] || !is_guarded;
     bool good = true;
@@ -205,7 +233,9 @@ void RunValues(Machine& machine, int level, const ValueCase& value_case) {
     if (!is_active) {
       for (size_t k = 0; k < results; ++k) {
         const uint32_t bits = BitsOf(value_case.results[k]);
-        expected[k] = {Expectation::kBits, bits == 1 ? 1 : bits == 64 ? kUntouched : kUntouched & ((uint64_t{1} << bits) - 1)};
+        expected[k] = {Expectation::kBits, bits == 1    ? 1
+                                           : bits == 64 ? kUntouched
+                                                        : kUntouched & ((uint64_t{1} << bits) - 1)};
       }
     }
     if (value_case.expect || !is_active) {
@@ -220,9 +250,12 @@ void RunValues(Machine& machine, int level, const ValueCase& value_case) {
     if (is_aliased && is_active) good = good && got[1] == got[0];
     if (good) continue;
     if (++failures > kReported) break;
-    ADD_FAILURE() << (value_case.form.empty() ? value_case.text : value_case.form) << (is_active ? "" : " (lane masked off)") << ": of"
-                  << Shown(value_case.sources, in) << " expected" << wanted << ", got" << Shown(value_case.results, got)
-                  << (is_aliased && is_active && got[1] != got[0] ? ", and something else with its source as destination" : "");
+    ADD_FAILURE() << (value_case.form.empty() ? value_case.text : value_case.form)
+                  << (is_active ? "" : " (lane masked off)") << ": of" << Shown(value_case.sources, in) << " expected"
+                  << wanted << ", got" << Shown(value_case.results, got)
+                  << (is_aliased && is_active && got[1] != got[0]
+                          ? ", and something else with its source as destination"
+                          : "");
   }
   ExpectSameAtEveryLevel(key, level, machine.data() + kOutputs, (results + (is_aliased ? 1 : 0)) * inputs * 8);
   if (!value_case.form.empty()) RecordTested(value_case.form, level);

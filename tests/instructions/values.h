@@ -12,8 +12,8 @@
 
 #include "tests/instructions/machine.h"
 
-// Instructions that compute results from values, each tested by one small kernel that this makes from the form's name and the types of
-// its operands: operands come from memory, results go to memory, one thread per input.
+// Instructions that compute results from values, each tested by one small kernel that this makes from the form's name
+// and the types of its operands: operands come from memory, results go to memory, one thread per input.
 
 namespace outboard::softgpu::testing {
 
@@ -47,17 +47,25 @@ std::string NameOf() {
 // The bits of a value, and back; narrower values lie in the low bits.
 template <class T>
 uint64_t ToBits(T value) {
-  if constexpr (std::is_same_v<T, float>) return std::bit_cast<uint32_t>(value);
-  else if constexpr (std::is_same_v<T, double>) return std::bit_cast<uint64_t>(value);
-  else if constexpr (std::is_same_v<T, bool>) return value ? 1 : 0;
-  else return static_cast<std::make_unsigned_t<T>>(value);
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<uint32_t>(value);
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<uint64_t>(value);
+  else if constexpr (std::is_same_v<T, bool>)
+    return value ? 1 : 0;
+  else
+    return static_cast<std::make_unsigned_t<T>>(value);
 }
 template <class T>
 T FromBits(uint64_t bits) {
-  if constexpr (std::is_same_v<T, float>) return std::bit_cast<float>(static_cast<uint32_t>(bits));
-  else if constexpr (std::is_same_v<T, double>) return std::bit_cast<double>(bits);
-  else if constexpr (std::is_same_v<T, bool>) return (bits & 1) != 0;
-  else return static_cast<T>(bits);
+  if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<float>(static_cast<uint32_t>(bits));
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<double>(bits);
+  else if constexpr (std::is_same_v<T, bool>)
+    return (bits & 1) != 0;
+  else
+    return static_cast<T>(bits);
 }
 
 // What a reference says about one result.
@@ -68,7 +76,8 @@ struct Expectation {
 
 struct ValueCase {
   std::string form;  // the engine's name of what is tested; empty when the case is one more spelling
-  // The instructions, with $0, $1, ... for the operands, results first, $t for a free 32-bit register, and @G where the guard belongs.
+  // The instructions, with $0, $1, ... for the operands, results first, $t for a free 32-bit register, and @G where the
+  // guard belongs.
   std::string text;
   std::vector<ValueType> results, sources;
   // Exactly one of the two: what the results must be, or whether they are right.
@@ -77,11 +86,13 @@ struct ValueCase {
   size_t inputs = 2048;  // a multiple of 32
 };
 
-// Runs the case at the machine's CPU level over edge cases and random values and compares every result with the reference. Every
-// second warp runs the instruction with a part of its lanes only; results of the other lanes must stay as they were.
+// Runs the case at the machine's CPU level over edge cases and random values and compares every result with the
+// reference. Every second warp runs the instruction with a part of its lanes only; results of the other lanes must stay
+// as they were.
 void RunValues(Machine& machine, int level, const ValueCase& value_case);
 
-// --- A case from a function of C++ values, whose type says the operands. -----------------------------------------------------
+// --- A case from a function of C++ values, whose type says the operands.
+// -----------------------------------------------------
 
 // The name with operands: "add.s32 $0, $1, $2;".
 std::string PlainText(const std::string& opcode, size_t operands);
@@ -109,9 +120,13 @@ struct Signature : Signature<decltype(&F::operator())> {};
 template <class F, class R, class... A>
 struct Signature<R (F::*)(A...) const> {
   template <class T>
-  struct Plain { using type = T; };
+  struct Plain {
+    using type = T;
+  };
   template <class T>
-  struct Plain<std::optional<T>> { using type = T; };
+  struct Plain<std::optional<T>> {
+    using type = T;
+  };
   template <class T>
   struct Results {
     static std::vector<ValueType> Types() { return {TypeOf<typename Plain<T>::type>()}; }
@@ -140,9 +155,9 @@ struct Signature<R (F::*)(A...) const> {
   }
 };
 
-// `reference`(sources...) gives the result, or a tuple of results; an optional without value is a result that PTX leaves open. Its
-// types are those of the operands: 8- and 16-bit sources come with garbage above them. `text`: see ValueCase; by default the form's
-// name with its operands.
+// `reference`(sources...) gives the result, or a tuple of results; an optional without value is a result that PTX
+// leaves open. Its types are those of the operands: 8- and 16-bit sources come with garbage above them. `text`: see
+// ValueCase; by default the form's name with its operands.
 template <class F>
 ValueCase Exact(std::string form, F reference, std::string text = "") {
   ValueCase result = Signature<F>::Make(reference);
@@ -161,7 +176,8 @@ ValueCase Near(std::string form, F accept, std::tuple<A...>*) {
   result.accept = [accept](const uint64_t* sources, const uint64_t* got) {
     return [&]<size_t... I>(std::index_sequence<I...>) {
       return accept(FromBits<A>(sources[I])..., FromBits<T>(got[0]));
-    }(std::index_sequence_for<A...>());
+    }
+    (std::index_sequence_for<A...>());
   };
   return result;
 }

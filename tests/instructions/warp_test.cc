@@ -1,5 +1,6 @@
-// Operations between the lanes of a warp (PTX ISA, sections 9.7.9.6 shfl.sync and 9.7.13.7 on: vote.sync, match.sync, activemask,
-// redux.sync), for the full membermask and for a warp whose lanes take two ways and arrive at different times.
+// Operations between the lanes of a warp (PTX ISA, sections 9.7.9.6 shfl.sync and 9.7.13.7 on: vote.sync, match.sync,
+// activemask, redux.sync), for the full membermask and for a warp whose lanes take two ways and arrive at different
+// times.
 
 #include <algorithm>
 #include <array>
@@ -27,12 +28,13 @@ struct Result {
 };
 using Reference = std::function<Result(const Lanes& lanes, uint32_t lane, uint32_t members)>;
 
-// Where the inputs and outputs of a thread lie: value (u64), b, c (u32), predicate, way, delay (u32); results (u32) and (u32).
+// Where the inputs and outputs of a thread lie: value (u64), b, c (u32), predicate, way, delay (u32); results (u32) and
+// (u32).
 constexpr size_t kInputBytes = 32, kOutputs = 1 << 20;
 constexpr uint32_t kWarps = 64;
 
-// `instruction` uses %value (64 bits) or %word, %b, %c, %p, the mask %members, and gives %d and %q. It stands at two places: lanes of
-// the second way run the second.
+// `instruction` uses %value (64 bits) or %word, %b, %c, %p, the mask %members, and gives %d and %q. It stands at two
+// places: lanes of the second way run the second.
 std::string WarpKernel(const std::string& instruction) {
   std::string text = R"(.visible .entry test(.param .u64 in, .param .u64 out)
 {
@@ -83,8 +85,9 @@ ret;
 uint32_t MembersOf(uint32_t first_way, uint32_t lane) { return (first_way >> lane) & 1 ? first_way : ~first_way; }
 
 // `prepare` may set b, c and values of a warp's lanes before it runs; `variant` tells runs of one instruction apart.
-void TestWarp(Machine& machine, int level, const std::string& form, const std::string& instruction, const Reference& reference,
-              const std::function<void(Lanes&, std::mt19937_64&)>& prepare = nullptr, uint32_t variant = 0) {
+void TestWarp(Machine& machine, int level, const std::string& form, const std::string& instruction,
+              const Reference& reference, const std::function<void(Lanes&, std::mt19937_64&)>& prepare = nullptr,
+              uint32_t variant = 0) {
   SCOPED_TRACE(instruction);
   const std::string key = instruction + std::to_string(variant);
   std::mt19937_64 random = RandomOf(key);
@@ -93,7 +96,8 @@ void TestWarp(Machine& machine, int level, const std::string& form, const std::s
   machine.Fill(0);
   for (uint32_t warp = 0; warp < kWarps; ++warp) {
     Lanes& lanes = warps[warp];
-    first_ways[warp] = warp % 2 == 0 ? 0xffffffff : static_cast<uint32_t>(warp % 4 == 1 ? random() : random() & random() & random());
+    first_ways[warp] =
+        warp % 2 == 0 ? 0xffffffff : static_cast<uint32_t>(warp % 4 == 1 ? random() : random() & random() & random());
     const bool one_value = warp % 5 == 0, few_values = warp % 5 < 3;
     const uint64_t common = random();
     const uint64_t always = random() % 3;  // predicates: mixed, none, all
@@ -133,7 +137,8 @@ void TestWarp(Machine& machine, int level, const std::string& form, const std::s
   if (!form.empty()) RecordTested(form, level);
 }
 
-// --- shfl.sync, as the pseudocode has it. -------------------------------------------------------------------------------------
+// --- shfl.sync, as the pseudocode has it.
+// -------------------------------------------------------------------------------------
 
 Result Shuffled(const std::string& mode, const Lanes& lanes, uint32_t lane, uint32_t members) {
   const uint32_t b = lanes.b[lane] & 31, clamp = lanes.c[lane] & 31, segment = (lanes.c[lane] >> 8) & 31;
@@ -168,25 +173,31 @@ TEST_P(WarpForms, Shuffles) {
   Machine machine(level());
   for (const std::string mode : {"up", "down", "bfly", "idx"}) {
     const std::string form = "shfl.sync." + mode + ".b32";
-    const auto reference = [mode](const Lanes& lanes, uint32_t lane, uint32_t members) { return Shuffled(mode, lanes, lane, members); };
+    const auto reference = [mode](const Lanes& lanes, uint32_t lane, uint32_t members) {
+      return Shuffled(mode, lanes, lane, members);
+    };
     TestWarp(machine, level(), form, form + " %d|%q, %word, %b, %c, %members;", reference);
     // All clamps and segments, one warp at a time for each; the source lane too may be the same for all.
     for (uint32_t c = 0; c < 1024; c += kWarps) {
       uint32_t next = c;
-      TestWarp(machine, level(), form, form + " %d|%q, %word, %b, %c, %members;", reference, [&](Lanes& lanes, std::mt19937_64& random) {
-        const auto common = static_cast<uint32_t>(random());
-        lanes.c.fill((next & 31) | (next >> 5) << 8);
-        if (random() & 1) lanes.b.fill(common);
-        ++next;
-      }, 1 + c);
+      TestWarp(
+          machine, level(), form, form + " %d|%q, %word, %b, %c, %members;", reference,
+          [&](Lanes& lanes, std::mt19937_64& random) {
+            const auto common = static_cast<uint32_t>(random());
+            lanes.c.fill((next & 31) | (next >> 5) << 8);
+            if (random() & 1) lanes.b.fill(common);
+            ++next;
+          },
+          1 + c);
       if (HasFatalFailure()) return;
     }
     // Without predicate, with constants, and with the value's register as destination.
-    TestWarp(machine, level(), "", form + " %d, %word, 3, 0x1f1f, %members;", [mode](Lanes lanes, uint32_t lane, uint32_t members) {
-      lanes.b.fill(3);
-      lanes.c.fill(0x1f1f);
-      return Result{Shuffled(mode, lanes, lane, members).word, std::nullopt};
-    });
+    TestWarp(machine, level(), "", form + " %d, %word, 3, 0x1f1f, %members;",
+             [mode](Lanes lanes, uint32_t lane, uint32_t members) {
+               lanes.b.fill(3);
+               lanes.c.fill(0x1f1f);
+               return Result{Shuffled(mode, lanes, lane, members).word, std::nullopt};
+             });
     TestWarp(machine, level(), "", form + " %word|%q, %word, %b, %c, %members;\nmov.u32 %d, %word;", reference);
   }
 }
@@ -199,18 +210,29 @@ TEST_P(WarpForms, Votes) {
     return result & members;
   };
   TestWarp(machine, level(), "vote.sync.all.pred", "vote.sync.all.pred %q, %p, %members;",
-           [=](const Lanes& lanes, uint32_t, uint32_t members) { return Result{0x5a5a5a5a, ballot(lanes, members) == members}; });
+           [=](const Lanes& lanes, uint32_t, uint32_t members) {
+             return Result{0x5a5a5a5a, ballot(lanes, members) == members};
+           });
   TestWarp(machine, level(), "vote.sync.any.pred", "vote.sync.any.pred %q, %p, %members;",
-           [=](const Lanes& lanes, uint32_t, uint32_t members) { return Result{0x5a5a5a5a, ballot(lanes, members) != 0}; });
-  TestWarp(machine, level(), "vote.sync.uni.pred", "vote.sync.uni.pred %q, %p, %members;", [=](const Lanes& lanes, uint32_t, uint32_t members) {
-    return Result{0x5a5a5a5a, ballot(lanes, members) == 0 || ballot(lanes, members) == members};
-  });
+           [=](const Lanes& lanes, uint32_t, uint32_t members) {
+             return Result{0x5a5a5a5a, ballot(lanes, members) != 0};
+           });
+  TestWarp(machine, level(), "vote.sync.uni.pred", "vote.sync.uni.pred %q, %p, %members;",
+           [=](const Lanes& lanes, uint32_t, uint32_t members) {
+             return Result{0x5a5a5a5a, ballot(lanes, members) == 0 || ballot(lanes, members) == members};
+           });
   TestWarp(machine, level(), "vote.sync.ballot.b32", "vote.sync.ballot.b32 %d, %p, %members;",
-           [=](const Lanes& lanes, uint32_t, uint32_t members) { return Result{ballot(lanes, members), false}; });
+           [=](const Lanes& lanes, uint32_t, uint32_t members) {
+             return Result{ballot(lanes, members), false};
+           });
   TestWarp(machine, level(), "", "vote.sync.ballot.b32 %d, !%p, %members;",
-           [=](const Lanes& lanes, uint32_t, uint32_t members) { return Result{~ballot(lanes, members) & members, false}; });
+           [=](const Lanes& lanes, uint32_t, uint32_t members) {
+             return Result{~ballot(lanes, members) & members, false};
+           });
   TestWarp(machine, level(), "", "vote.sync.all.pred %q, !%p, %members;",
-           [=](const Lanes& lanes, uint32_t, uint32_t members) { return Result{0x5a5a5a5a, ballot(lanes, members) == 0}; });
+           [=](const Lanes& lanes, uint32_t, uint32_t members) {
+             return Result{0x5a5a5a5a, ballot(lanes, members) == 0};
+           });
 }
 
 TEST_P(WarpForms, Matches) {
@@ -228,17 +250,25 @@ TEST_P(WarpForms, Matches) {
       if (random() % 3 != 0) return;
       for (uint64_t& one : lanes.value) one = (random() % 2 << 40) | 5;
     };
-    TestWarp(machine, level(), "match.any.sync" + type, "match.any.sync" + type + " %d, " + value + ", %members;",
-             [=](const Lanes& lanes, uint32_t lane, uint32_t members) { return Result{equals(lanes, lane, members), false}; }, prepare);
-    TestWarp(machine, level(), "match.all.sync" + type, "match.all.sync" + type + " %d|%q, " + value + ", %members;",
-             [=](const Lanes& lanes, uint32_t lane, uint32_t members) {
-               const bool all = equals(lanes, lane, members) == members;
-               return Result{all ? members : 0, all};
-             }, prepare);
-    TestWarp(machine, level(), "", "match.all.sync" + type + " %d, " + value + ", %members;",
-             [=](const Lanes& lanes, uint32_t lane, uint32_t members) {
-               return Result{equals(lanes, lane, members) == members ? members : 0, false};
-             }, prepare);
+    TestWarp(
+        machine, level(), "match.any.sync" + type, "match.any.sync" + type + " %d, " + value + ", %members;",
+        [=](const Lanes& lanes, uint32_t lane, uint32_t members) {
+          return Result{equals(lanes, lane, members), false};
+        },
+        prepare);
+    TestWarp(
+        machine, level(), "match.all.sync" + type, "match.all.sync" + type + " %d|%q, " + value + ", %members;",
+        [=](const Lanes& lanes, uint32_t lane, uint32_t members) {
+          const bool all = equals(lanes, lane, members) == members;
+          return Result{all ? members : 0, all};
+        },
+        prepare);
+    TestWarp(
+        machine, level(), "", "match.all.sync" + type + " %d, " + value + ", %members;",
+        [=](const Lanes& lanes, uint32_t lane, uint32_t members) {
+          return Result{equals(lanes, lane, members) == members ? members : 0, false};
+        },
+        prepare);
   }
 }
 
@@ -246,15 +276,16 @@ TEST_P(WarpForms, Reductions) {
   Machine machine(level());
   const auto run = [&](const std::string& operation, auto combine) {
     const std::string form = "redux.sync." + operation;
-    TestWarp(machine, level(), form, form + " %d, %word, %members;", [combine](const Lanes& lanes, uint32_t, uint32_t members) {
-      std::optional<uint32_t> result;
-      for (uint32_t lane = 0; lane < 32; ++lane) {
-        if (((members >> lane) & 1) == 0) continue;
-        const auto value = static_cast<uint32_t>(lanes.value[lane]);
-        result = result ? static_cast<uint32_t>(combine(*result, value)) : value;
-      }
-      return Result{result, false};
-    });
+    TestWarp(machine, level(), form, form + " %d, %word, %members;",
+             [combine](const Lanes& lanes, uint32_t, uint32_t members) {
+               std::optional<uint32_t> result;
+               for (uint32_t lane = 0; lane < 32; ++lane) {
+                 if (((members >> lane) & 1) == 0) continue;
+                 const auto value = static_cast<uint32_t>(lanes.value[lane]);
+                 result = result ? static_cast<uint32_t>(combine(*result, value)) : value;
+               }
+               return Result{result, false};
+             });
   };
   run("add.u32", [](uint32_t a, uint32_t b) { return a + b; });
   run("add.s32", [](uint32_t a, uint32_t b) { return a + b; });
@@ -271,7 +302,9 @@ TEST_P(WarpForms, Reductions) {
 TEST_P(WarpForms, ActiveMask) {
   Machine machine(level());
   TestWarp(machine, level(), "activemask.b32", "bar.warp.sync %members;\nactivemask.b32 %d;",
-           [](const Lanes&, uint32_t, uint32_t members) { return Result{members, false}; });
+           [](const Lanes&, uint32_t, uint32_t members) {
+             return Result{members, false};
+           });
 }
 
 // Lanes that have exited count no more.

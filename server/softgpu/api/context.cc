@@ -197,7 +197,7 @@ CUresult Context::SetLimit(CUlimit limit, size_t value) {
       fetch_granularity_ = std::min(value, kMaxFetchGranularity);
       return CUDA_SUCCESS;
     default:
-      return limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+      return CUDA_ERROR_UNSUPPORTED_LIMIT;
   }
 }
 
@@ -217,7 +217,7 @@ CUresult Context::GetLimit(CUlimit limit, size_t* value) const {
       *value = fetch_granularity_;
       return CUDA_SUCCESS;
     default:
-      return limit < CU_LIMIT_MAX ? CUDA_ERROR_UNSUPPORTED_LIMIT : CUDA_ERROR_INVALID_VALUE;
+      return CUDA_ERROR_UNSUPPORTED_LIMIT;
   }
 }
 

@@ -1,4 +1,5 @@
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/number_of.h"
 
 // Context management.
 
@@ -177,12 +178,15 @@ CUresult cuCtxGetFlags(unsigned int* flags) {
 }
 
 CUresult cuCtxSetLimit(CUlimit limit, size_t value) {
-  return ContextCall([&](Driver&, Context& context) { return context.SetLimit(limit, value); });
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (NumberOf(limit) >= CU_LIMIT_MAX) return CUDA_ERROR_INVALID_VALUE;
+    return context.SetLimit(limit, value);
+  });
 }
 
 CUresult cuCtxGetLimit(size_t* pvalue, CUlimit limit) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    if (!pvalue) return CUDA_ERROR_INVALID_VALUE;
+    if (!pvalue || NumberOf(limit) >= CU_LIMIT_MAX) return CUDA_ERROR_INVALID_VALUE;
     return context.GetLimit(limit, pvalue);
   });
 }
@@ -197,7 +201,7 @@ CUresult cuCtxGetCacheConfig(CUfunc_cache* pconfig) {
 
 CUresult cuCtxSetCacheConfig(CUfunc_cache config) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    if (config > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
+    if (NumberOf(config) > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
     context.set_cache_config(config);
     return CUDA_SUCCESS;
   });

@@ -52,8 +52,7 @@ std::string Device::PciBusId() const {
 
 // Whatever is not listed is not supported: 0. That includes textures and surfaces, mapped, managed and pageable memory,
 // virtual memory management, pools, sharing between processes, cooperative and cluster launches.
-std::optional<int> Device::Attribute(CUdevice_attribute attribute) const {
-  if (attribute <= 0 || attribute >= CU_DEVICE_ATTRIBUTE_MAX) return std::nullopt;
+int Device::Attribute(CUdevice_attribute attribute) const {
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
       return static_cast<int>(limits.threads_per_block);

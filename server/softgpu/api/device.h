@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -45,8 +44,7 @@ class Device {
   int pci_bus() const { return static_cast<int>(physical) + 1; }  // domain 0, device 0
   std::string PciBusId() const;                                   // "0000:01:00.0"
 
-  // Nullopt for a number that is no attribute.
-  std::optional<int> Attribute(CUdevice_attribute attribute) const;
+  int Attribute(CUdevice_attribute attribute) const;
 
   // The primary context: one object with one handle for the life of the process, active or not. Thread-safe.
   Context& primary() const { return *primary_; }

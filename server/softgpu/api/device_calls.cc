@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/number_of.h"
 
 // Device management, and what is left of peer access and memory pools without support for them.
 
@@ -70,9 +71,9 @@ CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice dev) {
 
 CUresult cuDeviceGetAttribute(int* pi, CUdevice_attribute attrib, CUdevice dev) {
   return DeviceCall(dev, [&](Device& device) -> CUresult {
-    const auto value = device.Attribute(attrib);
-    if (!pi || !value) return CUDA_ERROR_INVALID_VALUE;
-    *pi = *value;
+    const unsigned number = NumberOf(attrib);
+    if (!pi || number == 0 || number >= CU_DEVICE_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
+    *pi = device.Attribute(attrib);
     return CUDA_SUCCESS;
   });
 }

@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "server/softgpu/api/cuda_api.h"
+#include "server/softgpu/api/number_of.h"
 
 // Error handling. The texts of common codes are those that programs print and compare with.
 
@@ -166,24 +167,24 @@ constexpr Code kCodes[] = {
 };
 
 // Null for a number that is no code.
-const Code* FindCode(CUresult code) {
-  const Code* found = std::lower_bound(std::begin(kCodes), std::end(kCodes), code,
-                                       [](const Code& row, CUresult wanted) { return row.code < wanted; });
-  return found != std::end(kCodes) && found->code == code ? found : nullptr;
+const Code* FindCode(unsigned number) {
+  const Code* found = std::lower_bound(std::begin(kCodes), std::end(kCodes), number,
+                                       [](const Code& row, unsigned wanted) { return unsigned{row.code} < wanted; });
+  return found != std::end(kCodes) && unsigned{found->code} == number ? found : nullptr;
 }
 
 }  // namespace
 
 CUresult cuGetErrorString(CUresult error, const char** pStr) {
   if (!pStr) return CUDA_ERROR_INVALID_VALUE;
-  const Code* code = FindCode(error);
+  const Code* code = FindCode(outboard::softgpu::api::NumberOf(error));
   *pStr = code ? code->text : nullptr;
   return code ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuGetErrorName(CUresult error, const char** pStr) {
   if (!pStr) return CUDA_ERROR_INVALID_VALUE;
-  const Code* code = FindCode(error);
+  const Code* code = FindCode(outboard::softgpu::api::NumberOf(error));
   *pStr = code ? code->name : nullptr;
   return code ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }

@@ -1,4 +1,5 @@
 #include "server/softgpu/api/find_function.h"
+#include "server/softgpu/api/number_of.h"
 
 // Execution control: what can be asked of a function and set.
 
@@ -7,7 +8,7 @@ using namespace outboard::softgpu::api;
 CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfunc) {
   return FunctionCall(hfunc, [&](Function& function) -> CUresult {
     const auto value =
-        FunctionAttribute(attrib, function.info, *function.settings, function.module.context.device.limits);
+        FunctionAttribute(NumberOf(attrib), function.info, *function.settings, function.module.context.device.limits);
     if (!pi || !value) return CUDA_ERROR_INVALID_VALUE;
     *pi = *value;
     return CUDA_SUCCESS;
@@ -16,15 +17,16 @@ CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfu
 
 CUresult cuFuncSetAttribute(CUfunction hfunc, CUfunction_attribute attrib, int value) {
   return FunctionCall(hfunc, [&](Function& function) {
-    return SetFunctionAttribute(attrib, value, function.info, function.settings.get(),
+    return SetFunctionAttribute(NumberOf(attrib), value, function.info, function.settings.get(),
                                 function.module.context.device.limits);
   });
 }
 
 // A preference that the device has no use for.
 CUresult cuFuncSetCacheConfig(CUfunction hfunc, CUfunc_cache config) {
-  return FunctionCall(
-      hfunc, [&](Function&) { return config <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; });
+  return FunctionCall(hfunc, [&](Function&) {
+    return NumberOf(config) <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
 }
 
 CUresult cuFuncGetModule(CUmodule* hmod, CUfunction hfunc) {

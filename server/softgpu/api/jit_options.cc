@@ -4,13 +4,15 @@
 #include <cstdint>
 #include <cstring>
 
+#include "server/softgpu/api/number_of.h"
+
 namespace outboard::softgpu::api {
 
 bool JitOptions::Valid() const {
   if (count_ == 0) return true;
   if (!options_ || !values_) return false;
   return std::all_of(options_, options_ + count_,
-                     [](CUjit_option option) { return option >= 0 && option < CU_JIT_NUM_OPTIONS; });
+                     [](const CUjit_option& option) { return NumberOf(option) < CU_JIT_NUM_OPTIONS; });
 }
 
 void JitOptions::Report(std::string_view error, float milliseconds) const {

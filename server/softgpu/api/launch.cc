@@ -4,6 +4,7 @@
 
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
+#include "server/softgpu/api/number_of.h"
 #include "server/softgpu/api/stream.h"
 
 // Execution control: launches.
@@ -111,6 +112,7 @@ CUresult CheckAttributes(const CUlaunchConfig& config) {
   if (config.numAttrs > 0 && !config.attrs) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < config.numAttrs; ++i) {
     const CUlaunchAttributeValue& value = config.attrs[i].value;
+    if (NumberOf(config.attrs[i].id) >= CU_LAUNCH_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
     switch (config.attrs[i].id) {
       case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
         if (value.cooperative) return CUDA_ERROR_NOT_SUPPORTED;

@@ -3,6 +3,7 @@
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/images.h"
 #include "server/softgpu/api/library.h"
+#include "server/softgpu/api/number_of.h"
 
 // Library management.
 
@@ -16,7 +17,7 @@ bool ReadLibraryOptions(unsigned count, const CUlibraryOption* options, void* co
   if (count == 0) return true;
   if (!options) return false;
   for (unsigned i = 0; i < count; ++i) {
-    if (options[i] < 0 || options[i] >= CU_LIBRARY_NUM_OPTIONS) return false;
+    if (NumberOf(options[i]) >= CU_LIBRARY_NUM_OPTIONS) return false;
     if (options[i] == CU_LIBRARY_BINARY_IS_PRESERVED) *image_is_preserved = values && values[i];
   }
   return true;
@@ -179,7 +180,7 @@ CUresult cuKernelGetAttribute(int* pi, CUfunction_attribute attrib, CUkernel ker
   return KernelCall(kernel, [&](Driver& driver, Kernel& found) -> CUresult {
     const Device* device = driver.FindDevice(dev);
     if (!device) return CUDA_ERROR_INVALID_DEVICE;
-    const auto value = FunctionAttribute(attrib, found.info, *found.SettingsFor(*device), device->limits);
+    const auto value = FunctionAttribute(NumberOf(attrib), found.info, *found.SettingsFor(*device), device->limits);
     if (!pi || !value) return CUDA_ERROR_INVALID_VALUE;
     *pi = *value;
     return CUDA_SUCCESS;
@@ -190,7 +191,7 @@ CUresult cuKernelSetAttribute(CUfunction_attribute attrib, int val, CUkernel ker
   return KernelCall(kernel, [&](Driver& driver, Kernel& found) -> CUresult {
     const Device* device = driver.FindDevice(dev);
     if (!device) return CUDA_ERROR_INVALID_DEVICE;
-    return SetFunctionAttribute(attrib, val, found.info, found.SettingsFor(*device).get(), device->limits);
+    return SetFunctionAttribute(NumberOf(attrib), val, found.info, found.SettingsFor(*device).get(), device->limits);
   });
 }
 

@@ -87,8 +87,8 @@ unsigned MaxDynamicShared(const KernelInfo& info, const FunctionSettings& settin
   return limits.shared_per_block - std::min(limits.shared_per_block, info.static_shared_bytes);
 }
 
-std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const KernelInfo& info,
-                                     const FunctionSettings& settings, const LaunchLimits& limits) {
+std::optional<int> FunctionAttribute(unsigned attribute, const KernelInfo& info, const FunctionSettings& settings,
+                                     const LaunchLimits& limits) {
   switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
       return static_cast<int>(MaxThreads(info, limits));
@@ -122,8 +122,8 @@ std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const Kerne
   }
 }
 
-CUresult SetFunctionAttribute(CUfunction_attribute attribute, int value, const KernelInfo& info,
-                              FunctionSettings* settings, const LaunchLimits& limits) {
+CUresult SetFunctionAttribute(unsigned attribute, int value, const KernelInfo& info, FunctionSettings* settings,
+                              const LaunchLimits& limits) {
   switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
       if (value < 0 ||

@@ -79,13 +79,13 @@ class Module : public Object {
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;
 };
 
-// What cuFuncGetAttribute and cuKernelGetAttribute say; nullopt for a number that is no attribute.
-std::optional<int> FunctionAttribute(CUfunction_attribute attribute, const KernelInfo& info,
-                                     const FunctionSettings& settings, const LaunchLimits& limits);
+// What cuFuncGetAttribute and cuKernelGetAttribute say of the attribute with this number; nullopt when there is none.
+std::optional<int> FunctionAttribute(unsigned attribute, const KernelInfo& info, const FunctionSettings& settings,
+                                     const LaunchLimits& limits);
 
 // cuFuncSetAttribute and cuKernelSetAttribute.
-CUresult SetFunctionAttribute(CUfunction_attribute attribute, int value, const KernelInfo& info,
-                              FunctionSettings* settings, const LaunchLimits& limits);
+CUresult SetFunctionAttribute(unsigned attribute, int value, const KernelInfo& info, FunctionSettings* settings,
+                              const LaunchLimits& limits);
 
 // cuFuncGetParamInfo and cuKernelGetParamInfo.
 CUresult FunctionParamInfo(const KernelInfo& info, size_t index, size_t* offset, size_t* size);

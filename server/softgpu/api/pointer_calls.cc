@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/number_of.h"
 
 // Unified addressing: what is known about an address.
 
@@ -99,7 +100,7 @@ CUresult NullAttribute(void* data, CUpointer_attribute attribute) {
   }
 }
 
-bool Exists(CUpointer_attribute attribute) {
+bool Exists(unsigned attribute) {
   return attribute >= CU_POINTER_ATTRIBUTE_CONTEXT && attribute <= CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE &&
          attribute != CU_POINTER_ATTRIBUTE_P2P_TOKENS;
 }
@@ -108,7 +109,7 @@ bool Exists(CUpointer_attribute attribute) {
 
 CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr ptr) {
   return ContextCall([&](Driver& driver, Context&) -> CUresult {
-    if (!data || !Exists(attribute)) return CUDA_ERROR_INVALID_VALUE;
+    if (!data || !Exists(NumberOf(attribute))) return CUDA_ERROR_INVALID_VALUE;
     return PointerAttribute(data, attribute, FactsOf(driver, ptr));
   });
 }
@@ -118,7 +119,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
   return ContextCall([&](Driver& driver, Context&) -> CUresult {
     if (numAttributes == 0 || !attributes || !data) return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < numAttributes; ++i) {
-      if (!data[i] || !Exists(attributes[i])) return CUDA_ERROR_INVALID_VALUE;
+      if (!data[i] || !Exists(NumberOf(attributes[i]))) return CUDA_ERROR_INVALID_VALUE;
     }
     const PointerFacts facts = FactsOf(driver, ptr);
     for (unsigned i = 0; i < numAttributes; ++i) {

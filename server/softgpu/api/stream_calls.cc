@@ -1,5 +1,6 @@
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/event.h"
+#include "server/softgpu/api/number_of.h"
 #include "server/softgpu/api/stream.h"
 
 // Stream management. Nothing can be captured yet, so every stream says that it is not capturing.
@@ -238,8 +239,7 @@ CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream hStream, CUstreamCaptureStatus*
 
 CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
   return Call([&](Driver&) -> CUresult {
-    if (!mode || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED)
-      return CUDA_ERROR_INVALID_VALUE;
+    if (!mode || NumberOf(*mode) > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
     std::swap(*mode, ThisThread().capture_mode);
     return CUDA_SUCCESS;
   });

@@ -146,18 +146,25 @@ bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
   return true;
 }
 
-bool Block::Arrive(uint32_t number, uint32_t count, uint32_t lanes, uint32_t true_lanes) {
+void Block::Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lanes, uint32_t true_lanes) {
   BarrierState& barrier = barriers_[number];
   barrier.arrived += static_cast<uint32_t>(__builtin_popcount(lanes));
   barrier.expected = count;
+  barrier.lanes[warp] |= lanes;
   barrier.reduced.count += static_cast<uint32_t>(__builtin_popcount(true_lanes));
   barrier.reduced.all = barrier.reduced.all && true_lanes == lanes;
   barrier.reduced.any = barrier.reduced.any || true_lanes != 0;
-  // A count is a multiple of the warp size, but the block's last warp may have fewer threads.
-  const uint32_t expected = count == 0 ? live_threads_ : std::min(count, live_threads_);
-  if (barrier.arrived < expected) return false;
-  Release(number);
-  return true;
+  if (IsComplete(barrier)) Release(number);
+}
+
+// A thread count counts whole warps: one whose live threads have all arrived is 32, however many it has (PTX ISA, bar).
+bool Block::IsComplete(const BarrierState& barrier) const {
+  if (barrier.expected == 0) return barrier.arrived >= live_threads_;
+  uint32_t threads = 0;
+  for (uint32_t w = 0; w < warp_count_; ++w) {
+    if (barrier.lanes[w] != 0 && (warps_[w]->context.live & ~barrier.lanes[w]) == 0) threads += kLanes;
+  }
+  return threads >= barrier.expected;
 }
 
 void Block::Release(uint32_t number) {
@@ -170,8 +177,7 @@ void Block::Release(uint32_t number) {
 void Block::ThreadsExited(uint32_t count) {
   live_threads_ -= count;
   for (uint32_t number = 0; number < kBarriers; ++number) {
-    const BarrierState& barrier = barriers_[number];
-    if (barrier.arrived != 0 && barrier.expected == 0 && barrier.arrived >= live_threads_) Release(number);
+    if (barriers_[number].arrived != 0 && IsComplete(barriers_[number])) Release(number);
   }
 }
 

@@ -28,20 +28,22 @@ class Block {
   const std::optional<Fault>& fault() const { return fault_; }
 
   // For the warps.
-  // `lanes` of a warp arrive; `count` 0 means all threads of the block. True when the barrier is complete, and then all have been
-  // released.
-  bool Arrive(uint32_t number, uint32_t count, uint32_t lanes, uint32_t true_lanes);
+  // `lanes` of a warp arrive; `count` 0 means all threads of the block. When that completes the barrier, all who wait are released.
+  void Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lanes, uint32_t true_lanes);
   void ThreadsExited(uint32_t count);
   DeviceRuntime& runtime() { return *runtime_; }
   static constexpr uint32_t kBarriers = 16;
 
  private:
+  static constexpr uint32_t kMaxWarps = 32;
   struct BarrierState {
-    uint32_t arrived = 0;
+    uint32_t arrived = 0;   // threads
     uint32_t expected = 0;  // 0: all threads
+    std::array<uint32_t, kMaxWarps> lanes{};  // that arrived, by warp
     Warp::Reduced reduced;
   };
 
+  bool IsComplete(const BarrierState& barrier) const;
   void Release(uint32_t number);
   void SetFault(const Warp& warp);
   void SetDeadlock();

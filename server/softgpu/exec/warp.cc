@@ -334,14 +334,14 @@ bool Warp::Barrier(const Inst& inst, uint32_t mask) {
   const uint32_t holds = inst.c == kNoSlot ? 0 : *RowOf<uint32_t>(context, inst.c) & mask;
   const uint32_t rest = now_.mask & ~mask;
   if (inst.imm == kBarrierArrive) {
-    block_->Arrive(number, count, mask, 0);
+    block_->Arrive(number, count, context.warp_id, mask, 0);
     ++now_.pc;
     return true;
   }
   Park({.mask = rest, .pc = now_.pc + 1, .frame = now_.frame});
   Park({.mask = mask, .pc = now_.pc, .frame = now_.frame, .wait = Wait::kBarrier, .number = number});
   now_.mask = 0;
-  block_->Arrive(number, count, mask, holds);
+  block_->Arrive(number, count, context.warp_id, mask, holds);
   return true;
 }
 

@@ -1,5 +1,6 @@
 #include "server/softgpu/ptx/declarations.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -122,7 +123,8 @@ bool Declarations::ParseDeclarator(const Head& head, Variable* variable) {
   if (element == 0) return FailAt(variable->line, "only registers may be predicates, not", variable->name);
   variable->type = head.type;
   variable->vector_width = head.vector_width;
-  variable->align = head.align != 0 ? head.align : static_cast<uint32_t>(element * head.vector_width);
+  // .align only raises the natural alignment, as ptxas has it.
+  variable->align = std::max(head.align, static_cast<uint32_t>(element * head.vector_width));
   dimensions_.clear();
   while (At('[')) {
     Advance();
