@@ -46,7 +46,6 @@ std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, u
   }
   const Extent* extent = FindExtent(warp, address);
   if (extent == nullptr) return refuse(AccessError::kIllegal);
-  warp.last_extent = extent;
   return within(extent->host, address - extent->begin, extent->end - extent->begin);
 }
 

@@ -29,6 +29,8 @@ const char* Describe(FaultKind kind) {
 
 bool HasAddress(FaultKind kind) { return kind == FaultKind::kIllegalAddress || kind == FaultKind::kMisalignedAddress; }
 
+uint32_t FirstBit(uint32_t bits) { return static_cast<uint32_t>(__builtin_ctz(bits)); }
+
 void FreeAligned(std::byte* bytes) { ::operator delete(bytes, std::align_val_t{64}); }
 
 }  // namespace
@@ -78,7 +80,7 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
     context.param_bytes = static_cast<uint32_t>(launch.params.size());
     context.extents = memory.data();
     context.extent_count = memory.size();
-    context.last_extent = &no_extent_;
+    std::fill(std::begin(context.hit), std::end(context.hit), &no_extent_);
     const uint32_t dims[3] = {launch.block.x, launch.block.y, launch.block.z};
     const uint32_t grid[3] = {launch.grid.x, launch.grid.y, launch.grid.z};
     std::copy(dims, dims + 3, context.ntid);
@@ -103,7 +105,7 @@ bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
   ctaid_ = {static_cast<uint32_t>(index % grid.x), static_cast<uint32_t>(index / grid.x % grid.y),
             static_cast<uint32_t>(index / grid.x / grid.y)};
   live_threads_ = threads_;
-  barriers_.fill({});
+  for (; barriers_in_use_ != 0; barriers_in_use_ &= barriers_in_use_ - 1) barriers_[FirstBit(barriers_in_use_)] = {};
   for (uint32_t w = 0; w < warp_count_; ++w) {
     WarpContext& context = warps_[w]->context;
     std::copy(ctaid_.begin(), ctaid_.end(), context.ctaid);
@@ -148,6 +150,7 @@ bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
 
 void Block::Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lanes, uint32_t true_lanes) {
   BarrierState& barrier = barriers_[number];
+  barriers_in_use_ |= 1u << number;
   barrier.arrived += static_cast<uint32_t>(__builtin_popcount(lanes));
   barrier.expected = count;
   barrier.lanes[warp] |= lanes;
@@ -170,14 +173,15 @@ bool Block::IsComplete(const BarrierState& barrier) const {
 void Block::Release(uint32_t number) {
   const Warp::Reduced reduced = barriers_[number].reduced;
   barriers_[number] = {};
+  barriers_in_use_ &= ~(1u << number);
   released_ = true;
   for (uint32_t w = 0; w < warp_count_; ++w) warps_[w]->ReleaseBarrier(number, reduced);
 }
 
 void Block::ThreadsExited(uint32_t count) {
   live_threads_ -= count;
-  for (uint32_t number = 0; number < kBarriers; ++number) {
-    if (barriers_[number].arrived != 0 && IsComplete(barriers_[number])) Release(number);
+  for (uint32_t rest = barriers_in_use_; rest != 0; rest &= rest - 1) {
+    if (IsComplete(barriers_[FirstBit(rest)])) Release(FirstBit(rest));
   }
 }
 

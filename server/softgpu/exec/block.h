@@ -63,6 +63,7 @@ class Block {
   std::byte* local_ = nullptr;  // mapped, so that deep stacks cost only what is touched
   uint64_t local_mapped_ = 0;
   std::array<BarrierState, kBarriers> barriers_;
+  uint32_t barriers_in_use_ = 0;  // one bit each: somebody has arrived
   std::array<uint32_t, 3> ctaid_{};
   Extent no_extent_;
   uint64_t random_ = 0;

@@ -78,6 +78,7 @@ struct AccessFault {
 
 // The state of one warp that handlers see.
 struct WarpContext {
+  static constexpr uint32_t kHits = 8;
   std::byte* base[2];        // rows of the running frame, and the kernel's constants
   uint32_t live;             // lanes that have not exited
   uint32_t local_base;       // of the running frame, in each lane's local memory, bytes
@@ -89,7 +90,7 @@ struct WarpContext {
   uint32_t param_bytes;
   const Extent* extents;     // device memory, in order of address
   size_t extent_count;
-  const Extent* last_extent; // where the last access hit; never null, may be empty
+  const Extent* hit[kHits];  // where accesses hit last, by the instruction's place; never null, may be empty
   AccessFault fault;
   uint32_t tid[3][kLanes];
   uint32_t ctaid[3], ntid[3], nctaid[3];

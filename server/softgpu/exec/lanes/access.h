@@ -81,12 +81,13 @@ inline void ForLanes(u32 mask, Move move) {
 // kNarrowAddress in Inst::extra: the address register has 32 bits. kFrameLocal: the address is relative to the running frame.
 inline constexpr u32 kNarrowAddress = 1, kFrameLocal = 2;
 
-// The extent that the accesses are most likely in: the one that was hit last, or else that of the first active lane.
-inline Window DeviceWindow(WarpContext& warp, u64 first_address) {
-  if (first_address - warp.last_extent->begin >= warp.last_extent->end - warp.last_extent->begin) {
-    if (const Extent* extent = FindExtent(warp, first_address)) warp.last_extent = extent;
+// The extent that the accesses are most likely in: the one that this instruction hit last, or else that of the first active lane.
+inline Window DeviceWindow(const Inst& inst, WarpContext& warp, u64 first_address) {
+  const Extent*& hit = warp.hit[reinterpret_cast<uintptr_t>(&inst) / sizeof(Inst) % WarpContext::kHits];
+  if (first_address - hit->begin >= hit->end - hit->begin) {
+    if (const Extent* extent = FindExtent(warp, first_address)) hit = extent;
   }
-  return {warp.last_extent->begin, warp.last_extent->end - warp.last_extent->begin, warp.last_extent->host};
+  return {hit->begin, hit->end - hit->begin, hit->host};
 }
 
 // The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: for the sixteen lanes from
@@ -95,15 +96,26 @@ inline Window DeviceWindow(WarpContext& warp, u64 first_address) {
 template <class A, class Uniform, class Contiguous, class Each>
 inline bool AccessWindow(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask, Uniform uniform,
                          Contiguous contiguous, Each each) {
-  if (!Fits(address, offset, window, bytes, mask)) return false;
   const u64 shift = offset - window.begin;
   const auto place = [&](u32 lane) { return window.host + static_cast<A>(address[lane] + shift); };
   if (mask != kAllLanes) {
+    if (!Fits(address, offset, window, bytes, mask)) return false;
     ForLanes(mask, [&](u32 lane) { each(lane, place(lane)); });
     return true;
   }
-  for (u32 lane = 0; lane < kLanes; lane += kHalf) {
-    switch (PatternOf(address + lane, bytes)) {
+  const Pattern patterns[2] = {PatternOf(address, bytes), PatternOf(address + kHalf, bytes)};
+  if (patterns[0] == Pattern::kScattered || patterns[1] == Pattern::kScattered) {
+    if (!Fits(address, offset, window, bytes, mask)) return false;
+  } else {
+    // The ends of an even row of addresses speak for all between them.
+    for (const u32 lane : {u32{0}, kHalf - 1, kHalf, kLanes - 1}) {
+      const A o = static_cast<A>(address[lane] + shift);
+      if (window.size < bytes || o > window.size - bytes || (o & (bytes - 1)) != 0) return false;
+    }
+  }
+  for (u32 half = 0; half < 2; ++half) {
+    const u32 lane = half * kHalf;
+    switch (patterns[half]) {
       case Pattern::kUniform:
         uniform(lane, place(lane));
         break;
@@ -147,7 +159,7 @@ inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uni
     }
   } else if (inst.space <= MemorySpace::kGlobal && (inst.extra & kNarrowAddress) == 0) {
     const u64* address = Row<const u64>(warp, inst.a);
-    const Window window = DeviceWindow(warp, address[__builtin_ctz(mask)] + offset);
+    const Window window = DeviceWindow(inst, warp, address[__builtin_ctz(mask)] + offset);
     if (AccessWindow(address, offset, window, bytes, mask, uniform, contiguous, each)) return;
   }
   std::byte* places[kLanes];

@@ -104,7 +104,7 @@ class Source<bool> {
 // Runs `compute(lane)` for every lane, active or not, and keeps the results of the active ones. Results for inactive lanes come from
 // whatever their registers hold, so `compute` must be defined for every input.
 template <class D, class Compute>
-inline void StoreLanes(WarpContext& warp, Slot slot, u32 mask, Compute compute) {
+[[gnu::always_inline]] inline void StoreLanes(WarpContext& warp, Slot slot, u32 mask, Compute compute) {
   using S = typename Storage<D>::type;
   alignas(64) S out[kLanes];
   if constexpr (std::is_same_v<D, bool>) {

@@ -43,7 +43,7 @@ inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 ma
   if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0) return ResolveLanes(inst, warp, bytes, mask, places);
   const u64* address = Row<const u64>(warp, inst.a);
   const u64 offset = static_cast<u64>(inst.imm);
-  const Window window = DeviceWindow(warp, address[__builtin_ctz(mask)] + offset);
+  const Window window = DeviceWindow(inst, warp, address[__builtin_ctz(mask)] + offset);
   if (!Fits(address, offset, window, bytes, mask)) return ResolveLanes(inst, warp, bytes, mask, places);
   for (u32 lane = 0; lane < kLanes; ++lane) places[lane] = window.host + (address[lane] + offset - window.begin);
   return true;
