@@ -60,6 +60,9 @@ TEST(Declarations, LaysOutVectorsAndArrays) {
   EXPECT_EQ(vector.variable.vector_width, 4u);
   EXPECT_EQ(vector.variable.align, 16u);
   EXPECT_EQ(vector.variable.size, 16u);
+  // .align only raises the alignment: ptxas lays out parameters by the natural one where that is larger.
+  EXPECT_EQ(One(".global .align 2 .u32 a;").variable.align, 4u);
+
   const One array(".global .align 64 .b16 a[3][2+3];");
   EXPECT_EQ(array.variable.align, 64u);
   EXPECT_EQ(array.variable.size, 30u);
