@@ -48,7 +48,6 @@ void Block::MapLocal(uint64_t bytes) {
 }
 
 void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime, uint64_t grid_id) {
-  if (kernel_ != &kernel) frames_.Clear();
   kernel_ = &kernel;
   launch_ = &launch;
   runtime_ = &runtime;

@@ -8,6 +8,9 @@
 namespace outboard::softgpu {
 namespace {
 
+// Of a function's parameters and variables together: far more than hardware has, and safe to add up in 32 bits.
+constexpr uint64_t kMaxFunctionBytes = 16 << 20;
+
 uint32_t RoundUp(uint32_t value, uint32_t to) { return (value + to - 1) / to * to; }
 
 // The carry flag CC.CF lives in the last scratch predicate, which no instruction uses for itself.
@@ -121,11 +124,14 @@ void FunctionDecoder::LayOutLocals() {
   FunctionCode& code = shared_->kernel->functions[index_];
   const size_t own_params = function_.returns.size() + function_.params.size();
   uint32_t param_bytes = 0, local_bytes = 0;
+  uint64_t all_bytes = 0;
   local_offsets_.assign(body_.variables.size(), 0);
   param_offsets_.assign(body_.variables.size(), 0);
   for (size_t i = 0; i < body_.variables.size(); ++i) {
     const ptx::Variable& variable = body_.variables[i];
     const uint32_t size = static_cast<uint32_t>(variable.size);
+    all_bytes += variable.size + variable.align;
+    if (all_bytes > kMaxFunctionBytes) return Fail("more than 16 MiB of variables in one function");
     if (variable.space == ptx::Space::kReg) Fail("a parameter in a register");
     if (is_entry_ && i < own_params) {
       param_offsets_[i] = RoundUp(param_bytes, std::max(variable.align, 1u));

@@ -94,10 +94,16 @@ struct Interval {
   }
 };
 
+// Past this size of the sets, which no compiler's output comes near, every register is taken to be live everywhere.
+constexpr size_t kMaxLivenessWords = size_t{1} << 25;
+
 // The stretch of the code, in order of its text, in which each register may hold a value that is still needed.
 std::vector<Interval> LiveIntervals(const Body& body) {
   const std::vector<Block> blocks = MakeBlocks(body);
   const size_t registers = body.registers.size();
+  if (blocks.size() * (registers / 64 + 1) > kMaxLivenessWords) {
+    return std::vector<Interval>(registers, Interval{0, static_cast<uint32_t>(body.instructions.size())});
+  }
   BitRows upward(blocks.size(), registers), killed(blocks.size(), registers), in(blocks.size(), registers);
   const auto test = [](const uint64_t* row, int32_t bit) { return (row[bit / 64] >> (bit % 64)) & 1; };
   const auto set = [](uint64_t* row, int32_t bit) { row[bit / 64] |= uint64_t{1} << (bit % 64); };

@@ -1,6 +1,7 @@
 #include "server/softgpu/exec/warp.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -27,24 +28,20 @@ const T* RowOf(const WarpContext& context, Slot slot) {
 
 void FramePool::Deleter::operator()(std::byte* bytes) const { ::operator delete(bytes, std::align_val_t{64}); }
 
-std::byte* FramePool::Take(uint32_t function, uint32_t bytes) {
-  if (free_.size() <= function) free_.resize(function + 1);
-  if (!free_[function].empty()) {
-    std::byte* rows = free_[function].back();
-    free_[function].pop_back();
+std::byte* FramePool::Take(uint32_t bytes) {
+  std::vector<std::byte*>& free = free_[std::bit_width(bytes - 1)];
+  if (!free.empty()) {
+    std::byte* rows = free.back();
+    free.pop_back();
     return rows;
   }
-  all_.emplace_back(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{64})));
-  std::memset(all_.back().get(), 0, bytes);
+  const size_t size = size_t{1} << std::bit_width(bytes - 1);
+  all_.emplace_back(static_cast<std::byte*>(::operator new(size, std::align_val_t{64})));
+  std::memset(all_.back().get(), 0, size);
   return all_.back().get();
 }
 
-void FramePool::Give(uint32_t function, std::byte* rows) { free_[function].push_back(rows); }
-
-void FramePool::Clear() {
-  free_.clear();
-  all_.clear();
-}
+void FramePool::Give(uint32_t bytes, std::byte* rows) { free_[std::bit_width(bytes - 1)].push_back(rows); }
 
 void Warp::Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t lanes, FramePool* frames) {
   block_ = block;
@@ -257,7 +254,7 @@ bool Warp::CallFunction(const Inst& inst, const CallSite& site, uint32_t functio
   }
   Frame* frame = free_frames_.back();
   free_frames_.pop_back();
-  *frame = Frame{.rows = frames_->Take(function, code.frame_bytes),
+  *frame = Frame{.rows = frames_->Take(code.frame_bytes),
                  .caller = now_.frame,
                  .site = &site,
                  .function = function,
@@ -294,7 +291,7 @@ bool Warp::CallBuiltin(const Inst& inst, const CallSite& site, uint32_t mask) {
 void Warp::Leave(Frame* frame, uint32_t mask) {
   frame->lanes &= ~mask;
   if (frame->lanes != 0 || frame->site == nullptr) return;
-  frames_->Give(frame->function, frame->rows);
+  frames_->Give(kernel_->functions[frame->function].frame_bytes, frame->rows);
   free_frames_.push_back(frame);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,21 +12,20 @@ namespace outboard::softgpu {
 
 class Block;
 
-// Row windows of running functions, reused. Thread-confined.
+// Row windows of running functions, reused by size. Thread-confined.
 class FramePool {
  public:
-  // Uninitialised rows, aligned to 64 bytes.
-  std::byte* Take(uint32_t function, uint32_t bytes);
-  void Give(uint32_t function, std::byte* rows);
-  void Clear();  // when another kernel's functions come
+  // At least `bytes` of rows, aligned to 64 bytes, with whatever they held before.
+  std::byte* Take(uint32_t bytes);
+  // `bytes` as it was taken.
+  void Give(uint32_t bytes, std::byte* rows);
 
  private:
   struct Deleter {
     void operator()(std::byte* bytes) const;
   };
-  using Rows = std::unique_ptr<std::byte, Deleter>;
-  std::vector<Rows> all_;
-  std::vector<std::vector<std::byte*>> free_;  // by function
+  std::vector<std::unique_ptr<std::byte, Deleter>> all_;
+  std::array<std::vector<std::byte*>, 33> free_;  // by the power of two that their size is rounded up to
 };
 
 // The activation of a function for some lanes of a warp.
