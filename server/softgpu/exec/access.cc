@@ -10,7 +10,8 @@ namespace outboard::softgpu {
 
 const Extent* FindExtent(const WarpContext& warp, uint64_t address) {
   const Extent* end = warp.extents + warp.extent_count;
-  const Extent* after = std::upper_bound(warp.extents, end, address, [](uint64_t a, const Extent& extent) { return a < extent.begin; });
+  const Extent* after =
+      std::upper_bound(warp.extents, end, address, [](uint64_t a, const Extent& extent) { return a < extent.begin; });
   if (after == warp.extents) return nullptr;
   const Extent* candidate = after - 1;
   return address < candidate->end ? candidate : nullptr;
@@ -39,10 +40,14 @@ std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, u
     }
   }
   switch (space) {
-    case MemorySpace::kShared: return within(warp.shared, address, warp.shared_bytes);
-    case MemorySpace::kLocal: return within(warp.local + uint64_t{lane} * warp.local_bytes, address, warp.local_bytes);
-    case MemorySpace::kParam: return within(const_cast<std::byte*>(warp.params), address, warp.param_bytes);
-    default: break;
+    case MemorySpace::kShared:
+      return within(warp.shared, address, warp.shared_bytes);
+    case MemorySpace::kLocal:
+      return within(warp.local + uint64_t{lane} * warp.local_bytes, address, warp.local_bytes);
+    case MemorySpace::kParam:
+      return within(const_cast<std::byte*>(warp.params), address, warp.param_bytes);
+    default:
+      break;
   }
   const Extent* extent = FindExtent(warp, address);
   if (extent == nullptr) return refuse(AccessError::kIllegal);
@@ -51,7 +56,8 @@ std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, u
 
 uint64_t NanosecondClock() {
   return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 }  // namespace outboard::softgpu

@@ -14,15 +14,24 @@ namespace {
 
 const char* Describe(FaultKind kind) {
   switch (kind) {
-    case FaultKind::kIllegalAddress: return "illegal address";
-    case FaultKind::kMisalignedAddress: return "misaligned address";
-    case FaultKind::kIllegalInstruction: return "illegal instruction";
-    case FaultKind::kInvalidAddressSpace: return "address in the wrong space";
-    case FaultKind::kInvalidPc: return "jump to no valid target";
-    case FaultKind::kTrap: return "trap";
-    case FaultKind::kAssert: return "assertion failed";
-    case FaultKind::kStackOverflow: return "stack overflow";
-    case FaultKind::kDeadlock: return "deadlock";
+    case FaultKind::kIllegalAddress:
+      return "illegal address";
+    case FaultKind::kMisalignedAddress:
+      return "misaligned address";
+    case FaultKind::kIllegalInstruction:
+      return "illegal instruction";
+    case FaultKind::kInvalidAddressSpace:
+      return "address in the wrong space";
+    case FaultKind::kInvalidPc:
+      return "jump to no valid target";
+    case FaultKind::kTrap:
+      return "trap";
+    case FaultKind::kAssert:
+      return "assertion failed";
+    case FaultKind::kStackOverflow:
+      return "stack overflow";
+    case FaultKind::kDeadlock:
+      return "deadlock";
   }
   return "";
 }
@@ -31,7 +40,7 @@ bool HasAddress(FaultKind kind) { return kind == FaultKind::kIllegalAddress || k
 
 uint32_t FirstBit(uint32_t bits) { return static_cast<uint32_t>(__builtin_ctz(bits)); }
 
-void FreeAligned(std::byte* bytes) { ::operator delete(bytes, std::align_val_t{64}); }
+void FreeAligned(std::byte* bytes) { ::operator delete (bytes, std::align_val_t{64}); }
 
 }  // namespace
 
@@ -47,7 +56,8 @@ void Block::MapLocal(uint64_t bytes) {
   local_mapped_ = local_ == nullptr ? 0 : bytes;
 }
 
-void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime, uint64_t grid_id) {
+void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime,
+                    uint64_t grid_id) {
   kernel_ = &kernel;
   launch_ = &launch;
   runtime_ = &runtime;
@@ -60,7 +70,7 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
   const uint32_t frame_bytes = kernel.functions[0].frame_bytes;
   const size_t wanted = size_t{frame_bytes} * warp_count_;
   if (wanted > row_bytes_) {
-    rows_ = {static_cast<std::byte*>(::operator new(wanted, std::align_val_t{64})), FreeAligned};
+    rows_ = {static_cast<std::byte*>(::operator new (wanted, std::align_val_t{64})), FreeAligned};
     std::memset(rows_.get(), 0, wanted);
     row_bytes_ = wanted;
   }
@@ -127,10 +137,18 @@ bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
       if (warp.done()) continue;
       const uint32_t live_before = live_threads_;
       switch (warp.Run()) {
-        case Warp::Outcome::kDone: progressed = true; break;
-        case Warp::Outcome::kYielded: yielded = true; break;
-        case Warp::Outcome::kFaulted: SetFault(warp); return false;
-        case Warp::Outcome::kBlocked: progressed |= released_ || live_threads_ != live_before; break;
+        case Warp::Outcome::kDone:
+          progressed = true;
+          break;
+        case Warp::Outcome::kYielded:
+          yielded = true;
+          break;
+        case Warp::Outcome::kFaulted:
+          SetFault(warp);
+          return false;
+        case Warp::Outcome::kBlocked:
+          progressed |= released_ || live_threads_ != live_before;
+          break;
       }
       if (released_) progressed = true;
       released_ = false;
@@ -191,10 +209,11 @@ void Block::SetFault(const Warp& warp) {
   std::copy(ctaid_.begin(), ctaid_.end(), fault.block);
   for (int axis = 0; axis < 3; ++axis) fault.thread[axis] = context.tid[axis][lane];
   char where[256];
-  std::snprintf(where, sizeof where, ", block (%u,%u,%u), thread (%u,%u,%u), PTX line %u", fault.block[0], fault.block[1], fault.block[2],
-                fault.thread[0], fault.thread[1], fault.thread[2], fault.ptx_line);
+  std::snprintf(where, sizeof where, ", block (%u,%u,%u), thread (%u,%u,%u), PTX line %u", fault.block[0],
+                fault.block[1], fault.block[2], fault.thread[0], fault.thread[1], fault.thread[2], fault.ptx_line);
   char address[64] = "";
-  if (HasAddress(fault.kind)) std::snprintf(address, sizeof address, " 0x%llx", static_cast<unsigned long long>(fault.address));
+  if (HasAddress(fault.kind))
+    std::snprintf(address, sizeof address, " 0x%llx", static_cast<unsigned long long>(fault.address));
   if (fault.kind == FaultKind::kAssert) {
     fault.message = warp.fault_text();
   } else {
@@ -216,7 +235,8 @@ void Block::SetDeadlock() {
   std::sort(lines.begin(), lines.end());
   lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
   fault.message = "deadlock in kernel " + kernel_->info.name + ", block (" + std::to_string(fault.block[0]) + "," +
-                  std::to_string(fault.block[1]) + "," + std::to_string(fault.block[2]) + "): all its threads wait for each other, at PTX lines";
+                  std::to_string(fault.block[1]) + "," + std::to_string(fault.block[2]) +
+                  "): all its threads wait for each other, at PTX lines";
   for (const uint32_t line : lines) fault.message += " " + std::to_string(line);
   if (!lines.empty()) fault.ptx_line = lines.front();
   fault_ = std::move(fault);

@@ -11,8 +11,8 @@
 
 namespace outboard::softgpu {
 
-// Runs blocks of one launch, one after the other, on the calling thread; keeps its memory from block to block and launch to
-// launch. Thread-confined.
+// Runs blocks of one launch, one after the other, on the calling thread; keeps its memory from block to block and
+// launch to launch. Thread-confined.
 class Block {
  public:
   Block() = default;
@@ -20,7 +20,8 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  void Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime, uint64_t grid_id);
+  void Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime,
+               uint64_t grid_id);
 
   // Runs block `index` of the grid (x fastest). False when it stopped at a fault, or because `stop` became true.
   bool Run(uint64_t index, const std::atomic<bool>& stop);
@@ -28,7 +29,8 @@ class Block {
   const std::optional<Fault>& fault() const { return fault_; }
 
   // For the warps.
-  // `lanes` of a warp arrive; `count` 0 means all threads of the block. When that completes the barrier, all who wait are released.
+  // `lanes` of a warp arrive; `count` 0 means all threads of the block. When that completes the barrier, all who wait
+  // are released.
   void Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lanes, uint32_t true_lanes);
   void ThreadsExited(uint32_t count);
   DeviceRuntime& runtime() { return *runtime_; }
@@ -37,8 +39,8 @@ class Block {
  private:
   static constexpr uint32_t kMaxWarps = 32;
   struct BarrierState {
-    uint32_t arrived = 0;   // threads
-    uint32_t expected = 0;  // 0: all threads
+    uint32_t arrived = 0;                     // threads
+    uint32_t expected = 0;                    // 0: all threads
     std::array<uint32_t, kMaxWarps> lanes{};  // that arrived, by warp
     Warp::Reduced reduced;
   };

@@ -84,10 +84,12 @@ std::optional<std::string> FormatPrint(const std::string& format, PrintArguments
         ++k;
         return true;
       }
-      while (k < format.size() && format[k] >= '0' && format[k] <= '9' && conversion.size() < 16) conversion += format[k++];
+      while (k < format.size() && format[k] >= '0' && format[k] <= '9' && conversion.size() < 16)
+        conversion += format[k++];
       return true;
     };
-    while (k < format.size() && std::strchr("-+ #0", format[k]) != nullptr && conversion.size() < 8) conversion += format[k++];
+    while (k < format.size() && std::strchr("-+ #0", format[k]) != nullptr && conversion.size() < 8)
+      conversion += format[k++];
     if (!number()) return std::nullopt;
     if (k < format.size() && format[k] == '.') {
       conversion += format[k++];
@@ -105,7 +107,8 @@ std::optional<std::string> FormatPrint(const std::string& format, PrintArguments
     const std::string length = shorts == 1 ? "h" : shorts > 1 ? "hh" : "";
     std::optional<uint64_t> value;
     switch (kind) {
-      case 'd': case 'i':
+      case 'd':
+      case 'i':
         if (!(value = arguments.Next(longs > 0 ? 8 : 4))) return std::nullopt;
         if (longs > 0) {
           Append(&text, conversion + "lld", static_cast<long long>(*value));
@@ -113,7 +116,10 @@ std::optional<std::string> FormatPrint(const std::string& format, PrintArguments
           Append(&text, conversion + length + "d", static_cast<int>(static_cast<uint32_t>(*value)));
         }
         break;
-      case 'u': case 'x': case 'X': case 'o':
+      case 'u':
+      case 'x':
+      case 'X':
+      case 'o':
         if (!(value = arguments.Next(longs > 0 ? 8 : 4))) return std::nullopt;
         if (longs > 0) {
           Append(&text, conversion + "ll" + kind, static_cast<unsigned long long>(*value));
@@ -125,7 +131,14 @@ std::optional<std::string> FormatPrint(const std::string& format, PrintArguments
         if (!(value = arguments.Next(4))) return std::nullopt;
         Append(&text, conversion + 'c', static_cast<int>(static_cast<uint32_t>(*value)));
         break;
-      case 'e': case 'E': case 'f': case 'F': case 'g': case 'G': case 'a': case 'A':
+      case 'e':
+      case 'E':
+      case 'f':
+      case 'F':
+      case 'g':
+      case 'G':
+      case 'a':
+      case 'A':
         if (!(value = arguments.Next(8))) return std::nullopt;
         Append(&text, conversion + kind, __builtin_bit_cast(double, *value));
         break;
@@ -164,7 +177,9 @@ void BuiltinCall::SetResult(uint64_t value) {
   std::memcpy(local + site.returns[0].offset, &value, std::min<uint32_t>(site.returns[0].size, 8));
 }
 
-std::optional<std::string> BuiltinCall::ReadString(uint64_t address) { return LaneArguments(context, lane, 0).String(address); }
+std::optional<std::string> BuiltinCall::ReadString(uint64_t address) {
+  return LaneArguments(context, lane, 0).String(address);
+}
 
 std::optional<std::string> BuiltinCall::Print() {
   const std::optional<std::string> format = ReadString(Argument(0));
@@ -189,18 +204,25 @@ std::optional<std::string> BuiltinCall::Assert() {
   };
   return *file + ":" + std::to_string(static_cast<uint32_t>(Argument(2))) + ": " + *function +
          ": block: " + triple(context.ctaid[0], context.ctaid[1], context.ctaid[2]) +
-         ", thread: " + triple(context.tid[0][lane], context.tid[1][lane], context.tid[2][lane]) + " Assertion `" + *message + "` failed.";
+         ", thread: " + triple(context.tid[0][lane], context.tid[1][lane], context.tid[2][lane]) + " Assertion `" +
+         *message + "` failed.";
 }
 
 std::optional<std::string> BuiltinCall::Run() {
   switch (site.builtin) {
-    case Builtin::kVprintf: return Print();
-    case Builtin::kAssertFail: return Assert();
-    case Builtin::kMalloc: SetResult(runtime.Malloc(Argument(0))); return std::nullopt;
-    case Builtin::kFree:
-      if (Argument(0) != 0 && !runtime.Free(Argument(0))) return "free() of " + std::to_string(Argument(0)) + ", which malloc() did not return";
+    case Builtin::kVprintf:
+      return Print();
+    case Builtin::kAssertFail:
+      return Assert();
+    case Builtin::kMalloc:
+      SetResult(runtime.Malloc(Argument(0)));
       return std::nullopt;
-    case Builtin::kNone: break;
+    case Builtin::kFree:
+      if (Argument(0) != 0 && !runtime.Free(Argument(0)))
+        return "free() of " + std::to_string(Argument(0)) + ", which malloc() did not return";
+      return std::nullopt;
+    case Builtin::kNone:
+      break;
   }
   return "a call of no function";
 }

@@ -15,8 +15,8 @@ struct BuiltinCall {
   const CallSite& site;
   std::byte* local;  // the caller's frame in this lane's local memory
 
-  // nullopt when the call is done. Otherwise the kernel stops: context.fault says which access was refused, or the text is a
-  // failed assertion's.
+  // nullopt when the call is done. Otherwise the kernel stops: context.fault says which access was refused, or the text
+  // is a failed assertion's.
   std::optional<std::string> Run();
 
  private:
@@ -38,8 +38,8 @@ class PrintArguments {
   ~PrintArguments() = default;
 };
 
-// What device printf makes of a format (CUDA C++ Programming Guide, "Formatted output"): C's conversions without %n. nullopt when
-// an argument cannot be read. `conversions` counts those done.
+// What device printf makes of a format (CUDA C++ Programming Guide, "Formatted output"): C's conversions without %n.
+// nullopt when an argument cannot be read. `conversions` counts those done.
 std::optional<std::string> FormatPrint(const std::string& format, PrintArguments& arguments, uint32_t* conversions);
 
 }  // namespace outboard::softgpu

@@ -116,7 +116,8 @@ KernelInfo Describe(const Program& program, uint32_t kernel) {
   if (!body) return info;
   for (const ptx::Variable& variable : body->variables) {
     const uint32_t size = static_cast<uint32_t>(variable.size);
-    if (variable.space == ptx::Space::kShared) info.static_shared_bytes = RoundUp(info.static_shared_bytes, variable.align) + size;
+    if (variable.space == ptx::Space::kShared)
+      info.static_shared_bytes = RoundUp(info.static_shared_bytes, variable.align) + size;
     if (variable.space == ptx::Space::kLocal) info.local_bytes = RoundUp(info.local_bytes, variable.align) + size;
   }
   info.registers = std::clamp(PlanRows(*body).frame_bytes / kWordRowBytes, 16u, 255u);

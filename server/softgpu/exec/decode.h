@@ -8,8 +8,8 @@
 
 namespace outboard::softgpu {
 
-// Decodes a kernel (an .entry of the program, by its index in functions()) and every function that it can reach. The error
-// lists each form that the engine lacks, with the function and line where it stands first.
+// Decodes a kernel (an .entry of the program, by its index in functions()) and every function that it can reach. The
+// error lists each form that the engine lacks, with the function and line where it stands first.
 Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms);
 
 // What the heads of the kernel and its variables say; static shared memory is that of the functions whose bodies parse.

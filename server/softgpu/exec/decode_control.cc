@@ -32,7 +32,8 @@ bool FunctionDecoder::DecodeControl(const Instruction& instruction, const Opcode
 }
 
 void FunctionDecoder::DecodeBranch(const Instruction& instruction) {
-  if (instruction.operands.size() != 1 || instruction.operands[0].kind != Operand::Kind::kLabel) return Fail("bra to no label");
+  if (instruction.operands.size() != 1 || instruction.operands[0].kind != Operand::Kind::kLabel)
+    return Fail("bra to no label");
   const bool is_conditional = guard_ != kNoSlot;
   jumps_.emplace_back(static_cast<uint32_t>(shared_->kernel->code.size()), instruction.operands[0].value);
   Emit(Control::kBranch);
@@ -89,9 +90,9 @@ void FunctionDecoder::DecodeCall(const Instruction& instruction) {
     pointer = SourceSlot(*target, 'l');
   } else {
     constexpr std::array<std::pair<std::string_view, Builtin>, 4> kBuiltins = {{{"vprintf", Builtin::kVprintf},
-                                                                               {"__assertfail", Builtin::kAssertFail},
-                                                                               {"malloc", Builtin::kMalloc},
-                                                                               {"free", Builtin::kFree}}};
+                                                                                {"__assertfail", Builtin::kAssertFail},
+                                                                                {"malloc", Builtin::kMalloc},
+                                                                                {"free", Builtin::kFree}}};
     const Symbol symbol = shared_->program.Resolve(module_, target->name);
     if (symbol.kind == Symbol::Kind::kFunction) {
       site.function = shared_->Reach(symbol.index);
@@ -126,7 +127,8 @@ void FunctionDecoder::DecodeBarrier(const Instruction& instruction, const Opcode
   size_t next = 0;
   Slot to = kNoSlot;
   if (reduces) {
-    if (operands.size() < 3 || operands[0].kind != Operand::Kind::kRegister) return Fail(std::string(instruction.opcode));
+    if (operands.size() < 3 || operands[0].kind != Operand::Kind::kRegister)
+      return Fail(std::string(instruction.opcode));
     to = RegisterSlot(operands[next++]);
   }
   if (operands.size() <= next) return Fail(std::string(instruction.opcode));

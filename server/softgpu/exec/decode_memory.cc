@@ -7,9 +7,6 @@
 namespace outboard::softgpu {
 namespace {
 
-// The flags of an access; the same values as in lanes/access.h.
-constexpr uint32_t kNarrowAddress = 1, kFrameLocal = 2;
-
 std::optional<MemorySpace> SpaceOf(const Opcode& opcode) {
   for (const std::string_view word : opcode.modifiers) {
     if (word == "global" || word == "const") return MemorySpace::kGlobal;
@@ -22,20 +19,26 @@ std::optional<MemorySpace> SpaceOf(const Opcode& opcode) {
 
 const char* NameOf(MemorySpace space) {
   switch (space) {
-    case MemorySpace::kGlobal: return "global.";
-    case MemorySpace::kShared: return "shared.";
-    case MemorySpace::kLocal: return "local.";
-    case MemorySpace::kParam: return "param.";
-    case MemorySpace::kGeneric: break;
+    case MemorySpace::kGlobal:
+      return "global.";
+    case MemorySpace::kShared:
+      return "shared.";
+    case MemorySpace::kLocal:
+      return "local.";
+    case MemorySpace::kParam:
+      return "param.";
+    case MemorySpace::kGeneric:
+      break;
   }
   return "";
 }
 
 // Words that name a space, an ordering that x86 gives anyway, a scope or a hint for a cache.
 bool IsIgnored(std::string_view word) {
-  constexpr std::string_view kWords[] = {"global", "const", "shared", "shared::cta", "local", "param", "param::entry", "param::func",
-                                         "weak", "volatile", "relaxed", "acquire", "release", "acq_rel", "mmio", "cta", "cluster",
-                                         "gpu", "sys", "ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc"};
+  constexpr std::string_view kWords[] = {
+      "global",   "const",   "shared",  "shared::cta", "local",   "param", "param::entry", "param::func", "weak",
+      "volatile", "relaxed", "acquire", "release",     "acq_rel", "mmio",  "cta",          "cluster",     "gpu",
+      "sys",      "ca",      "cg",      "cs",          "lu",      "cv",    "wb",           "wt",          "nc"};
   return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords) || word.starts_with("L1::") ||
          word.starts_with("L2::");
 }
@@ -67,7 +70,8 @@ std::optional<Shape> ShapeOf(const Opcode& opcode, bool keep_sign) {
 
 }  // namespace
 
-std::optional<FunctionDecoder::Address> FunctionDecoder::ResolveAddress(const Operand& operand, std::optional<MemorySpace> space) {
+std::optional<FunctionDecoder::Address> FunctionDecoder::ResolveAddress(const Operand& operand,
+                                                                        std::optional<MemorySpace> space) {
   Address address;
   address.space = space.value_or(MemorySpace::kGeneric);
   address.imm = operand.value;
@@ -134,7 +138,8 @@ void FunctionDecoder::DecodeLoad(const Instruction& instruction, const Opcode& o
   if (!shape || instruction.operands.size() < 2) return Fail(std::string(instruction.opcode));
   const std::optional<Address> address = ResolveAddress(instruction.operands[1], SpaceOf(opcode));
   if (!address) return;
-  const std::string name = std::string("ld.") + NameOf(address->space) + (address->is_fixed_param ? "fixed." : "") + shape->vector + shape->type;
+  const std::string name = std::string("ld.") + NameOf(address->space) + (address->is_fixed_param ? "fixed." : "") +
+                           shape->vector + shape->type;
   const Form* form = shared_->forms.Find(name);
   if (form == nullptr) return Fail(name);
 

@@ -18,11 +18,14 @@ void FunctionDecoder::DecodeMove(const Instruction& instruction, const Opcode& o
   }
   if (to.kind == Operand::Kind::kVector) {
     const Slot source = SourceSlot(from, bytes == 8 ? 'l' : 'w');
-    const int64_t step = 8 * static_cast<int64_t>(bytes) / static_cast<int64_t>(std::max<size_t>(to.elements.size(), 1));
+    const int64_t step =
+        8 * static_cast<int64_t>(bytes) / static_cast<int64_t>(std::max<size_t>(to.elements.size(), 1));
     for (size_t i = 0; i < to.elements.size(); ++i) {
       if (to.elements[i].kind == Operand::Kind::kSink) continue;
-      if (to.elements[i].kind != Operand::Kind::kRegister || IsLong(to.elements[i])) return Fail(name + " into such elements");
-      if (Inst* inst = EmitSlots(name + ".unpack", RegisterSlot(to.elements[i]), source)) inst->imm = static_cast<int64_t>(i) * step;
+      if (to.elements[i].kind != Operand::Kind::kRegister || IsLong(to.elements[i]))
+        return Fail(name + " into such elements");
+      if (Inst* inst = EmitSlots(name + ".unpack", RegisterSlot(to.elements[i]), source))
+        inst->imm = static_cast<int64_t>(i) * step;
     }
     return;
   }
@@ -48,7 +51,8 @@ void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode
   for (const std::string_view word : {"and", "or", "xor"}) {
     if (opcode.Has(word)) boolean = word;
   }
-  constexpr std::array<std::array<std::string_view, 2>, 4> kUnsigned = {{{"lo", "lt"}, {"ls", "le"}, {"hi", "gt"}, {"hs", "ge"}}};
+  constexpr std::array<std::array<std::string_view, 2>, 4> kUnsigned = {
+      {{"lo", "lt"}, {"ls", "le"}, {"hi", "gt"}, {"hs", "ge"}}};
   for (const auto& [unsigned_name, name] : kUnsigned) {
     if (comparison == unsigned_name) comparison = name;
   }
@@ -81,7 +85,8 @@ void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode
     combine(result, value);
     const bool is_float = opcode.modifiers.size() >= 2 && opcode.modifiers[opcode.modifiers.size() - 2] == "f32";
     if (target.kind != Operand::Kind::kRegister || IsLong(target)) return Fail("set into such a destination");
-    EmitSlots("selp.b32", RegisterSlot(target), shared_->Constant(is_float ? 0x3f800000u : kAllLanes, 4), shared_->Constant(0, 4), value);
+    EmitSlots("selp.b32", RegisterSlot(target), shared_->Constant(is_float ? 0x3f800000u : kAllLanes, 4),
+              shared_->Constant(0, 4), value);
     return;
   }
   Slot negated = kNoSlot;

@@ -57,12 +57,12 @@ struct Engine::State {
   std::atomic<uint64_t> grids{0};
 
   std::mutex mutex;
-  std::condition_variable work;        // a job wants helpers, or the engine ends
-  std::condition_variable slot_free;   // fewer than `threads` are working
+  std::condition_variable work;       // a job wants helpers, or the engine ends
+  std::condition_variable slot_free;  // fewer than `threads` are working
   std::condition_variable helper_left;
-  unsigned working = 0;                // threads that run blocks now
+  unsigned working = 0;  // threads that run blocks now
   bool ending = false;
-  std::deque<Job*> jobs;               // those that still have blocks to give
+  std::deque<Job*> jobs;  // those that still have blocks to give
   std::vector<std::unique_ptr<Block>> idle_blocks;
   std::vector<std::thread> helpers;
 
@@ -102,7 +102,8 @@ Engine::Engine(unsigned threads, int cpu_level) : state_(std::make_unique<State>
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (unsigned i = 1; i < state_->threads; ++i) state_->helpers.emplace_back([state = state_.get()] { state->Help(); });
+  for (unsigned i = 1; i < state_->threads; ++i)
+    state_->helpers.emplace_back([state = state_.get()] { state->Help(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -124,12 +125,19 @@ int Engine::HighestCpuLevel() {
 int Engine::cpu_level() const { return state_->cpu_level; }
 unsigned Engine::threads() const { return state_->threads; }
 
-std::optional<Fault> Engine::Run(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime) {
+std::optional<Fault> Engine::Run(const Kernel& kernel, const Launch& launch, const ExtentTable& memory,
+                                 DeviceRuntime& runtime) {
   const uint64_t blocks = launch.grid.Count();
-  // Chunks in order, small enough to share evenly. A block that waits for a lower-numbered one never waits for one that no thread took.
+  // Chunks in order, small enough to share evenly. A block that waits for a lower-numbered one never waits for one that
+  // no thread took.
   const uint64_t chunk = std::clamp<uint64_t>(blocks / (state_->threads * 16), 1, 64);
-  Job job{.kernel = kernel, .launch = launch, .memory = memory, .runtime = runtime,
-          .grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1, .blocks = blocks, .chunk = chunk};
+  Job job{.kernel = kernel,
+          .launch = launch,
+          .memory = memory,
+          .runtime = runtime,
+          .grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1,
+          .blocks = blocks,
+          .chunk = chunk};
   std::unique_lock lock(state_->mutex);
   state_->slot_free.wait(lock, [&] { return state_->working < state_->threads; });
   ++state_->working;

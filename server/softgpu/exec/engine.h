@@ -35,11 +35,11 @@ enum class FaultKind {
 // Why a kernel was stopped.
 struct Fault {
   FaultKind kind;
-  uint64_t address = 0;   // of the access, where there was one
+  uint64_t address = 0;  // of the access, where there was one
   uint32_t ptx_line = 0;
   uint32_t block[3] = {0, 0, 0};
   uint32_t thread[3] = {0, 0, 0};
-  std::string message;    // one sentence with kernel, block, thread, address and PTX line, ready for the log
+  std::string message;  // one sentence with kernel, block, thread, address and PTX line, ready for the log
 };
 
 struct KernelParam {
@@ -52,12 +52,12 @@ struct KernelInfo {
   std::vector<KernelParam> params;
   uint32_t param_bytes = 0;
   uint32_t static_shared_bytes = 0;
-  uint32_t local_bytes = 0;           // per thread
-  uint32_t const_bytes = 0;           // of the module's .const variables
-  uint32_t registers = 0;             // an estimate, as a real compiler's allocation is unknown
-  uint32_t max_threads_per_block = 0; // from .maxntid or .reqntid; 0 = no bound of its own
+  uint32_t local_bytes = 0;            // per thread
+  uint32_t const_bytes = 0;            // of the module's .const variables
+  uint32_t registers = 0;              // an estimate, as a real compiler's allocation is unknown
+  uint32_t max_threads_per_block = 0;  // from .maxntid or .reqntid; 0 = no bound of its own
   uint32_t required_threads[3] = {0, 0, 0};
-  uint32_t ptx_version = 0;           // of the target: 75 for compute_75
+  uint32_t ptx_version = 0;  // of the target: 75 for compute_75
 };
 
 struct GlobalInfo {
@@ -88,9 +88,9 @@ class Kernel;
 struct Launch {
   Dim3 grid, block;
   uint32_t dynamic_shared_bytes = 0;
-  std::vector<std::byte> params;          // param_bytes of the kernel
-  uint32_t sm_count = 1;                  // for %nsmid and %smid
-  uint64_t chaos = 0;                     // seed that shuffles the order of warps and blocks; 0 = in order
+  std::vector<std::byte> params;  // param_bytes of the kernel
+  uint32_t sm_count = 1;          // for %nsmid and %smid
+  uint64_t chaos = 0;             // seed that shuffles the order of warps and blocks; 0 = in order
 };
 
 // Runs kernels on the machine's CPUs: `threads` at a time, whoever calls. Thread-safe.
@@ -106,9 +106,10 @@ class Engine {
   int cpu_level() const;
   unsigned threads() const;
 
-  // Runs the kernel to its end or to its first fault and returns; the calling thread works too. The caller keeps kernel,
-  // memory and runtime alive.
-  std::optional<Fault> Run(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime);
+  // Runs the kernel to its end or to its first fault and returns; the calling thread works too. The caller keeps
+  // kernel, memory and runtime alive.
+  std::optional<Fault> Run(const Kernel& kernel, const Launch& launch, const ExtentTable& memory,
+                           DeviceRuntime& runtime);
 
  private:
   struct State;
@@ -120,8 +121,8 @@ class Engine {
 // Use: Link, allocate variable_bytes() of device memory, Place, then Prepare kernels. Thread-safe after Place.
 class Module {
  public:
-  // Symbols are resolved across the modules: a definition beats a declaration, a strong one a weak one. Undefined symbols that
-  // only unused kernels need are no error here; Prepare reports them.
+  // Symbols are resolved across the modules: a definition beats a declaration, a strong one a weak one. Undefined
+  // symbols that only unused kernels need are no error here; Prepare reports them.
   static Result<std::unique_ptr<Module>> Link(std::vector<std::shared_ptr<const ptx::Module>> modules);
   ~Module();
 
@@ -138,8 +139,8 @@ class Module {
   // Heads only, so it works for kernels that Prepare refuses.
   std::optional<KernelInfo> Describe(std::string_view name) const;
 
-  // Decodes a kernel and what it calls, once, for the CPU level of `engine`, the only one to run it on. An error lists every instruction
-  // form that the engine lacks, and where. The kernel lives as long as the module.
+  // Decodes a kernel and what it calls, once, for the CPU level of `engine`, the only one to run it on. An error lists
+  // every instruction form that the engine lacks, and where. The kernel lives as long as the module.
   Result<const Kernel*> Prepare(std::string_view name, const Engine& engine);
 
  private:

@@ -33,9 +33,15 @@ std::string Untyped(std::string_view type) { return "b" + std::to_string(8 * Typ
 
 Forms::Forms(int level) {
   switch (level) {
-    case 2: AddAll<2>(*this); break;
-    case 3: AddAll<3>(*this); break;
-    default: AddAll<4>(*this); break;
+    case 2:
+      AddAll<2>(*this);
+      break;
+    case 3:
+      AddAll<3>(*this);
+      break;
+    default:
+      AddAll<4>(*this);
+      break;
   }
 }
 
@@ -48,9 +54,12 @@ const Forms& Forms::Of() {
 
 const Forms& Forms::OfLevel(int level) {
   switch (level) {
-    case 2: return Of<2>();
-    case 3: return Of<3>();
-    default: return Of<4>();
+    case 2:
+      return Of<2>();
+    case 3:
+      return Of<3>();
+    default:
+      return Of<4>();
   }
 }
 

@@ -47,8 +47,9 @@ struct Opcode {
 // Bytes of a type's name, such as 4 for "f32"; 0 for "pred" and what is not a type.
 uint32_t TypeBytes(std::string_view type);
 
-// The name under which an opcode that computes on registers stands in the table: synonyms are folded ("mov.f32" is "mov.b32",
-// "add.f32" is "add.rn.f32"). Memory accesses, moves, control and comparison with a boolean operation are the decoder's business.
+// The name under which an opcode that computes on registers stands in the table: synonyms are folded ("mov.f32" is
+// "mov.b32", "add.f32" is "add.rn.f32"). Memory accesses, moves, control and comparison with a boolean operation are
+// the decoder's business.
 std::string CanonicalName(const Opcode& opcode);
 
 }  // namespace outboard::softgpu

@@ -107,7 +107,8 @@ void FunctionDecoder::Decode() {
     guard_ = kNoSlot;
     pc_of_.push_back(static_cast<uint32_t>(shared_->kernel->code.size()));
     if (body_.is_target[i]) Emit(Control::kJoin);
-    if (instruction.guard >= 0) guard_ = rows_.slots[static_cast<size_t>(instruction.guard)] | (instruction.guard_negated ? 1 : 0);
+    if (instruction.guard >= 0)
+      guard_ = rows_.slots[static_cast<size_t>(instruction.guard)] | (instruction.guard_negated ? 1 : 0);
     std::fill(std::begin(scratch_used_), std::end(scratch_used_), 0);
     DecodeInstruction(instruction);
   }
@@ -117,7 +118,8 @@ void FunctionDecoder::Decode() {
   Emit(is_entry_ ? Control::kExit : Control::kReturn);  // for a body whose end can be reached
 
   for (const auto& [record, target] : jumps_) shared_->kernel->code[record].imm = pc_of_[static_cast<size_t>(target)];
-  for (const auto& [entry, target] : target_fixups_) shared_->kernel->targets[entry] = pc_of_[static_cast<size_t>(target)];
+  for (const auto& [entry, target] : target_fixups_)
+    shared_->kernel->targets[entry] = pc_of_[static_cast<size_t>(target)];
 }
 
 void FunctionDecoder::LayOutLocals() {
@@ -167,10 +169,13 @@ Slot FunctionDecoder::Scratch(char letter) {
 }
 
 bool FunctionDecoder::IsLong(const Operand& operand) const {
-  return operand.kind == Operand::Kind::kRegister && ptx::SizeOf(body_.registers[static_cast<size_t>(operand.reg)].type) == 8;
+  return operand.kind == Operand::Kind::kRegister &&
+         ptx::SizeOf(body_.registers[static_cast<size_t>(operand.reg)].type) == 8;
 }
 
-Slot FunctionDecoder::RegisterSlot(const Operand& operand) const { return rows_.slots[static_cast<size_t>(operand.reg)]; }
+Slot FunctionDecoder::RegisterSlot(const Operand& operand) const {
+  return rows_.slots[static_cast<size_t>(operand.reg)];
+}
 
 Inst* FunctionDecoder::EmitSlots(const std::string& name, Slot dst, Slot a, Slot b, Slot c) {
   const Form* form = shared_->forms.Find(name);
@@ -206,7 +211,8 @@ Slot FunctionDecoder::AddressOf(const Operand& operand, char letter) {
     if (is_entry_ && index < function_.params.size()) return shared_->Constant(param_offsets_[index] + offset, bytes);
     if (variable.space == ptx::Space::kParam || variable.space == ptx::Space::kLocal) {
       const Slot row = Scratch(letter);
-      if (Inst* inst = EmitSlots("mov.local_address." + type, row)) inst->imm = static_cast<int64_t>(local_offsets_[index] + offset);
+      if (Inst* inst = EmitSlots("mov.local_address." + type, row))
+        inst->imm = static_cast<int64_t>(local_offsets_[index] + offset);
       return row;
     }
     Fail("the address of " + std::string(variable.name));
@@ -249,7 +255,8 @@ Slot FunctionDecoder::SourceSlot(const Operand& operand, char letter) {
       if (operand.is_double && letter == 'w') {
         bits = __builtin_bit_cast(uint32_t, static_cast<float>(__builtin_bit_cast(double, bits)));
       } else if (!operand.is_double && letter == 'l') {
-        bits = __builtin_bit_cast(uint64_t, static_cast<double>(__builtin_bit_cast(float, static_cast<uint32_t>(bits))));
+        bits =
+            __builtin_bit_cast(uint64_t, static_cast<double>(__builtin_bit_cast(float, static_cast<uint32_t>(bits))));
       }
       return shared_->Constant(bits, bytes);
     }
@@ -311,7 +318,9 @@ void FunctionDecoder::EmitForm(const std::string& name, std::span<const Operand>
   };
 
   // A destination register wider than the result gets it extended afterwards.
-  struct Widening { Slot to, from; };
+  struct Widening {
+    Slot to, from;
+  };
   std::vector<Widening> widenings;
   Slot* const destinations[] = {&inst.dst, &inst.dst2, &inst.b, &inst.c};
   size_t destination = 0;
@@ -353,20 +362,29 @@ void FunctionDecoder::EmitForm(const std::string& name, std::span<const Operand>
         if (operand->kind != Operand::Kind::kInteger) return Fail(name + " with a register where a constant belongs");
         inst.imm = operand->value;
         break;
-      case 'p': *sources[source++] = PredicateSlot(*operand); break;
-      case 'M': inst.d = SourceSlot(*operand, 'w'); break;
-      default: *sources[source++] = SourceSlot(*operand, letter); break;
+      case 'p':
+        *sources[source++] = PredicateSlot(*operand);
+        break;
+      case 'M':
+        inst.d = SourceSlot(*operand, 'w');
+        break;
+      default:
+        *sources[source++] = SourceSlot(*operand, letter);
+        break;
     }
   }
-  if (next < flat.size()) return Fail(name + " with " + std::to_string(flat.size() - next) + " operands more than it takes");
-  const bool copies_itself = inst.dst == inst.a && (name == "mov.b32" || name == "mov.b64" || name.ends_with("global.u64"));
+  if (next < flat.size())
+    return Fail(name + " with " + std::to_string(flat.size() - next) + " operands more than it takes");
+  const bool copies_itself =
+      inst.dst == inst.a && (name == "mov.b32" || name == "mov.b64" || name.ends_with("global.u64"));
   if (copies_itself) return;  // the planner gave the copy its original's row
   inst.run = form->handler;
   inst.control = form->control;
   inst.guard = guard_;
   inst.line = line_;
   shared_->kernel->code.push_back(inst);
-  for (const Widening& widening : widenings) EmitSlots(sign_extend ? "cvt.s64.s32" : "cvt.u64.u32", widening.to, widening.from);
+  for (const Widening& widening : widenings)
+    EmitSlots(sign_extend ? "cvt.s64.s32" : "cvt.u64.u32", widening.to, widening.from);
 }
 
 void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
@@ -386,8 +404,8 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
     EmitSlots("prefetch", kNoSlot);
     return;
   }
-  const std::string_view result_type = base == "cvt" && opcode.modifiers.size() >= 2 ? opcode.modifiers[opcode.modifiers.size() - 2]
-                                                                                    : opcode.Last();
+  const std::string_view result_type =
+      base == "cvt" && opcode.modifiers.size() >= 2 ? opcode.modifiers[opcode.modifiers.size() - 2] : opcode.Last();
   EmitForm(CanonicalName(opcode), instruction.operands, result_type.starts_with("s"));
 }
 

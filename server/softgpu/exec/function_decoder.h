@@ -14,16 +14,18 @@
 
 namespace outboard::softgpu {
 
-// What the functions of one kernel share while they are decoded: constants, shared memory, the list of functions, failures.
+// What the functions of one kernel share while they are decoded: constants, shared memory, the list of functions,
+// failures.
 class ProgramDecoder {
  public:
-  ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel) : program(program), forms(forms), kernel(kernel) {}
+  ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel)
+      : program(program), forms(forms), kernel(kernel) {}
 
   // The row that holds `value` in every lane. `bytes`: 4 or 8.
   Slot Constant(uint64_t value, uint32_t bytes);
 
-  // The row that holds the address of a shared variable in the kernel's shared memory. Dynamic shared memory (extern, unsized) lies
-  // behind all other variables, so its rows are filled by FinishShared, when every function is decoded.
+  // The row that holds the address of a shared variable in the kernel's shared memory. Dynamic shared memory (extern,
+  // unsized) lies behind all other variables, so its rows are filled by FinishShared, when every function is decoded.
   Slot SharedAddress(const ptx::Variable& variable, uint32_t bytes);
   void FinishShared();
 
@@ -115,11 +117,11 @@ class FunctionDecoder {
 
   ptx::Body body_;
   RowPlan rows_;
-  std::vector<uint32_t> local_offsets_;   // per variable of the body
-  std::vector<uint32_t> param_offsets_;   // of an entry's parameters
-  std::vector<uint32_t> pc_of_;           // per PTX instruction
-  std::vector<std::pair<uint32_t, int64_t>> jumps_;           // records whose imm is to become the pc of a PTX instruction
-  std::vector<std::pair<uint32_t, int64_t>> target_fixups_;   // the same for Kernel::targets
+  std::vector<uint32_t> local_offsets_;              // per variable of the body
+  std::vector<uint32_t> param_offsets_;              // of an entry's parameters
+  std::vector<uint32_t> pc_of_;                      // per PTX instruction
+  std::vector<std::pair<uint32_t, int64_t>> jumps_;  // records whose imm is to become the pc of a PTX instruction
+  std::vector<std::pair<uint32_t, int64_t>> target_fixups_;  // the same for Kernel::targets
   std::set<uint32_t> callees_;
   bool has_indirect_call_ = false;
 

@@ -18,8 +18,8 @@ struct Inst;
 inline constexpr uint32_t kLanes = 32;
 inline constexpr uint32_t kAllLanes = 0xffffffffu;
 
-// Generic addresses of the spaces that have no device memory behind them. They lie above every address that a process can map,
-// so no allocation is ever there. Within a window, the low 32 bits are the address in its space.
+// Generic addresses of the spaces that have no device memory behind them. They lie above every address that a process
+// can map, so no allocation is ever there. Within a window, the low 32 bits are the address in its space.
 inline constexpr uint64_t kWindowMask = ~uint64_t{0xffffffff};
 inline constexpr uint64_t kSharedWindow = uint64_t{0x8000} << 32;
 inline constexpr uint64_t kLocalWindow = uint64_t{0x8001} << 32;
@@ -27,9 +27,9 @@ inline constexpr uint64_t kParamWindow = uint64_t{0x8002} << 32;
 // What a function pointer holds: kFunctionWindow + 16 * index of the function in its module.
 inline constexpr uint64_t kFunctionWindow = uint64_t{0x8003} << 32;
 
-// Where an operand lies: byte offset of a row in the frame, or with kConstantBit in the kernel's constants. Rows of 32-bit and
-// narrower registers are 32 x 4 bytes (the bits above a narrow value are unspecified), rows of 64-bit registers 32 x 8 bytes, a
-// predicate is one 32-bit word with a bit per lane.
+// Where an operand lies: byte offset of a row in the frame, or with kConstantBit in the kernel's constants. Rows of
+// 32-bit and narrower registers are 32 x 4 bytes (the bits above a narrow value are unspecified), rows of 64-bit
+// registers 32 x 8 bytes, a predicate is one 32-bit word with a bit per lane.
 using Slot = uint32_t;
 inline constexpr Slot kConstantBit = 1u << 31;
 inline constexpr Slot kNoSlot = 0xffffffffu;
@@ -39,20 +39,24 @@ using Handler = void (*)(const Inst& inst, WarpContext& warp, uint32_t mask);
 
 // How the interpreter treats an instruction.
 enum class Control : uint8_t {
-  kStraight,   // run the handler
-  kChecked,    // run the handler, which may have set WarpContext::fault
-  kSync,       // a warp-level operation: wait for the lanes named in the row `d`, then run the handler
-  kJoin,       // a place where splits of a warp may meet
-  kBranch,     // to imm
+  kStraight,       // run the handler
+  kChecked,        // run the handler, which may have set WarpContext::fault
+  kSync,           // a warp-level operation: wait for the lanes named in the row `d`, then run the handler
+  kJoin,           // a place where splits of a warp may meet
+  kBranch,         // to imm
   kBranchIndexed,  // to the targets in Kernel::targets[imm .. imm + extra), chosen by the row `a`
-  kCall,       // call site Kernel::calls[extra]
+  kCall,           // call site Kernel::calls[extra]
   kReturn,
   kExit,
-  kBarrier,    // imm: BarrierOp; a: row of the barrier's number; b: row of the thread count or kNoSlot; c: predicate
-  kWarpBarrier,// wait for the lanes named in the row `d`
+  kBarrier,      // imm: BarrierOp; a: row of the barrier's number; b: row of the thread count or kNoSlot; c: predicate
+  kWarpBarrier,  // wait for the lanes named in the row `d`
   kTrap,
-  kYield,      // nanosleep: let other warps run
+  kYield,  // nanosleep: let other warps run
 };
+
+// Inst::extra of a memory access. kNarrowAddress: the address register has 32 bits. kFrameLocal: the address is
+// relative to the running frame.
+inline constexpr uint32_t kNarrowAddress = 1, kFrameLocal = 2;
 
 enum BarrierOp : int64_t { kBarrierSync, kBarrierArrive, kBarrierPopc, kBarrierAnd, kBarrierOr };
 
@@ -65,7 +69,7 @@ struct alignas(64) Inst {
   uint32_t line = 0;         // in the PTX text
   uint32_t extra = 0;
   Control control = Control::kStraight;
-  MemorySpace space{};       // of a memory access
+  MemorySpace space{};  // of a memory access
 };
 
 // What a handler reports when it refuses an access.
@@ -79,16 +83,16 @@ struct AccessFault {
 // The state of one warp that handlers see.
 struct WarpContext {
   static constexpr uint32_t kHits = 8;
-  std::byte* base[2];        // rows of the running frame, and the kernel's constants
-  uint32_t live;             // lanes that have not exited
-  uint32_t local_base;       // of the running frame, in each lane's local memory, bytes
-  std::byte* local;          // local memory of lane 0; lane n's is n * local_bytes later
-  uint32_t local_bytes;      // per lane
+  std::byte* base[2];    // rows of the running frame, and the kernel's constants
+  uint32_t live;         // lanes that have not exited
+  uint32_t local_base;   // of the running frame, in each lane's local memory, bytes
+  std::byte* local;      // local memory of lane 0; lane n's is n * local_bytes later
+  uint32_t local_bytes;  // per lane
   std::byte* shared;
   uint32_t shared_bytes;
-  const std::byte* params;   // the launch's parameters
+  const std::byte* params;  // the launch's parameters
   uint32_t param_bytes;
-  const Extent* extents;     // device memory, in order of address
+  const Extent* extents;  // device memory, in order of address
   size_t extent_count;
   const Extent* hit[kHits];  // where accesses hit last, by the instruction's place; never null, may be empty
   AccessFault fault;

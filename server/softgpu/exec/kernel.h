@@ -33,7 +33,7 @@ enum class Builtin : uint8_t { kNone, kVprintf, kAssertFail, kMalloc, kFree };
 struct CallSite {
   Builtin builtin = Builtin::kNone;
   bool indirect = false;
-  uint32_t function = 0;             // index in Kernel::functions; for an indirect call the row Inst::a holds the pointer
+  uint32_t function = 0;  // index in Kernel::functions; for an indirect call the row Inst::a holds the pointer
   std::vector<LocalPlace> params, returns;  // the caller's side
 };
 
@@ -47,8 +47,8 @@ class Kernel {
   std::vector<uint32_t> targets;                               // of indexed branches: indices in code
   std::unordered_map<uint64_t, uint32_t> function_of_pointer;  // what a function pointer points to: index in functions
   uint32_t param_bytes = 0;
-  uint32_t local_bytes = 0;  // per lane, with room for the deepest chain of calls, or for recursion
-  uint32_t shared_bytes = 0; // static; dynamic shared memory begins at the next multiple of 16
+  uint32_t local_bytes = 0;   // per lane, with room for the deepest chain of calls, or for recursion
+  uint32_t shared_bytes = 0;  // static; dynamic shared memory begins at the next multiple of 16
 
   std::byte* constants() const { return constants_.get(); }
   void SetConstants(const std::vector<std::byte>& bytes);

@@ -17,8 +17,8 @@ enum class MemorySpace : uint8_t { kGeneric, kGlobal, kShared, kLocal, kParam };
 
 struct WarpContext;
 
-// The place of one lane's access in this process, or null with WarpContext::fault set. Handles every space and generic addresses;
-// the slow way, which also finds out which lane is at fault. `bytes` is a power of two. (Baseline code.)
+// The place of one lane's access in this process, or null with WarpContext::fault set. Handles every space and generic
+// addresses; the slow way, which also finds out which lane is at fault. `bytes` is a power of two. (Baseline code.)
 std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, uint32_t bytes, uint32_t lane);
 
 }  // namespace outboard::softgpu

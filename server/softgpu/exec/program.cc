@@ -36,25 +36,29 @@ Result<std::unique_ptr<Program>> Program::Link(std::vector<std::shared_ptr<const
     for (const ptx::Variable& variable : module.variables) {
       // extern .shared memory is defined by being declared.
       const bool defines = variable.linkage != ptx::Linkage::kExtern || variable.space == ptx::Space::kShared;
-      const Symbol::Kind kind = IsDeviceVariable(variable)                      ? Symbol::Kind::kDeviceVariable
+      const Symbol::Kind kind = IsDeviceVariable(variable)              ? Symbol::Kind::kDeviceVariable
                                 : variable.space == ptx::Space::kShared ? Symbol::Kind::kSharedVariable
                                                                         : Symbol::Kind::kNone;
       if (kind == Symbol::Kind::kNone || !defines) continue;
       const uint32_t index = static_cast<uint32_t>(program->variables_.size());
       program->variables_.push_back({m, &variable, 0});
       program->AddSymbol(m, variable.name, variable.linkage, true, {kind, index});
-      if (variable.linkage == ptx::Linkage::kVisible && IsDeviceVariable(variable) && !strong.emplace(variable.name, variable.name).second) {
-        return Error{"the variable " + std::string(variable.name) + " is defined in more than one of the linked PTX modules"};
+      if (variable.linkage == ptx::Linkage::kVisible && IsDeviceVariable(variable) &&
+          !strong.emplace(variable.name, variable.name).second) {
+        return Error{"the variable " + std::string(variable.name) +
+                     " is defined in more than one of the linked PTX modules"};
       }
     }
     for (const ptx::Function& function : module.functions) {
       const uint32_t index = static_cast<uint32_t>(program->functions_.size());
       program->functions_.push_back({m, &function});
-      program->AddSymbol(m, function.name, function.linkage, !function.is_declaration, {Symbol::Kind::kFunction, index});
+      program->AddSymbol(m, function.name, function.linkage, !function.is_declaration,
+                         {Symbol::Kind::kFunction, index});
       if (function.is_declaration) {
         program->own_[m].try_emplace(function.name, Symbol{Symbol::Kind::kNone, index});
       } else if (function.linkage == ptx::Linkage::kVisible && !strong.emplace(function.name, function.name).second) {
-        return Error{"the function " + std::string(function.name) + " is defined in more than one of the linked PTX modules"};
+        return Error{"the function " + std::string(function.name) +
+                     " is defined in more than one of the linked PTX modules"};
       }
     }
   }
@@ -69,8 +73,8 @@ Result<std::unique_ptr<Program>> Program::Link(std::vector<std::shared_ptr<const
       const Symbol symbol = program->Resolve(def.module, relocation.symbol);
       if (symbol.kind == Symbol::Kind::kFunction) program->address_taken_.push_back(symbol.index);
       if (symbol.kind == Symbol::Kind::kNone) {
-        return Error{"the initialiser of " + std::string(def.variable->name) + " names " + std::string(relocation.symbol) +
-                     ", which no linked PTX module defines"};
+        return Error{"the initialiser of " + std::string(def.variable->name) + " names " +
+                     std::string(relocation.symbol) + ", which no linked PTX module defines"};
       }
     }
   }
@@ -86,8 +90,9 @@ Symbol Program::Resolve(size_t module, std::string_view name) const {
     const bool is_visible = exported != exported_.end() && exported->second.kind == own->second.kind;
     const auto weak = exported_is_weak_.find(name);
     if (!is_visible || weak == exported_is_weak_.end()) return own->second;
-    const ptx::Linkage linkage = own->second.kind == Symbol::Kind::kFunction ? functions_[own->second.index].function->linkage
-                                                                             : variables_[own->second.index].variable->linkage;
+    const ptx::Linkage linkage = own->second.kind == Symbol::Kind::kFunction
+                                     ? functions_[own->second.index].function->linkage
+                                     : variables_[own->second.index].variable->linkage;
     return linkage == ptx::Linkage::kNone ? own->second : exported->second;
   }
   const auto exported = exported_.find(name);

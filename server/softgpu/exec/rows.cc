@@ -120,7 +120,8 @@ std::vector<Interval> LiveIntervals(const Body& body) {
           },
           [&](int32_t reg) { intervals[static_cast<size_t>(reg)].Cover(i, i); });
       if (instruction.guard < 0) {
-        ForUsesAndDefs(instruction, [](int32_t) {}, [&](int32_t reg) { set(killed[b], reg); });
+        ForUsesAndDefs(
+            instruction, [](int32_t) {}, [&](int32_t reg) { set(killed[b], reg); });
       }
     }
   }
@@ -164,25 +165,29 @@ Kind KindOf(const ptx::Register& reg) {
 // Whether the instruction only copies a register's value.
 bool IsCopy(const Instruction& instruction) {
   const std::string_view base = BaseOf(instruction.opcode);
-  if (base != "mov" && instruction.opcode != "cvta.to.global.u64" && instruction.opcode != "cvta.global.u64") return false;
-  return instruction.guard < 0 && instruction.operands.size() == 2 && instruction.operands[0].kind == Operand::Kind::kRegister &&
+  if (base != "mov" && instruction.opcode != "cvta.to.global.u64" && instruction.opcode != "cvta.global.u64")
+    return false;
+  return instruction.guard < 0 && instruction.operands.size() == 2 &&
+         instruction.operands[0].kind == Operand::Kind::kRegister &&
          instruction.operands[1].kind == Operand::Kind::kRegister && !instruction.operands[1].negated;
 }
 
 // For each register the one whose row it can use because it only ever holds a copy of it; itself for most.
 //
-// Both must be written in one place, the original before the copy, and the copy must not be needed before it is made: then no
-// later round of a loop can change the original while the copy's old value is still to be read.
+// Both must be written in one place, the original before the copy, and the copy must not be needed before it is made:
+// then no later round of a loop can change the original while the copy's old value is still to be read.
 std::vector<uint32_t> CopiedFrom(const Body& body, std::vector<Interval>* intervals) {
   constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max(), kOften = kNever - 1;
   std::vector<uint32_t> written(body.registers.size(), kNever);
   std::vector<uint32_t> original(body.registers.size());
   for (uint32_t reg = 0; reg < original.size(); ++reg) original[reg] = reg;
   for (uint32_t i = 0; i < body.instructions.size(); ++i) {
-    ForUsesAndDefs(body.instructions[i], [](int32_t) {}, [&](int32_t reg) {
-      uint32_t& place = written[static_cast<size_t>(reg)];
-      place = place == kNever && body.instructions[i].guard < 0 ? i : kOften;
-    });
+    ForUsesAndDefs(
+        body.instructions[i], [](int32_t) {},
+        [&](int32_t reg) {
+          uint32_t& place = written[static_cast<size_t>(reg)];
+          place = place == kNever && body.instructions[i].guard < 0 ? i : kOften;
+        });
   }
   for (uint32_t i = 0; i < body.instructions.size(); ++i) {
     if (!IsCopy(body.instructions[i])) continue;
@@ -201,7 +206,7 @@ std::vector<uint32_t> CopiedFrom(const Body& body, std::vector<Interval>* interv
 bool WritesFirstOperand(std::string_view opcode) {
   const std::string_view base = BaseOf(opcode);
   constexpr std::array<std::string_view, 19> kWriteNothing = {
-      "st",   "red",     "bra",   "brx",        "bar",  "barrier",   "call",    "ret",            "exit", "trap",
+      "st",    "red",    "bra",   "brx",       "bar",      "barrier",   "call",    "ret",           "exit",   "trap",
       "brkpt", "membar", "fence", "nanosleep", "prefetch", "prefetchu", "discard", "applypriority", "pmevent"};
   if (base == "bar" || base == "barrier") return opcode.find(".red") != std::string_view::npos;
   return std::find(kWriteNothing.begin(), kWriteNothing.end(), base) == kWriteNothing.end();
@@ -214,7 +219,8 @@ RowPlan PlanRows(const Body& body) {
   for (uint32_t reg = 0; reg < intervals.size(); ++reg) {
     if (original[reg] == reg && intervals[reg].begin <= intervals[reg].end) order.push_back(reg);
   }
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return intervals[a].begin < intervals[b].begin; });
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return intervals[a].begin < intervals[b].begin; });
 
   // Per kind: rows in use until a position, as a min-heap of {end, row}, and rows that are free.
   using Busy = std::pair<uint32_t, uint32_t>;
@@ -251,9 +257,15 @@ RowPlan PlanRows(const Body& body) {
   plan.slots.assign(body.registers.size(), kNoSlot);
   for (const uint32_t reg : order) {
     switch (KindOf(body.registers[reg])) {
-      case kPredicate: plan.slots[reg] = 4 * row_of[reg]; break;
-      case kWord: plan.slots[reg] = words + kWordRowBytes * row_of[reg]; break;
-      case kLong: plan.slots[reg] = longs + kLongRowBytes * row_of[reg]; break;
+      case kPredicate:
+        plan.slots[reg] = 4 * row_of[reg];
+        break;
+      case kWord:
+        plan.slots[reg] = words + kWordRowBytes * row_of[reg];
+        break;
+      case kLong:
+        plan.slots[reg] = longs + kLongRowBytes * row_of[reg];
+        break;
     }
   }
   for (uint32_t reg = 0; reg < original.size(); ++reg) plan.slots[reg] = plan.slots[original[reg]];

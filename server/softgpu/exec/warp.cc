@@ -12,9 +12,9 @@
 namespace outboard::softgpu {
 namespace {
 
-constexpr int32_t kSlice = 256;         // backward branches before other warps have a turn
-constexpr uint32_t kPatience = 256;     // meetings before the oldest split is let run
-constexpr uint32_t kGrant = 64;         // meetings that it may then pass
+constexpr int32_t kSlice = 256;      // backward branches before other warps have a turn
+constexpr uint32_t kPatience = 256;  // meetings before the oldest split is let run
+constexpr uint32_t kGrant = 64;      // meetings that it may then pass
 
 uint32_t FirstLane(uint32_t mask) { return static_cast<uint32_t>(__builtin_ctz(mask)); }
 uint32_t Count(uint32_t mask) { return static_cast<uint32_t>(__builtin_popcount(mask)); }
@@ -26,7 +26,7 @@ const T* RowOf(const WarpContext& context, Slot slot) {
 
 }  // namespace
 
-void FramePool::Deleter::operator()(std::byte* bytes) const { ::operator delete(bytes, std::align_val_t{64}); }
+void FramePool::Deleter::operator()(std::byte* bytes) const { ::operator delete (bytes, std::align_val_t{64}); }
 
 std::byte* FramePool::Take(uint32_t bytes) {
   std::vector<std::byte*>& free = free_[std::bit_width(bytes - 1)];
@@ -36,7 +36,7 @@ std::byte* FramePool::Take(uint32_t bytes) {
     return rows;
   }
   const size_t size = size_t{1} << std::bit_width(bytes - 1);
-  all_.emplace_back(static_cast<std::byte*>(::operator new(size, std::align_val_t{64})));
+  all_.emplace_back(static_cast<std::byte*>(::operator new (size, std::align_val_t{64})));
   std::memset(all_.back().get(), 0, size);
   return all_.back().get();
 }
@@ -237,7 +237,8 @@ bool Warp::Call(const Inst& inst, uint32_t mask) {
     return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask));
   }
   if (kernel_->functions[function->second].params.size() != site.params.size()) {
-    return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask), "the function pointer's function takes another number of arguments");
+    return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask),
+                 "the function pointer's function takes another number of arguments");
   }
   // Lanes with other targets take this call again. Lanes that do not call go on behind it.
   Park({.mask = mask & ~group, .pc = now_.pc, .frame = now_.frame});
@@ -247,7 +248,8 @@ bool Warp::Call(const Inst& inst, uint32_t mask) {
 bool Warp::CallFunction(const Inst& inst, const CallSite& site, uint32_t function, uint32_t mask, uint32_t others) {
   const FunctionCode& code = kernel_->functions[function];
   const uint32_t local_base = now_.frame->local_base + kernel_->functions[now_.frame->function].local_bytes;
-  if (uint64_t{local_base} + code.local_bytes > context.local_bytes) return Fault(FaultKind::kStackOverflow, inst, FirstLane(mask));
+  if (uint64_t{local_base} + code.local_bytes > context.local_bytes)
+    return Fault(FaultKind::kStackOverflow, inst, FirstLane(mask));
   if (free_frames_.empty()) {
     frame_store_.push_back(std::make_unique<Frame>());
     free_frames_.push_back(frame_store_.back().get());
@@ -266,7 +268,8 @@ bool Warp::CallFunction(const Inst& inst, const CallSite& site, uint32_t functio
     const uint32_t bytes = std::min(site.params[i].size, code.params[i].size);
     for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
       const uint32_t lane = FirstLane(rest);
-      std::memcpy(LocalOf(frame, lane) + code.params[i].offset, LocalOf(now_.frame, lane) + site.params[i].offset, bytes);
+      std::memcpy(LocalOf(frame, lane) + code.params[i].offset, LocalOf(now_.frame, lane) + site.params[i].offset,
+                  bytes);
     }
   }
   Park({.mask = others, .pc = now_.pc + 1, .frame = now_.frame});
@@ -302,7 +305,8 @@ void Warp::Return(uint32_t mask) {
     const uint32_t bytes = std::min(frame->site->returns[i].size, code.returns[i].size);
     for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
       const uint32_t lane = FirstLane(rest);
-      std::memcpy(LocalOf(frame->caller, lane) + frame->site->returns[i].offset, LocalOf(frame, lane) + code.returns[i].offset, bytes);
+      std::memcpy(LocalOf(frame->caller, lane) + frame->site->returns[i].offset,
+                  LocalOf(frame, lane) + code.returns[i].offset, bytes);
     }
   }
   Park({.mask = now_.mask & ~mask, .pc = now_.pc + 1, .frame = frame});
@@ -369,7 +373,7 @@ bool Warp::Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string te
 }
 
 bool Warp::AccessFaulted(const Inst& inst) {
-  const FaultKind kind = context.fault.error == AccessError::kMisaligned ? FaultKind::kMisalignedAddress
+  const FaultKind kind = context.fault.error == AccessError::kMisaligned   ? FaultKind::kMisalignedAddress
                          : context.fault.error == AccessError::kWrongSpace ? FaultKind::kInvalidAddressSpace
                                                                            : FaultKind::kIllegalAddress;
   return Fault(kind, inst, context.fault.lane);

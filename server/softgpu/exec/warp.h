@@ -35,14 +35,15 @@ struct Frame {
   const CallSite* site = nullptr;  // null for the kernel itself
   uint32_t function = 0;
   uint32_t return_pc = 0;
-  uint32_t lanes = 0;              // that have not returned
-  uint32_t local_base = 0;         // in each lane's local memory
+  uint32_t lanes = 0;       // that have not returned
+  uint32_t local_base = 0;  // in each lane's local memory
   uint32_t depth = 0;
 };
 
-// 32 threads in lock-step. When they diverge the warp is several splits, each a set of lanes at one place of one frame. The deepest and then
-// lowest place runs first, so that splits meet again as early as they can; a split that keeps others waiting for long gives way
-// for a while, so that every thread makes progress whatever the others do (as Volta and later promise).
+// 32 threads in lock-step. When they diverge the warp is several splits, each a set of lanes at one place of one frame.
+// The deepest and then lowest place runs first, so that splits meet again as early as they can; a split that keeps
+// others waiting for long gives way for a while, so that every thread makes progress whatever the others do (as Volta
+// and later promise).
 //
 // Thread-confined: a block's warps run on one thread.
 class Warp {
@@ -53,10 +54,12 @@ class Warp {
 
   void Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t lanes, FramePool* frames);
 
-  // Runs until all lanes have exited, none can go on before another warp does something, the time slice is over, or a fault.
+  // Runs until all lanes have exited, none can go on before another warp does something, the time slice is over, or a
+  // fault.
   Outcome Run();
 
-  // Called by the block: lets the splits that wait at barrier `number` go on; `reduced` goes to those that asked for it.
+  // Called by the block: lets the splits that wait at barrier `number` go on; `reduced` goes to those that asked for
+  // it.
   struct Reduced {
     uint32_t count = 0;
     bool all = true, any = false;
@@ -78,15 +81,15 @@ class Warp {
     uint32_t pc = 0;
     Frame* frame = nullptr;
     Wait wait = Wait::kNothing;
-    uint32_t number = 0;   // barrier number, or the lanes waited for
-    uint64_t stamp = 0;    // when it last ran
+    uint32_t number = 0;  // barrier number, or the lanes waited for
+    uint64_t stamp = 0;   // when it last ran
   };
 
   static bool Before(const Split& a, const Split& b);
-  void Enter(Split split);       // makes it the current one
+  void Enter(Split split);  // makes it the current one
   void Park(Split split);
-  void Meet();                   // merges with, and perhaps gives way to, waiting splits
-  bool PickNext();               // when the current split is empty; false when none can run
+  void Meet();      // merges with, and perhaps gives way to, waiting splits
+  bool PickNext();  // when the current split is empty; false when none can run
   void ReleaseSynced();
   bool WaitForLanes(const Inst& inst, uint32_t mask, Wait wait);
   void Branch(const Inst& inst, uint32_t mask);
@@ -110,7 +113,7 @@ class Warp {
   std::vector<std::unique_ptr<Frame>> frame_store_;
   std::vector<Frame*> free_frames_;
   Frame root_;
-  uint64_t clock_ = 0;   // counts switches
+  uint64_t clock_ = 0;     // counts switches
   uint32_t patience_ = 0;  // meetings since a split was last made to give way
   uint32_t grant_ = 0;     // meetings that the current split need not give way
   int32_t budget_ = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "server/softgpu/exec/memory.h"
 #include "server/softgpu/exec/lanes/lane_ops.h"
+#include "server/softgpu/exec/memory.h"
 
 // How handlers get at memory: every access of every active lane is checked for range and alignment before a byte moves.
 
@@ -33,8 +33,8 @@ inline Pattern PatternOf(const A* address, u32 stride) {
 
 // Whether the accesses of `bytes` at address[lane] + offset lie in `window` and are aligned, for every lane of `mask`.
 //
-// A (u32 or u64) is the width of the address registers. An offset is in range exactly when neither it nor (size - bytes - it) is
-// negative; both signs are gathered over the lanes, so the loop has no branch.
+// A (u32 or u64) is the width of the address registers. An offset is in range exactly when neither it nor (size - bytes
+// - it) is negative; both signs are gathered over the lanes, so the loop has no branch.
 template <class A>
 inline bool Fits(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask) {
   using Signed = std::make_signed_t<A>;
@@ -78,10 +78,8 @@ inline void ForLanes(u32 mask, Move move) {
   for (u32 rest = mask; rest != 0; rest &= rest - 1) move(static_cast<u32>(__builtin_ctz(rest)));
 }
 
-// kNarrowAddress in Inst::extra: the address register has 32 bits. kFrameLocal: the address is relative to the running frame.
-inline constexpr u32 kNarrowAddress = 1, kFrameLocal = 2;
-
-// The extent that the accesses are most likely in: the one that this instruction hit last, or else that of the first active lane.
+// The extent that the accesses are most likely in: the one that this instruction hit last, or else that of the first
+// active lane.
 inline Window DeviceWindow(const Inst& inst, WarpContext& warp, u64 first_address) {
   const Extent*& hit = warp.hit[reinterpret_cast<uintptr_t>(&inst) / sizeof(Inst) % WarpContext::kHits];
   if (first_address - hit->begin >= hit->end - hit->begin) {
@@ -90,9 +88,9 @@ inline Window DeviceWindow(const Inst& inst, WarpContext& warp, u64 first_addres
   return {hit->begin, hit->end - hit->begin, hit->host};
 }
 
-// The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: for the sixteen lanes from
-// `lane` on, uniform(lane, place of all) or contiguous(lane, place of the first); for one lane, each(lane, place). False when an
-// access is out of the window or misaligned; nothing has moved then.
+// The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: for the
+// sixteen lanes from `lane` on, uniform(lane, place of all) or contiguous(lane, place of the first); for one lane,
+// each(lane, place). False when an access is out of the window or misaligned; nothing has moved then.
 template <class A, class Uniform, class Contiguous, class Each>
 inline bool AccessWindow(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask, Uniform uniform,
                          Contiguous contiguous, Each each) {
@@ -137,7 +135,8 @@ inline u64 AddressOf(const Inst& inst, WarpContext& warp, u32 lane) {
 }
 
 // The exact way for any space: the place of each active lane's access. False with warp.fault set when one is refused.
-__attribute__((noinline, unused)) bool ResolveLanes(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
+__attribute__((noinline, unused)) bool ResolveLanes(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask,
+                                                    std::byte** places) {
   for (u32 rest = mask; rest != 0; rest &= rest - 1) {
     const u32 lane = static_cast<u32>(__builtin_ctz(rest));
     places[lane] = ResolveLane(warp, inst.space, AddressOf(inst, warp, lane), bytes, lane);
@@ -148,7 +147,8 @@ __attribute__((noinline, unused)) bool ResolveLanes(const Inst& inst, WarpContex
 
 // One element of T per lane: the quick way where it goes, else the exact one.
 template <class Uniform, class Contiguous, class Each>
-inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uniform uniform, Contiguous contiguous, Each each) {
+inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uniform uniform, Contiguous contiguous,
+                   Each each) {
   const u64 offset = static_cast<u64>(inst.imm);
   if (inst.space == MemorySpace::kShared) {
     const Window window{0, warp.shared_bytes, warp.shared};

@@ -1,5 +1,6 @@
-// Approximate functions (PTX ISA, section 9.7.3: the .approx and .full forms). Hardware's last bits are not documented; ours come
-// from short series in double precision, rounded once, so they are within PTX's bounds and equal on every CPU.
+// Approximate functions (PTX ISA, section 9.7.3: the .approx and .full forms). Hardware's last bits are not documented;
+// ours come from short series in double precision, rounded once, so they are within PTX's bounds and equal on every
+// CPU.
 
 #include "server/softgpu/exec/lanes/float_ops.h"
 #include "server/softgpu/exec/lanes/levels.h"
@@ -114,10 +115,14 @@ void AddSingle(FormTable& table) {
   AddMap(table, {"sin.approx.", ftz, "f32"}, [](f32 a) { return Out<kFtz, false>(Sine(In<kFtz>(a), 0)); });
   AddMap(table, {"cos.approx.", ftz, "f32"}, [](f32 a) { return Out<kFtz, false>(Sine(In<kFtz>(a), 1)); });
   AddMap(table, {"rcp.approx.", ftz, "f32"}, [](f32 a) { return Canonical(Out<kFtz, false>(1.0f / In<kFtz>(a))); });
-  AddMap(table, {"sqrt.approx.", ftz, "f32"}, [](f32 a) { return Canonical(Out<kFtz, false>(__builtin_sqrtf(In<kFtz>(a)))); });
-  AddMap(table, {"rsqrt.approx.", ftz, "f32"}, [](f32 a) { return Canonical(Out<kFtz, false>(static_cast<f32>(1.0 / __builtin_sqrt(f64{In<kFtz>(a)})))); });
-  AddMap(table, {"div.approx.", ftz, "f32"}, [](f32 a, f32 b) { return Canonical(Out<kFtz, false>(ApproximateQuotient(In<kFtz>(a), In<kFtz>(b)))); });
-  AddMap(table, {"div.full.", ftz, "f32"}, [](f32 a, f32 b) { return Canonical(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b))); });
+  AddMap(table, {"sqrt.approx.", ftz, "f32"},
+         [](f32 a) { return Canonical(Out<kFtz, false>(__builtin_sqrtf(In<kFtz>(a)))); });
+  AddMap(table, {"rsqrt.approx.", ftz, "f32"},
+         [](f32 a) { return Canonical(Out<kFtz, false>(static_cast<f32>(1.0 / __builtin_sqrt(f64{In<kFtz>(a)})))); });
+  AddMap(table, {"div.approx.", ftz, "f32"},
+         [](f32 a, f32 b) { return Canonical(Out<kFtz, false>(ApproximateQuotient(In<kFtz>(a), In<kFtz>(b)))); });
+  AddMap(table, {"div.full.", ftz, "f32"},
+         [](f32 a, f32 b) { return Canonical(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b))); });
 }
 
 }  // namespace
@@ -128,7 +133,8 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddApproximate(FormTable& table) {
   AddSingle<true>(table);
   AddMap(table, {"tanh.approx.f32"}, [](f32 a) { return HyperbolicTangent(a); });
   AddMap(table, {"rcp.approx.ftz.f64"}, [](f64 a) { return UpperHalf(Canonical(1.0 / UpperHalf(a))); });
-  AddMap(table, {"rsqrt.approx.ftz.f64"}, [](f64 a) { return UpperHalf(Canonical(1.0 / __builtin_sqrt(UpperHalf(a)))); });
+  AddMap(table, {"rsqrt.approx.ftz.f64"},
+         [](f64 a) { return UpperHalf(Canonical(1.0 / __builtin_sqrt(UpperHalf(a)))); });
   AddMap(table, {"rsqrt.approx.f64"}, [](f64 a) { return Canonical(1.0 / __builtin_sqrt(a)); });
 }
 

@@ -1,7 +1,7 @@
 // Atomics and reductions to memory (PTX ISA, section 9.7.13: atom, red), lane by lane in order.
 //
-// Device memory is shared by the engine's threads and by processes, so it is updated with the CPU's atomic instructions. A block runs on
-// one thread, so its shared memory needs none.
+// Device memory is shared by the engine's threads and by processes, so it is updated with the CPU's atomic
+// instructions. A block runs on one thread, so its shared memory needs none.
 
 #include "server/softgpu/exec/lanes/access.h"
 #include "server/softgpu/exec/lanes/float_ops.h"
@@ -38,9 +38,11 @@ void Atomic(const Inst& inst, WarpContext& warp, u32 mask) {
   std::byte* places[kLanes];
   if (!ResolveLanes(inst, warp, sizeof(T), mask, places)) return;
   ForLanes(mask, [&](u32 lane) {
-    const bool shared_memory = places[lane] - warp.shared >= 0 && places[lane] - warp.shared < static_cast<s64>(warp.shared_bytes);
+    const bool shared_memory =
+        places[lane] - warp.shared >= 0 && places[lane] - warp.shared < static_cast<s64>(warp.shared_bytes);
     const T operand = static_cast<T>(b[lane]), other = static_cast<T>(c[lane]);
-    old[lane] = static_cast<S>(Update<T>(places[lane], shared_memory, [&](T value) { return F{}(value, operand, other); }));
+    old[lane] =
+        static_cast<S>(Update<T>(places[lane], shared_memory, [&](T value) { return F{}(value, operand, other); }));
   });
   if (inst.dst == kNoSlot) return;
   S* to = Row<S>(warp, inst.dst);
@@ -62,7 +64,8 @@ void AddOperation(FormTable& table, const char* operation, const char* type, F) 
 template <class T>
 void AddArithmetic(FormTable& table) {
   using U = std::make_unsigned_t<T>;
-  AddOperation<T>(table, "add.", kName<T>, [](T old, T b, T) { return static_cast<T>(static_cast<U>(old) + static_cast<U>(b)); });
+  AddOperation<T>(table, "add.", kName<T>,
+                  [](T old, T b, T) { return static_cast<T>(static_cast<U>(old) + static_cast<U>(b)); });
   AddOperation<T>(table, "min.", kName<T>, [](T old, T b, T) -> T { return b < old ? b : old; });
   AddOperation<T>(table, "max.", kName<T>, [](T old, T b, T) -> T { return old < b ? b : old; });
 }
@@ -89,7 +92,8 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddAtomic(FormTable& table) {
   AddOperation<u16, true>(table, "cas.", "b16", [](u16 old, u16 b, u16 c) -> u16 { return old == b ? c : old; });
   AddOperation<u32>(table, "inc.", "u32", [](u32 old, u32 b, u32) -> u32 { return old >= b ? 0 : old + 1; });
   AddOperation<u32>(table, "dec.", "u32", [](u32 old, u32 b, u32) -> u32 { return old == 0 || b < old ? b : old - 1; });
-  // Global f32 atomics flush subnormals, shared ones do not (section 9.7.13.4); both are within what other widths guarantee.
+  // Global f32 atomics flush subnormals, shared ones do not (section 9.7.13.4); both are within what other widths
+  // guarantee.
   AddOperation<f32>(table, "add.", "f32", [](f32 old, f32 b, f32) { return Canonical(old + b); });
   AddOperation<f64>(table, "add.", "f64", [](f64 old, f64 b, f64) { return Canonical(old + b); });
 }

@@ -84,7 +84,9 @@ template <class T>
 void AddFields(FormTable& table, const char* type) {
   using Signed = std::make_signed_t<T>;
   AddMap(table, {"popc.", type}, [](T a) { return static_cast<u32>(__builtin_popcountll(u64{a})); });
-  AddMap(table, {"clz.", type}, [](T a) { return a == 0 ? u32{8 * sizeof(T)} : static_cast<u32>(__builtin_clzll(u64{a})) - (64 - u32{8 * sizeof(T)}); });
+  AddMap(table, {"clz.", type}, [](T a) {
+    return a == 0 ? u32{8 * sizeof(T)} : static_cast<u32>(__builtin_clzll(u64{a})) - (64 - u32{8 * sizeof(T)});
+  });
   AddMap(table, {"brev.", type}, [](T a) { return Reversed(a); });
   AddMap(table, {"bfi.", type}, [](T a, T b, u32 c, u32 d) { return InsertField(a, b, c, d); });
   AddMap(table, {"bfe.", kName<T>}, [](T a, u32 b, u32 c) { return ExtractField(a, b, c); });
@@ -101,8 +103,10 @@ void Lop3(const Inst& inst, WarpContext& warp, u32 mask) {
   for (int i = 0; i < 8; ++i) term[i] = (inst.imm >> i) & 1 ? ~0u : 0u;
   const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b), *c = Row<u32>(warp, inst.c);
   StoreLanes<u32>(warp, inst.dst, mask, [&](u32 i) {
-    const u32 without_a = (~b[i] & ((~c[i] & term[0]) | (c[i] & term[1]))) | (b[i] & ((~c[i] & term[2]) | (c[i] & term[3])));
-    const u32 with_a = (~b[i] & ((~c[i] & term[4]) | (c[i] & term[5]))) | (b[i] & ((~c[i] & term[6]) | (c[i] & term[7])));
+    const u32 without_a =
+        (~b[i] & ((~c[i] & term[0]) | (c[i] & term[1]))) | (b[i] & ((~c[i] & term[2]) | (c[i] & term[3])));
+    const u32 with_a =
+        (~b[i] & ((~c[i] & term[4]) | (c[i] & term[5]))) | (b[i] & ((~c[i] & term[6]) | (c[i] & term[7])));
     return (~a[i] & without_a) | (a[i] & with_a);
   });
 }

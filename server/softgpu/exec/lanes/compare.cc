@@ -16,8 +16,10 @@ void AddOrdered(FormTable& table, const char* type = kName<T>) {
   AddMap(table, {"setp.ge.", ftz, type}, [](T a, T b) { return In<kFtz>(a) >= In<kFtz>(b); });
   if constexpr (std::is_floating_point_v<T>) {
     // Ordered "not equal" is false for NaN; the comparisons ending in u are true for it.
-    AddMap(table, {"setp.ne.", ftz, type}, [](T a, T b) { return In<kFtz>(a) < In<kFtz>(b) || In<kFtz>(a) > In<kFtz>(b); });
-    AddMap(table, {"setp.equ.", ftz, type}, [](T a, T b) { return !(In<kFtz>(a) < In<kFtz>(b) || In<kFtz>(a) > In<kFtz>(b)); });
+    AddMap(table, {"setp.ne.", ftz, type},
+           [](T a, T b) { return In<kFtz>(a) < In<kFtz>(b) || In<kFtz>(a) > In<kFtz>(b); });
+    AddMap(table, {"setp.equ.", ftz, type},
+           [](T a, T b) { return !(In<kFtz>(a) < In<kFtz>(b) || In<kFtz>(a) > In<kFtz>(b)); });
     AddMap(table, {"setp.neu.", ftz, type}, [](T a, T b) { return In<kFtz>(a) != In<kFtz>(b); });
     AddMap(table, {"setp.ltu.", ftz, type}, [](T a, T b) { return !(In<kFtz>(a) >= In<kFtz>(b)); });
     AddMap(table, {"setp.leu.", ftz, type}, [](T a, T b) { return !(In<kFtz>(a) > In<kFtz>(b)); });

@@ -7,7 +7,8 @@ namespace outboard::softgpu {
 namespace {
 
 template <class T>
-inline constexpr T kLowest = std::is_signed_v<T> ? static_cast<T>(std::make_unsigned_t<T>{1} << (8 * sizeof(T) - 1)) : T{0};
+inline constexpr T kLowest = std::is_signed_v<T> ? static_cast<T>(std::make_unsigned_t<T>{1} << (8 * sizeof(T) - 1))
+                                                 : T{0};
 template <class T>
 inline constexpr T kHighest = static_cast<T>(~kLowest<T>);
 
@@ -25,7 +26,8 @@ inline D Clamped(S value) {
   return static_cast<D>(value);
 }
 
-// `whole` is integral or not finite. Out of range clamps; NaN is 0, but the top bit alone when f64 or 64 bits are involved (cvt's notes).
+// `whole` is integral or not finite. Out of range clamps; NaN is 0, but the top bit alone when f64 or 64 bits are
+// involved (cvt's notes).
 template <class D, class T>
 inline D ToInteger(T whole) {
   constexpr T kPastHighest = static_cast<T>(kHighest<D> / 2 + 1) * T{2};
@@ -68,7 +70,8 @@ template <class D, class T, Integral kMode>
 void AddToInteger(FormTable& table, const char* rounding) {
   AddMap(table, {"cvt.", rounding, kName<D>, ".", kName<T>}, [](T a) -> D { return ToInteger<D>(Rounded<kMode>(a)); });
   if constexpr (sizeof(T) == 4) {
-    AddMap(table, {"cvt.", rounding, "ftz.", kName<D>, ".", kName<T>}, [](T a) -> D { return ToInteger<D>(Rounded<kMode>(Flush(a))); });
+    AddMap(table, {"cvt.", rounding, "ftz.", kName<D>, ".", kName<T>},
+           [](T a) -> D { return ToInteger<D>(Rounded<kMode>(Flush(a))); });
   }
 }
 
@@ -105,16 +108,21 @@ void AddSameWidth(FormTable& table) {
   const char* flags = kFtz ? (kSat ? "ftz.sat." : "ftz.") : (kSat ? "sat." : "");
   const char* type = kName<T>;
   AddMap(table, {"cvt.", flags, type, ".", type}, [](T a) { return Out<kFtz, kSat>(In<kFtz>(a)); });
-  AddMap(table, {"cvt.rni.", flags, type, ".", type}, [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kNearest>(In<kFtz>(a))); });
-  AddMap(table, {"cvt.rzi.", flags, type, ".", type}, [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kZero>(In<kFtz>(a))); });
-  AddMap(table, {"cvt.rmi.", flags, type, ".", type}, [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kDown>(In<kFtz>(a))); });
-  AddMap(table, {"cvt.rpi.", flags, type, ".", type}, [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kUp>(In<kFtz>(a))); });
+  AddMap(table, {"cvt.rni.", flags, type, ".", type},
+         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kNearest>(In<kFtz>(a))); });
+  AddMap(table, {"cvt.rzi.", flags, type, ".", type},
+         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kZero>(In<kFtz>(a))); });
+  AddMap(table, {"cvt.rmi.", flags, type, ".", type},
+         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kDown>(In<kFtz>(a))); });
+  AddMap(table, {"cvt.rpi.", flags, type, ".", type},
+         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kUp>(In<kFtz>(a))); });
 }
 
 template <bool kFtz, bool kSat>
 void AddBetweenWidths(FormTable& table) {
   const char* flags = kFtz ? (kSat ? "ftz.sat." : "ftz.") : (kSat ? "sat." : "");
-  AddMap(table, {"cvt.", flags, "f64.f32"}, [](f32 a) { return Canonical(Out<false, kSat>(static_cast<f64>(In<kFtz>(a)))); });
+  AddMap(table, {"cvt.", flags, "f64.f32"},
+         [](f32 a) { return Canonical(Out<false, kSat>(static_cast<f64>(In<kFtz>(a)))); });
   constexpr auto narrow = [](f64 a) { return Canonical(Out<kFtz, kSat>(static_cast<f32>(a))); };
   AddMap<Rounding::kNearest>(table, {"cvt.rn.", flags, "f32.f64"}, narrow);
   AddMap<Rounding::kZero>(table, {"cvt.rz.", flags, "f32.f64"}, narrow);

@@ -18,19 +18,26 @@ void AddArithmetic(FormTable& table, const char* rounding) {
   const char* ftz = kFtz ? "ftz." : "";
   const char* sat = kSat ? "sat." : "";
   const char* type = kName<T>;
-  AddMap<kMode>(table, {"add.", rounding, ftz, sat, type}, [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) + In<kFtz>(b))); });
-  AddMap<kMode>(table, {"sub.", rounding, ftz, sat, type}, [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) - In<kFtz>(b))); });
-  AddMap<kMode>(table, {"mul.", rounding, ftz, sat, type}, [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) * In<kFtz>(b))); });
-  AddMap<kMode>(table, {"fma.", rounding, ftz, sat, type}, [](T a, T b, T c) { return Canonical(Out<kFtz, kSat>(Fused(In<kFtz>(a), In<kFtz>(b), In<kFtz>(c)))); });
+  AddMap<kMode>(table, {"add.", rounding, ftz, sat, type},
+                [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) + In<kFtz>(b))); });
+  AddMap<kMode>(table, {"sub.", rounding, ftz, sat, type},
+                [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) - In<kFtz>(b))); });
+  AddMap<kMode>(table, {"mul.", rounding, ftz, sat, type},
+                [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) * In<kFtz>(b))); });
+  AddMap<kMode>(table, {"fma.", rounding, ftz, sat, type},
+                [](T a, T b, T c) { return Canonical(Out<kFtz, kSat>(Fused(In<kFtz>(a), In<kFtz>(b), In<kFtz>(c)))); });
 }
 
 template <class T, Rounding kMode, bool kFtz>
 void AddDivision(FormTable& table, const char* rounding) {
   const char* ftz = kFtz ? "ftz." : "";
   const char* type = kName<T>;
-  AddMap<kMode>(table, {"div.", rounding, ftz, type}, [](T a, T b) { return Canonical(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b))); });
-  AddMap<kMode>(table, {"rcp.", rounding, ftz, type}, [](T a) { return Canonical(Out<kFtz, false>(T{1} / In<kFtz>(a))); });
-  AddMap<kMode>(table, {"sqrt.", rounding, ftz, type}, [](T a) { return Canonical(Out<kFtz, false>(Root(In<kFtz>(a)))); });
+  AddMap<kMode>(table, {"div.", rounding, ftz, type},
+                [](T a, T b) { return Canonical(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b))); });
+  AddMap<kMode>(table, {"rcp.", rounding, ftz, type},
+                [](T a) { return Canonical(Out<kFtz, false>(T{1} / In<kFtz>(a))); });
+  AddMap<kMode>(table, {"sqrt.", rounding, ftz, type},
+                [](T a) { return Canonical(Out<kFtz, false>(Root(In<kFtz>(a)))); });
 }
 
 template <Rounding kMode>
@@ -75,7 +82,8 @@ template <class T, bool kFtz>
 void AddSigns(FormTable& table) {
   const char* ftz = kFtz ? "ftz." : "";
   AddMap(table, {"abs.", ftz, kName<T>}, [](T a) { return WithSign(In<kFtz>(a), T{0}); });
-  AddMap(table, {"neg.", ftz, kName<T>}, [](T a) { return WithSign(In<kFtz>(a), __builtin_signbit(a) ? T{1} : T{-1}); });
+  AddMap(table, {"neg.", ftz, kName<T>},
+         [](T a) { return WithSign(In<kFtz>(a), __builtin_signbit(a) ? T{1} : T{-1}); });
 }
 
 // A value's bits without its sign, and those of infinity.

@@ -30,9 +30,16 @@ inline T Out(T value) {
   return value;
 }
 
-template <class T> inline T Nan();
-template <> inline f32 Nan<f32>() { return __builtin_bit_cast(f32, 0x7fffffffu); }
-template <> inline f64 Nan<f64>() { return __builtin_bit_cast(f64, u64{0x7fffffffffffffff}); }
+template <class T>
+inline T Nan();
+template <>
+inline f32 Nan<f32>() {
+  return __builtin_bit_cast(f32, 0x7fffffffu);
+}
+template <>
+inline f64 Nan<f64>() {
+  return __builtin_bit_cast(f64, u64{0x7fffffffffffffff});
+}
 
 // Hardware returns one canonical NaN; x86 would keep an operand's payload, and which one depends on the code.
 template <class T>

@@ -12,8 +12,7 @@ using Wrap = std::conditional_t<sizeof(T) == 8, u64, u32>;
 
 template <class T>
 using Double = std::conditional_t<
-    std::is_signed_v<T>,
-    std::conditional_t<sizeof(T) == 8, __int128, std::conditional_t<sizeof(T) == 4, s64, s32>>,
+    std::is_signed_v<T>, std::conditional_t<sizeof(T) == 8, __int128, std::conditional_t<sizeof(T) == 4, s64, s32>>,
     std::conditional_t<sizeof(T) == 8, unsigned __int128, std::conditional_t<sizeof(T) == 4, u64, u32>>>;
 
 template <class T>
@@ -100,18 +99,20 @@ void Add24(FormTable& table) {
   AddMap(table, {"mul24.lo.", kName<T>}, [](T a, T b) { return static_cast<T>(Low24(a) * Low24(b)); });
   AddMap(table, {"mul24.hi.", kName<T>}, [](T a, T b) { return static_cast<T>((Low24(a) * Low24(b)) >> 16); });
   AddMap(table, {"mad24.lo.", kName<T>}, [](T a, T b, T c) { return Sum(static_cast<T>(Low24(a) * Low24(b)), c); });
-  AddMap(table, {"mad24.hi.", kName<T>}, [](T a, T b, T c) { return Sum(static_cast<T>((Low24(a) * Low24(b)) >> 16), c); });
+  AddMap(table, {"mad24.hi.", kName<T>},
+         [](T a, T b, T c) { return Sum(static_cast<T>((Low24(a) * Low24(b)) >> 16), c); });
 }
 
 template <class A, class B>
 void AddDotProduct(FormTable& table) {
-  AddMap(table, {"dp4a.", std::is_signed_v<A> ? "s32." : "u32.", std::is_signed_v<B> ? "s32" : "u32"}, [](u32 a, u32 b, u32 c) {
-    for (int byte = 0; byte < 4; ++byte) {
-      const s32 left = static_cast<A>(a >> (8 * byte)), right = static_cast<B>(b >> (8 * byte));
-      c += static_cast<u32>(left * right);
-    }
-    return c;
-  });
+  AddMap(table, {"dp4a.", std::is_signed_v<A> ? "s32." : "u32.", std::is_signed_v<B> ? "s32" : "u32"},
+         [](u32 a, u32 b, u32 c) {
+           for (int byte = 0; byte < 4; ++byte) {
+             const s32 left = static_cast<A>(a >> (8 * byte)), right = static_cast<B>(b >> (8 * byte));
+             c += static_cast<u32>(left * right);
+           }
+           return c;
+         });
 }
 
 template <class T>
@@ -135,7 +136,8 @@ inline Carried<T> DifferenceWithBorrow(T a, T b, bool borrow) {
   return {value, first || second};
 }
 
-// F(a, b, c, carry in) on unsigned T; the flag CC.CF is read from the row `d` if kIn and written to the row `dst2` if kOut.
+// F(a, b, c, carry in) on unsigned T; the flag CC.CF is read from the row `d` if kIn and written to the row `dst2` if
+// kOut.
 template <class T, int kSources, bool kIn, bool kOut, auto F>
 struct CarryMap {
   static constexpr char kLetter = Storage<T>::kLetter;
@@ -162,8 +164,10 @@ struct CarryMap {
 template <class T, bool kIn, bool kOut, int kSources, auto F>
 void AddCarryForm(FormTable& table, const char* name, const char* name_with_carry_in) {
   constexpr char w = Storage<T>::kLetter;
-  static constexpr char kThree[] = {w, kOut ? 'C' : '=', kOut ? '=' : w, w, w, kOut ? w : kIn ? 'C' : '\0', kIn && kOut ? 'C' : '\0', '\0'};
-  static constexpr char kTwo[] = {w, kOut ? 'C' : '=', kOut ? '=' : w, w, kOut ? w : kIn ? 'C' : '\0', kIn && kOut ? 'C' : '\0', '\0'};
+  static constexpr char kThree[] = {
+      w, kOut ? 'C' : '=', kOut ? '=' : w, w, w, kOut ? w : kIn ? 'C' : '\0', kIn && kOut ? 'C' : '\0', '\0'};
+  static constexpr char kTwo[] = {
+      w, kOut ? 'C' : '=', kOut ? '=' : w, w, kOut ? w : kIn ? 'C' : '\0', kIn && kOut ? 'C' : '\0', '\0'};
   const char* signature = kSources == 3 ? kThree : kTwo;
   const char* head = kIn ? name_with_carry_in : name;
   for (const char* sign : {"s", "u"}) {
@@ -176,17 +180,21 @@ void AddCarryForm(FormTable& table, const char* name, const char* name_with_carr
 template <class T, class S, bool kIn, bool kOut>
 void AddMadHigh(FormTable& table) {
   constexpr char w = Storage<T>::kLetter;
-  static constexpr char kSignature[] = {w, kOut ? 'C' : '=', kOut ? '=' : w, w, w, kOut ? w : kIn ? 'C' : '\0', kIn && kOut ? 'C' : '\0', '\0'};
+  static constexpr char kSignature[] = {
+      w, kOut ? 'C' : '=', kOut ? '=' : w, w, w, kOut ? w : kIn ? 'C' : '\0', kIn && kOut ? 'C' : '\0', '\0'};
   constexpr auto kHigh = [](T a, T b, T c, bool carry) {
     return SumWithCarry(static_cast<T>(HighProduct(static_cast<S>(a), static_cast<S>(b))), c, carry);
   };
-  AddForm(table, {kIn ? "madc.hi" : "mad.hi", kOut ? ".cc." : ".", kName<S>}, kSignature, CarryMap<T, 3, kIn, kOut, kHigh>::Run);
+  AddForm(table, {kIn ? "madc.hi" : "mad.hi", kOut ? ".cc." : ".", kName<S>}, kSignature,
+          CarryMap<T, 3, kIn, kOut, kHigh>::Run);
 }
 
 template <class T, bool kIn, bool kOut>
 void AddCarry(FormTable& table) {
-  AddCarryForm<T, kIn, kOut, 2, [](T a, T b, T, bool carry) { return SumWithCarry(a, b, carry); }>(table, "add", "addc");
-  AddCarryForm<T, kIn, kOut, 2, [](T a, T b, T, bool carry) { return DifferenceWithBorrow(a, b, carry); }>(table, "sub", "subc");
+  AddCarryForm<T, kIn, kOut, 2, [](T a, T b, T, bool carry) { return SumWithCarry(a, b, carry); }>(table, "add",
+                                                                                                   "addc");
+  AddCarryForm<T, kIn, kOut, 2, [](T a, T b, T, bool carry) { return DifferenceWithBorrow(a, b, carry); }>(table, "sub",
+                                                                                                           "subc");
   AddCarryForm<T, kIn, kOut, 3, [](T a, T b, T c, bool carry) { return SumWithCarry(LowProduct(a, b), c, carry); }>(
       table, "mad.lo", "madc.lo");
   AddMadHigh<T, T, kIn, kOut>(table);

@@ -9,8 +9,9 @@
 
 #include "server/softgpu/exec/inst.h"
 
-// The tools that instruction handlers are made of. Included only by the .cc files of this folder, which are compiled once per CPU
-// level (OUTBOARD_CPU_LEVEL); everything is in an unnamed namespace so that no level's code can stand in for another's.
+// The tools that instruction handlers are made of. Included only by the .cc files of this folder, which are compiled
+// once per CPU level (OUTBOARD_CPU_LEVEL); everything is in an unnamed namespace so that no level's code can stand in
+// for another's.
 
 namespace outboard::softgpu {
 namespace {
@@ -101,8 +102,8 @@ class Source<bool> {
   alignas(64) s32 lanes_[kLanes];
 };
 
-// Runs `compute(lane)` for every lane, active or not, and keeps the results of the active ones. Results for inactive lanes come from
-// whatever their registers hold, so `compute` must be defined for every input.
+// Runs `compute(lane)` for every lane, active or not, and keeps the results of the active ones. Results for inactive
+// lanes come from whatever their registers hold, so `compute` must be defined for every input.
 template <class D, class Compute>
 [[gnu::always_inline]] inline void StoreLanes(WarpContext& warp, Slot slot, u32 mask, Compute compute) {
   using S = typename Storage<D>::type;
@@ -120,7 +121,8 @@ template <class D, class Compute>
   }
 }
 
-// MXCSR's rounding field. The memory clobbers keep the loads of operands after, and the stores of results before, a change.
+// MXCSR's rounding field. The memory clobbers keep the loads of operands after, and the stores of results before, a
+// change.
 enum class Rounding : u32 { kNearest = 0x0000, kDown = 0x2000, kUp = 0x4000, kZero = 0x6000 };
 
 template <Rounding kMode>
@@ -179,17 +181,28 @@ inline void AddMap(FormTable& table, const char* const (&parts)[N], F) {
 }
 
 // PTX spelling of a C++ type.
-template <class T> inline constexpr const char* kName = nullptr;
-template <> inline constexpr const char* kName<u8> = "u8";
-template <> inline constexpr const char* kName<u16> = "u16";
-template <> inline constexpr const char* kName<u32> = "u32";
-template <> inline constexpr const char* kName<u64> = "u64";
-template <> inline constexpr const char* kName<s8> = "s8";
-template <> inline constexpr const char* kName<s16> = "s16";
-template <> inline constexpr const char* kName<s32> = "s32";
-template <> inline constexpr const char* kName<s64> = "s64";
-template <> inline constexpr const char* kName<f32> = "f32";
-template <> inline constexpr const char* kName<f64> = "f64";
+template <class T>
+inline constexpr const char* kName = nullptr;
+template <>
+inline constexpr const char* kName<u8> = "u8";
+template <>
+inline constexpr const char* kName<u16> = "u16";
+template <>
+inline constexpr const char* kName<u32> = "u32";
+template <>
+inline constexpr const char* kName<u64> = "u64";
+template <>
+inline constexpr const char* kName<s8> = "s8";
+template <>
+inline constexpr const char* kName<s16> = "s16";
+template <>
+inline constexpr const char* kName<s32> = "s32";
+template <>
+inline constexpr const char* kName<s64> = "s64";
+template <>
+inline constexpr const char* kName<f32> = "f32";
+template <>
+inline constexpr const char* kName<f64> = "f64";
 
 }  // namespace
 }  // namespace outboard::softgpu

@@ -4,7 +4,6 @@
 
 // The chapters of handlers, one set per CPU level: x86-64-v2, v3 and v4 (psABI levels).
 
-
 namespace outboard::softgpu {
 
 template <int kLevel>

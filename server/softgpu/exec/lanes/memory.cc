@@ -1,7 +1,7 @@
 // Loads, stores and fences (PTX ISA, sections 9.7.9 and 9.7.13).
 //
-// x86 orders memory more strongly than PTX asks for, so .volatile, .relaxed, .acquire and .release need nothing beyond a plain access
-// of the right size; only fences act.
+// x86 orders memory more strongly than PTX asks for, so .volatile, .relaxed, .acquire and .release need nothing beyond
+// a plain access of the right size; only fences act.
 
 #include "server/softgpu/exec/lanes/access.h"
 #include "server/softgpu/exec/lanes/levels.h"
@@ -40,7 +40,8 @@ void Store(const Inst& inst, WarpContext& warp, u32 mask) {
 
 // The places of a vector access: in one piece of device memory when they fit, else lane by lane.
 inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
-  if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0) return ResolveLanes(inst, warp, bytes, mask, places);
+  if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0)
+    return ResolveLanes(inst, warp, bytes, mask, places);
   const u64* address = Row<const u64>(warp, inst.a);
   const u64 offset = static_cast<u64>(inst.imm);
   const Window window = DeviceWindow(inst, warp, address[__builtin_ctz(mask)] + offset);
@@ -89,8 +90,10 @@ void LoadParam(const Inst& inst, WarpContext& warp, u32 mask) {
 template <class T>
 void AddType(FormTable& table, const char* type) {
   constexpr char w = Storage<T>::kLetter;
-  static constexpr char kLoad[] = {w, '=', 'A', '\0'}, kLoad2[] = {w, w, '=', 'A', '\0'}, kLoad4[] = {w, w, w, w, '=', 'A', '\0'};
-  static constexpr char kStore[] = {'=', 'A', w, '\0'}, kStore2[] = {'=', 'A', w, w, '\0'}, kStore4[] = {'=', 'A', w, w, w, w, '\0'};
+  static constexpr char kLoad[] = {w, '=', 'A', '\0'}, kLoad2[] = {w, w, '=', 'A', '\0'},
+                        kLoad4[] = {w, w, w, w, '=', 'A', '\0'};
+  static constexpr char kStore[] = {'=', 'A', w, '\0'}, kStore2[] = {'=', 'A', w, w, '\0'},
+                        kStore4[] = {'=', 'A', w, w, w, w, '\0'};
   for (const char* space : {"", "global.", "shared.", "local.", "param."}) {
     AddForm(table, {"ld.", space, type}, kLoad, Load<T>, Control::kChecked);
     AddForm(table, {"ld.", space, "v2.", type}, kLoad2, LoadVector<T, 2>, Control::kChecked);

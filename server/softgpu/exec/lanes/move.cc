@@ -49,7 +49,8 @@ void Pack2x16(const Inst& inst, WarpContext& warp, u32 mask) {
   StoreLanes<u32>(warp, inst.dst, mask, [&](u32 i) { return (a[i] & 0xffff) | (b[i] << 16); });
 }
 void Pack4x8(const Inst& inst, WarpContext& warp, u32 mask) {
-  const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b), *c = Row<u32>(warp, inst.c), *d = Row<u32>(warp, inst.d);
+  const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b), *c = Row<u32>(warp, inst.c),
+            *d = Row<u32>(warp, inst.d);
   StoreLanes<u32>(warp, inst.dst, mask,
                   [&](u32 i) { return (a[i] & 0xff) | ((b[i] & 0xff) << 8) | ((c[i] & 0xff) << 16) | (d[i] << 24); });
 }
@@ -58,7 +59,8 @@ void Pack2x32(const Inst& inst, WarpContext& warp, u32 mask) {
   StoreLanes<u64>(warp, inst.dst, mask, [&](u32 i) { return u64{a[i]} | (u64{b[i]} << 32); });
 }
 void Pack4x16(const Inst& inst, WarpContext& warp, u32 mask) {
-  const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b), *c = Row<u32>(warp, inst.c), *d = Row<u32>(warp, inst.d);
+  const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b), *c = Row<u32>(warp, inst.c),
+            *d = Row<u32>(warp, inst.d);
   StoreLanes<u64>(warp, inst.dst, mask, [&](u32 i) {
     return (u64{a[i]} & 0xffff) | ((u64{b[i]} & 0xffff) << 16) | ((u64{c[i]} & 0xffff) << 32) | (u64{d[i]} << 48);
   });

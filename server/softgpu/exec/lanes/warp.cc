@@ -1,5 +1,5 @@
-// Operations between the lanes of a warp (PTX ISA, sections 9.7.9.6 shfl.sync and 9.7.13: vote, match, redux, activemask). The
-// interpreter has already waited for the lanes that the membermask names.
+// Operations between the lanes of a warp (PTX ISA, sections 9.7.9.6 shfl.sync and 9.7.13: vote, match, redux,
+// activemask). The interpreter has already waited for the lanes that the membermask names.
 
 #include "server/softgpu/exec/lanes/lane_ops.h"
 #include "server/softgpu/exec/lanes/levels.h"
@@ -87,7 +87,8 @@ void ActiveMask(const Inst& inst, WarpContext& warp, u32 mask) { Assign(warp, in
 template <class T>
 void AddReduction(FormTable& table) {
   const char* type = kName<T>;
-  AddForm(table, {"redux.sync.add.", type}, "w=wM", Reduce<T, [](T a, T b) { return static_cast<T>(u32(a) + u32(b)); }>, Control::kSync);
+  AddForm(table, {"redux.sync.add.", type}, "w=wM", Reduce<T, [](T a, T b) { return static_cast<T>(u32(a) + u32(b)); }>,
+          Control::kSync);
   AddForm(table, {"redux.sync.min.", type}, "w=wM", Reduce<T, [](T a, T b) { return a < b ? a : b; }>, Control::kSync);
   AddForm(table, {"redux.sync.max.", type}, "w=wM", Reduce<T, [](T a, T b) { return b < a ? a : b; }>, Control::kSync);
 }
@@ -100,11 +101,14 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddWarp(FormTable& table) {
   AddForm(table, {"shfl.sync.down.b32"}, "wP=wwwM", Exchange<Shuffle::kDown>, Control::kSync);
   AddForm(table, {"shfl.sync.bfly.b32"}, "wP=wwwM", Exchange<Shuffle::kButterfly>, Control::kSync);
   AddForm(table, {"shfl.sync.idx.b32"}, "wP=wwwM", Exchange<Shuffle::kIndex>, Control::kSync);
-  AddForm(table, {"vote.sync.all.pred"}, "p=pM", Vote<[](u32 lanes, u32 true_lanes) { return lanes == true_lanes; }>, Control::kSync);
-  AddForm(table, {"vote.sync.any.pred"}, "p=pM", Vote<[](u32, u32 true_lanes) { return true_lanes != 0; }>, Control::kSync);
+  AddForm(table, {"vote.sync.all.pred"}, "p=pM", Vote<[](u32 lanes, u32 true_lanes) { return lanes == true_lanes; }>,
+          Control::kSync);
+  AddForm(table, {"vote.sync.any.pred"}, "p=pM", Vote<[](u32, u32 true_lanes) { return true_lanes != 0; }>,
+          Control::kSync);
   AddForm(table, {"vote.sync.uni.pred"}, "p=pM",
           Vote<[](u32 lanes, u32 true_lanes) { return true_lanes == 0 || lanes == true_lanes; }>, Control::kSync);
-  AddForm(table, {"vote.sync.ballot.b32"}, "w=pM", Vote<[](u32, u32 true_lanes) { return true_lanes; }>, Control::kSync);
+  AddForm(table, {"vote.sync.ballot.b32"}, "w=pM", Vote<[](u32, u32 true_lanes) { return true_lanes; }>,
+          Control::kSync);
   AddForm(table, {"match.any.sync.b32"}, "w=wM", MatchAny<u32>, Control::kSync);
   AddForm(table, {"match.any.sync.b64"}, "w=lM", MatchAny<u64>, Control::kSync);
   AddForm(table, {"match.all.sync.b32"}, "wP=wM", MatchAll<u32>, Control::kSync);
