@@ -14,12 +14,13 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/texts"
 number=0
 while IFS= read -r -d '' program; do
+  [ "$(head -c 4 "$program" | od -An -c | tr -d ' ')" = '177ELF' ] || continue
   number=$((number + 1))
   "$tools/ptx_extract" "$program" "$work/texts/$number" >"$work/log" || {
     echo "$program: $(cat "$work/log")"
     exit 1
   }
-done < <(find -L "$@" -type f \( -perm -u+x -o -name '*.so*' \) -print0)
-[ "$number" != 0 ] || { echo "no executables in $*"; exit 1; }
+done < <(find -L "$@" -type f ! -name '*.o' -print0)
+[ "$number" != 0 ] || { echo "no executables or libraries in $*"; exit 1; }
 find "$@" -type f -name '*.ptx' -exec cp --backup=numbered -t "$work/texts" {} +
 "$tools/ptx_parse" "$work/texts"
