@@ -105,6 +105,39 @@ TEST_P(Faults, Accesses) {
   }
 }
 
+// Even rows of addresses, which the engine checks by their ends: each of the lanes at an end is the only one outside
+// once.
+TEST_P(Faults, RowsOfAddresses) {
+  constexpr char kAccess[] = "ld.global.u32 %r1, [%a];";
+  Machine machine(level());
+  ASSERT_TRUE(machine.Load(std::string(R"(.visible .entry test(.param .u64 first, .param .u64 second)
+{
+.reg .b64 %a, %second;
+.reg .b32 %i, %half, %r1;
+.reg .pred %p;
+ld.param.u64 %a, [first];
+ld.param.u64 %second, [second];
+mov.u32 %i, %tid.x;
+and.b32 %half, %i, 15;
+setp.ge.u32 %p, %i, 16;
+@%p mov.u64 %a, %second;
+mad.wide.u32 %a, %half, 4, %a;
+)") + kAccess + "\nret;\n}\n"));
+  struct Row {
+    uint64_t first, second;  // where the two halves of the warp begin
+    uint32_t thread;         // the first outside
+  };
+  for (const Row& row :
+       {Row{kEnd - 60, kDataAddress, 15}, Row{kDataAddress - 4, kDataAddress, 0}, Row{kDataAddress, kEnd - 60, 31},
+        Row{kDataAddress, kDataAddress - 4, 16}, Row{kEnd - 124, kEnd - 60, 31}}) {
+    const std::optional<Fault> fault = machine.Run("test", {}, {32}, Params().Add(row.first).Add(row.second));
+    ASSERT_TRUE(fault) << row.thread;
+    EXPECT_EQ(fault->kind, kIllegal);
+    EXPECT_EQ(fault->thread[0], row.thread);
+  }
+  EXPECT_TRUE(machine.RunWell("test", {}, {32}, Params().Add(kEnd - 64).Add(kDataAddress)));
+}
+
 // A generic address in a window is refused with the whole address.
 TEST_P(Faults, GenericWindows) {
   Machine machine(level());
