@@ -117,9 +117,15 @@ Engine::~Engine() {
 }
 
 int Engine::HighestCpuLevel() {
+  // By features, as not every compiler knows the levels' names here. No CPU has these without the smaller ones of a
+  // level.
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return 4;
-  return __builtin_cpu_supports("x86-64-v3") ? 3 : 2;
+  const bool is_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                     __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+  const bool is_v4 = is_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512vl");
+  return is_v4 ? 4 : is_v3 ? 3 : 2;
 }
 
 int Engine::cpu_level() const { return state_->cpu_level; }

@@ -23,12 +23,12 @@ inline constexpr u32 kHalf = kLanes / 2;
 template <class A>
 inline Pattern PatternOf(const A* address, u32 stride) {
   const A first = address[0];
-  A differ = 0, apart = 0;
-  for (u32 i = 0; i < kHalf; ++i) {
-    differ |= address[i] ^ first;
-    apart |= (address[i] - first) ^ static_cast<A>(i * stride);
-  }
-  return differ == 0 ? Pattern::kUniform : apart == 0 ? Pattern::kContiguous : Pattern::kScattered;
+  A apart = 0;
+  for (u32 i = 0; i < kHalf; ++i) apart |= (address[i] - first) ^ static_cast<A>(i * stride);
+  if (apart == 0) return Pattern::kContiguous;
+  A differ = 0;
+  for (u32 i = 0; i < kHalf; ++i) differ |= address[i] ^ first;
+  return differ == 0 ? Pattern::kUniform : Pattern::kScattered;
 }
 
 // Whether the accesses of `bytes` at address[lane] + offset lie in `window` and are aligned, for every lane of `mask`.
