@@ -28,7 +28,7 @@ struct BuiltinCall {
   std::optional<std::string> Assert();
 };
 
-// One value of printf's argument list: at `*offset`, aligned to its size; nullopt when it cannot be read.
+// printf's argument list, read in order: each value lies at the next multiple of its size. nullopt when it cannot be read.
 class PrintArguments {
  public:
   virtual std::optional<uint64_t> Next(uint32_t bytes) = 0;

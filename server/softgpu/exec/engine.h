@@ -90,7 +90,7 @@ struct Launch {
   uint32_t dynamic_shared_bytes = 0;
   std::vector<std::byte> params;  // param_bytes of the kernel
   uint32_t sm_count = 1;          // for %nsmid and %smid
-  uint64_t chaos = 0;             // seed that shuffles the order of warps and blocks; 0 = in order
+  uint64_t chaos = 0;             // seed that varies which warp of a block goes first; 0 = in order
 };
 
 // Runs kernels on the machine's CPUs: `threads` at a time, whoever calls. Thread-safe.
