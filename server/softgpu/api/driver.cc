@@ -31,8 +31,6 @@ CUresult CodeOf(FaultKind kind) {
       return CUDA_ERROR_MISALIGNED_ADDRESS;
     case FaultKind::kIllegalInstruction:
       return CUDA_ERROR_ILLEGAL_INSTRUCTION;
-    case FaultKind::kInvalidAddressSpace:
-      return CUDA_ERROR_INVALID_ADDRESS_SPACE;
     case FaultKind::kInvalidPc:
       return CUDA_ERROR_INVALID_PC;
     case FaultKind::kTrap:

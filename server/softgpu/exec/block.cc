@@ -20,8 +20,6 @@ const char* Describe(FaultKind kind) {
       return "misaligned address";
     case FaultKind::kIllegalInstruction:
       return "illegal instruction";
-    case FaultKind::kInvalidAddressSpace:
-      return "address in the wrong space";
     case FaultKind::kInvalidPc:
       return "jump to no valid target";
     case FaultKind::kTrap:
@@ -106,22 +104,29 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
       context.tid[1][lane] = thread / dims[0] % dims[1];
       context.tid[2][lane] = thread / dims[0] / dims[1];
     }
+    warps_[w]->Prepare(kernel, RowsOf(w), LanesOf(w));
   }
+}
+
+std::byte* Block::RowsOf(uint32_t warp) const { return rows_.get() + size_t{kernel_->functions[0].frame_bytes} * warp; }
+
+uint32_t Block::LanesOf(uint32_t warp) const {
+  const uint32_t lanes = std::min(threads_ - warp * kLanes, kLanes);
+  return lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
 }
 
 bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
   const Dim3& grid = launch_->grid;
   ctaid_ = {static_cast<uint32_t>(index % grid.x), static_cast<uint32_t>(index / grid.x % grid.y),
             static_cast<uint32_t>(index / grid.x / grid.y)};
+  const uint32_t sm_id = static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
   live_threads_ = threads_;
   for (; barriers_in_use_ != 0; barriers_in_use_ &= barriers_in_use_ - 1) barriers_[FirstBit(barriers_in_use_)] = {};
   for (uint32_t w = 0; w < warp_count_; ++w) {
     WarpContext& context = warps_[w]->context;
     std::copy(ctaid_.begin(), ctaid_.end(), context.ctaid);
-    context.sm_id = static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
-    const uint32_t lanes = std::min(threads_ - w * kLanes, kLanes);
-    const uint32_t mask = lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
-    warps_[w]->Start(this, kernel_, rows_.get() + size_t{kernel_->functions[0].frame_bytes} * w, mask, &frames_);
+    context.sm_id = sm_id;
+    warps_[w]->Start(this, kernel_, RowsOf(w), LanesOf(w), &frames_);
   }
 
   for (uint32_t idle = 0; live_threads_ != 0;) {
@@ -132,8 +137,8 @@ bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
       first = static_cast<uint32_t>(random_ >> 33) % warp_count_;
     }
     bool progressed = false, yielded = false;
-    for (uint32_t k = 0; k < warp_count_; ++k) {
-      Warp& warp = *warps_[(first + k) % warp_count_];
+    for (uint32_t k = 0, next = first; k < warp_count_; ++k, next = next + 1 == warp_count_ ? 0 : next + 1) {
+      Warp& warp = *warps_[next];
       if (warp.done()) continue;
       const uint32_t live_before = live_threads_;
       switch (warp.Run()) {

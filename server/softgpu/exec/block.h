@@ -49,6 +49,8 @@ class Block {
   void Release(uint32_t number);
   void SetFault(const Warp& warp);
   void SetDeadlock();
+  std::byte* RowsOf(uint32_t warp) const;
+  uint32_t LanesOf(uint32_t warp) const;
   void MapLocal(uint64_t bytes);
 
   const Kernel* kernel_ = nullptr;

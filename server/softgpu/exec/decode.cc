@@ -120,7 +120,7 @@ KernelInfo Describe(const Program& program, uint32_t kernel) {
       info.static_shared_bytes = RoundUp(info.static_shared_bytes, variable.align) + size;
     if (variable.space == ptx::Space::kLocal) info.local_bytes = RoundUp(info.local_bytes, variable.align) + size;
   }
-  info.registers = std::clamp(PlanRows(*body).frame_bytes / kWordRowBytes, 16u, 255u);
+  info.registers = std::clamp(PlanRows(*def.function, *body).frame_bytes / kWordRowBytes, 16u, 255u);
   return info;
 }
 

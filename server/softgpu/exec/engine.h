@@ -24,7 +24,6 @@ enum class FaultKind {
   kIllegalAddress,
   kMisalignedAddress,
   kIllegalInstruction,
-  kInvalidAddressSpace,
   kInvalidPc,
   kTrap,
   kAssert,

@@ -93,24 +93,23 @@ void FunctionDecoder::Decode() {
   Result<ptx::Body> body = ptx::ParseBody(shared_->program.module(module_), function_);
   if (!body) return Fail(body.error().message);
   body_ = std::move(*body);
-  rows_ = PlanRows(body_);
+  rows_ = PlanRows(function_, body_);
   LayOutLocals();
 
   FunctionCode& code = shared_->kernel->functions[index_];
   code.name = function_.name;
-  code.entry = static_cast<uint32_t>(shared_->kernel->code.size());
   code.frame_bytes = rows_.frame_bytes;
-
+  for (size_t i = 0; i < body_.instructions.size(); ++i) {
+    if (rows_.invariant[i]) StartInstruction(body_.instructions[i]);
+  }
+  code.entry = static_cast<uint32_t>(shared_->kernel->code.size());
   for (size_t i = 0; i < body_.instructions.size(); ++i) {
     const Instruction& instruction = body_.instructions[i];
     line_ = instruction.line;
     guard_ = kNoSlot;
     pc_of_.push_back(static_cast<uint32_t>(shared_->kernel->code.size()));
     if (body_.is_target[i]) Emit(Control::kJoin);
-    if (instruction.guard >= 0)
-      guard_ = rows_.slots[static_cast<size_t>(instruction.guard)] | (instruction.guard_negated ? 1 : 0);
-    std::fill(std::begin(scratch_used_), std::end(scratch_used_), 0);
-    DecodeInstruction(instruction);
+    if (!rows_.invariant[i]) StartInstruction(instruction);
   }
   pc_of_.push_back(static_cast<uint32_t>(shared_->kernel->code.size()));
   guard_ = kNoSlot;
@@ -385,6 +384,15 @@ void FunctionDecoder::EmitForm(const std::string& name, std::span<const Operand>
   shared_->kernel->code.push_back(inst);
   for (const Widening& widening : widenings)
     EmitSlots(sign_extend ? "cvt.s64.s32" : "cvt.u64.u32", widening.to, widening.from);
+}
+
+void FunctionDecoder::StartInstruction(const Instruction& instruction) {
+  line_ = instruction.line;
+  guard_ = kNoSlot;
+  if (instruction.guard >= 0)
+    guard_ = rows_.slots[static_cast<size_t>(instruction.guard)] | (instruction.guard_negated ? 1 : 0);
+  std::fill(std::begin(scratch_used_), std::end(scratch_used_), 0);
+  DecodeInstruction(instruction);
 }
 
 void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {

@@ -80,6 +80,7 @@ class FunctionDecoder {
   };
 
   void LayOutLocals();
+  void StartInstruction(const Instruction& instruction);
   void DecodeInstruction(const Instruction& instruction);
   bool DecodeControl(const Instruction& instruction, const Opcode& opcode);
   void DecodeBranch(const Instruction& instruction);

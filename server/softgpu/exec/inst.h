@@ -73,7 +73,7 @@ struct alignas(64) Inst {
 };
 
 // What a handler reports when it refuses an access.
-enum class AccessError : uint8_t { kNone, kIllegal, kMisaligned, kWrongSpace };
+enum class AccessError : uint8_t { kNone, kIllegal, kMisaligned };
 struct AccessFault {
   AccessError error = AccessError::kNone;
   uint32_t lane = 0;

@@ -18,7 +18,8 @@ struct LocalPlace {
   uint32_t size;
 };
 
-// One decoded function of a kernel's program; the kernel itself is the first.
+// One decoded function of a kernel's program; the kernel itself is the first, and its code begins with the records that
+// are run once per warp and launch: straight ones, before `entry`.
 struct FunctionCode {
   std::string name;
   uint32_t entry = 0;        // index in Kernel::code

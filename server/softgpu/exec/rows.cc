@@ -1,8 +1,10 @@
 #include "server/softgpu/exec/rows.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
+
+#include "server/softgpu/exec/invariants.h"
+#include "server/softgpu/exec/uses.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -10,30 +12,6 @@ namespace {
 using ptx::Body;
 using ptx::Instruction;
 using ptx::Operand;
-
-// Calls use(reg) for every register that the operand reads.
-template <class Use>
-void ForRegisters(const Operand& operand, Use use) {
-  if (operand.reg >= 0) use(operand.reg);
-  if (operand.pair >= 0) use(operand.pair);
-  for (const Operand& element : operand.elements) ForRegisters(element, use);
-}
-
-template <class Use, class Def>
-void ForUsesAndDefs(const Instruction& instruction, Use use, Def def) {
-  if (instruction.guard >= 0) use(instruction.guard);
-  const bool writes = WritesFirstOperand(instruction.opcode);
-  for (size_t i = 0; i < instruction.operands.size(); ++i) {
-    const Operand& operand = instruction.operands[i];
-    if (i == 0 && writes && operand.kind != Operand::Kind::kAddress) {
-      ForRegisters(operand, def);
-    } else {
-      ForRegisters(operand, use);
-    }
-  }
-}
-
-std::string_view BaseOf(std::string_view opcode) { return opcode.substr(0, opcode.find('.')); }
 
 struct Block {
   uint32_t begin, end;
@@ -203,17 +181,16 @@ std::vector<uint32_t> CopiedFrom(const Body& body, std::vector<Interval>* interv
 
 }  // namespace
 
-bool WritesFirstOperand(std::string_view opcode) {
-  const std::string_view base = BaseOf(opcode);
-  constexpr std::array<std::string_view, 19> kWriteNothing = {
-      "st",    "red",    "bra",   "brx",       "bar",      "barrier",   "call",    "ret",           "exit",   "trap",
-      "brkpt", "membar", "fence", "nanosleep", "prefetch", "prefetchu", "discard", "applypriority", "pmevent"};
-  if (base == "bar" || base == "barrier") return opcode.find(".red") != std::string_view::npos;
-  return std::find(kWriteNothing.begin(), kWriteNothing.end(), base) == kWriteNothing.end();
-}
-
-RowPlan PlanRows(const Body& body) {
+RowPlan PlanRows(const ptx::Function& function, const Body& body) {
   std::vector<Interval> intervals = LiveIntervals(body);
+  RowPlan plan;
+  plan.invariant =
+      function.is_entry ? LaunchInvariants(function, body) : std::vector<bool>(body.instructions.size(), false);
+  for (size_t i = 0; i < body.instructions.size(); ++i) {
+    if (!plan.invariant[i]) continue;
+    intervals[static_cast<size_t>(body.instructions[i].operands[0].reg)].Cover(
+        0, static_cast<uint32_t>(body.instructions.size()));
+  }
   const std::vector<uint32_t> original = CopiedFrom(body, &intervals);
   std::vector<uint32_t> order;
   for (uint32_t reg = 0; reg < intervals.size(); ++reg) {
@@ -247,7 +224,6 @@ RowPlan PlanRows(const Body& body) {
     std::push_heap(busy[kind].begin(), busy[kind].end(), std::greater<>());
   }
 
-  RowPlan plan;
   plan.scratch_predicate = 4 * count[kPredicate];
   const uint32_t words = (plan.scratch_predicate + 4 * kScratchRows + 63) / 64 * 64;
   plan.scratch_word = words + kWordRowBytes * count[kWord];

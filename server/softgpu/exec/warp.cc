@@ -43,6 +43,12 @@ std::byte* FramePool::Take(uint32_t bytes) {
 
 void FramePool::Give(uint32_t bytes, std::byte* rows) { free_[std::bit_width(bytes - 1)].push_back(rows); }
 
+void Warp::Prepare(const Kernel& kernel, std::byte* rows, uint32_t lanes) {
+  context.base[0] = rows;
+  context.base[1] = kernel.constants();
+  for (uint32_t pc = 0; pc < kernel.functions[0].entry; ++pc) kernel.code[pc].run(kernel.code[pc], context, lanes);
+}
+
 void Warp::Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t lanes, FramePool* frames) {
   block_ = block;
   kernel_ = kernel;
@@ -373,10 +379,8 @@ bool Warp::Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string te
 }
 
 bool Warp::AccessFaulted(const Inst& inst) {
-  const FaultKind kind = context.fault.error == AccessError::kMisaligned   ? FaultKind::kMisalignedAddress
-                         : context.fault.error == AccessError::kWrongSpace ? FaultKind::kInvalidAddressSpace
-                                                                           : FaultKind::kIllegalAddress;
-  return Fault(kind, inst, context.fault.lane);
+  const bool misaligned = context.fault.error == AccessError::kMisaligned;
+  return Fault(misaligned ? FaultKind::kMisalignedAddress : FaultKind::kIllegalAddress, inst, context.fault.lane);
 }
 
 std::vector<uint32_t> Warp::WaitingLines() const {

@@ -52,6 +52,11 @@ class Warp {
 
   WarpContext context;
 
+  // Runs the kernel's launch invariants for `lanes`; the context is set up for the launch. Their rows must stay as they
+  // are until the launch is over.
+  void Prepare(const Kernel& kernel, std::byte* rows, uint32_t lanes);
+
+  // Begins a block with the rows and lanes of Prepare.
   void Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t lanes, FramePool* frames);
 
   // Runs until all lanes have exited, none can go on before another warp does something, the time slice is over, or a
