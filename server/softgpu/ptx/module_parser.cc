@@ -137,8 +137,10 @@ bool ModuleParser::ParseVariable(Linkage linkage) {
     Advance();
     if (!ParseVariables(Space::kGlobal, linkage, &module_->variables)) return false;
     for (size_t i = first; i < module_->variables.size(); ++i) {
-      module_->variables[i].type = Type::kTexref;
-      module_->variables[i].size = module_->variables[i].align = SizeOf(Type::kTexref);
+      Variable& variable = module_->variables[i];
+      if (!variable.initial.empty()) return FailAt(variable.line, "a texture takes no initial value:", variable.name);
+      variable.type = Type::kTexref;
+      variable.size = variable.align = SizeOf(Type::kTexref);
     }
   } else {
     const Space space = At(TokenKind::kDirective) ? SpaceOf(token().text) : Space::kGeneric;

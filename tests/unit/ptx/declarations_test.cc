@@ -101,6 +101,11 @@ TEST(Declarations, ReadsTexturesAndSamplers) {
   EXPECT_TRUE(module->variables[2].initial.empty());
 }
 
+TEST(Declarations, RefusesInitialValuesOfTextures) {
+  EXPECT_EQ(ModuleError(".tex .u32 t = 5;"), "PTX line 3: a texture takes no initial value: 't'.");
+  EXPECT_EQ(ModuleError(".tex .v4 .f32 t[2] = {{1.5}, {2}};"), "PTX line 3: a texture takes no initial value: 't'.");
+}
+
 TEST(Declarations, StoresInitialValues) {
   EXPECT_EQ(One(".const .b8 a[4] = {1, 0x80, -1};").Initial<uint8_t>(), (std::vector<uint8_t>{1, 0x80, 0xff}));
   EXPECT_EQ(One(".const .f32 a[3] = {0f3F800000, 2.5, -3};").Initial<float>(), (std::vector<float>{1.0f, 2.5f, -3.0f}));
