@@ -1,11 +1,13 @@
-"""Checks what the linker made of the software GPU's library.
+"""Checks what the linker made of a libcuda.so.1, the client's or the software GPU's.
 
-The library must have the SONAME libcuda.so.1, export nothing but cu* names, and need nothing but the C library. Objects
+The library must have the SONAME libcuda.so.1, export nothing but cu* names, and need nothing but the C library; where it
+is said so, it must export exactly the names of another library, and need no newer C library than that. Objects
 that are compiled for a newer CPU level must define no weak symbol: the linker keeps one definition of each, and if it
 kept theirs, code for every CPU would run instructions that only newer ones have. Weak symbols that carry the level in
 their name, and so exist at no other level, may be told by a regular expression.
 
-usage: check_symbols.py [--library LIBRARY] [--level-objects OBJECT...] [--own-names REGEX]
+usage: check_symbols.py [--library LIBRARY] [--same-names-as LIBRARY] [--newest-glibc VERSION]
+                        [--level-objects OBJECT...] [--own-names REGEX]
 """
 
 import argparse
@@ -15,6 +17,7 @@ import sys
 
 ALLOWED_LIBRARIES = {"libc.so.6", "ld-linux-x86-64.so.2", "libm.so.6", "libpthread.so.0"}
 EXPORTED_NAME = re.compile(r"^cu[A-Z]\w*$")
+GLIBC_VERSION = re.compile(r"(\w+)@GLIBC_([0-9.]+)")
 DYNAMIC_ENTRY = re.compile(r"\((NEEDED|SONAME|TEXTREL)\)(?:[^\[]*\[([^\]]*)\])?")
 
 
@@ -49,6 +52,27 @@ def library_complaints(library):
         yield f"{library}: SONAME is {soname}, not libcuda.so.1"
 
 
+def name_complaints(library, model):
+    """What differs between the cu* names that two libraries export."""
+    ours, theirs = (
+        {name for name in exported_names(output_of("readelf", "--wide", "--dyn-syms", path)) if EXPORTED_NAME.match(name)}
+        for path in (library, model)
+    )
+    for name in sorted(theirs - ours):
+        yield f"{library}: does not export {name}"
+    for name in sorted(ours - theirs):
+        yield f"{library}: exports {name}, which {model} does not"
+
+
+def glibc_complaints(library, newest):
+    """What the library uses of a C library that is newer than `newest`, as in "2.34"."""
+    limit = tuple(map(int, newest.split(".")))
+    for line in output_of("readelf", "--wide", "--dyn-syms", library).splitlines():
+        version = GLIBC_VERSION.search(line)
+        if version and " UND " in line and tuple(map(int, version[2].split("."))) > limit:
+            yield f"{library}: needs {version[1]} of glibc {version[2]}"
+
+
 def object_complaints(path, own_names=None):
     for line in output_of("nm", "--defined-only", "--demangle", path).splitlines():
         fields = line.split(maxsplit=2)
@@ -59,12 +83,18 @@ def object_complaints(path, own_names=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library")
+    parser.add_argument("--same-names-as", help="a library whose cu* names --library must export")
+    parser.add_argument("--newest-glibc", help="the newest version of the C library that --library may need")
     parser.add_argument("--level-objects", nargs="+", default=[])
     parser.add_argument("--own-names", help="matched against demangled names")
     arguments = parser.parse_args()
     if not arguments.library and not arguments.level_objects:
         parser.error("nothing to check")
     complaints = list(library_complaints(arguments.library)) if arguments.library else []
+    if arguments.same_names_as:
+        complaints.extend(name_complaints(arguments.library, arguments.same_names_as))
+    if arguments.newest_glibc:
+        complaints.extend(glibc_complaints(arguments.library, arguments.newest_glibc))
     for path in arguments.level_objects:
         complaints.extend(object_complaints(path, arguments.own_names))
     for complaint in complaints:

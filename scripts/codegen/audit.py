@@ -25,7 +25,7 @@ TYPEDEF = re.compile(r"\*PFN_(cu\w+?)_v(\d+)(?:_(ptsz|ptds))?\)")
 def exported(stub) -> set[str]:
     lines = subprocess.run(["nm", "-D", "--defined-only", stub], check=True, capture_output=True, text=True).stdout
     symbols = (line.split()[-1].partition("@")[0] for line in lines.splitlines())
-    return {symbol for symbol in symbols if spec.NAME.fullmatch(symbol)}
+    return {symbol for symbol in symbols if spec.CALL_NAME.fullmatch(symbol)}
 
 
 def declared(compiler, include) -> set[str]:
@@ -67,7 +67,7 @@ def main() -> int:
     if not arguments.stub and not arguments.include:
         parser.error("nothing to compare with: give --stub, --include or both")
     try:
-        entries = spec.load(arguments.spec)
+        entries = [entry for entry in spec.load(arguments.spec) if entry.exported]
     except spec.SpecError as error:
         print(error, file=sys.stderr)
         return 1

@@ -5,9 +5,15 @@ import pathlib
 import re
 import tomllib
 
-NAME = re.compile(r"cu[A-Z][A-Za-z0-9_]*")
+import parameters
+
+CALL_NAME = re.compile(r"cu[A-Z][A-Za-z0-9_]*")
+OWN_NAME = re.compile(r"outboard[A-Z][A-Za-z0-9]*")
 VERSION_SUFFIX = re.compile(r"_v([2-9]|[1-9][0-9]+)$")
 PER_THREAD_SUFFIXES = ("ptsz", "ptds")
+CLASSES = ("local", "query", "async", "sync", "blocking")
+HALVES = ("client", "server", "both")
+OP_END = 0x4000
 
 
 class SpecError(Exception):
@@ -16,13 +22,23 @@ class SpecError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One call of the driver. A new key of the spec is a new field here and a check in _check."""
+    """One call of the driver, or one operation of our own. A new key of the spec is a new field here and a check in
+    _check."""
 
     file: str
     name: str  # as exported, with its version suffix
-    since: int  # CUDA version that introduced it, as CUDA_VERSION writes it
+    since: int = 0  # CUDA version that introduced it, as CUDA_VERSION writes it
     per_thread: str = ""  # suffix of its twin for per-thread default streams; empty without one
     per_thread_since: int = 0  # the twin's version; that of the call itself unless said
+    unsupported: str = ""  # why it is exported and does nothing
+    proto: str = ""  # C parameters, as in cuda.h
+    call_class: str = ""  # one of CLASSES; empty when unsupported
+    op: int = 0  # number on the wire; 0 for what does not cross it
+    custom: str = ""  # which halves are written by hand; empty for none
+    submits: bool = False  # gives the GPU work
+    changes_queries: bool = False  # makes kept answers void
+    params: dict = dataclasses.field(default_factory=dict)  # what the types do not tell
+    parameters: tuple = ()  # of parameters.Parameter: proto and params together
 
     @property
     def base(self) -> str:
@@ -37,9 +53,36 @@ class Entry:
     def twin(self) -> str:
         return f"{self.name}_{self.per_thread}" if self.per_thread else ""
 
+    @property
+    def exported(self) -> bool:
+        return not OWN_NAME.fullmatch(self.name)
 
-KEYS = {field.name: field.type for field in dataclasses.fields(Entry) if field.name not in ("file", "name")}
-REQUIRED = {"since"}
+    @property
+    def client_by_hand(self) -> bool:
+        return self.call_class == "local" or (self.exported and self.custom in ("client", "both"))
+
+    @property
+    def server_by_hand(self) -> bool:
+        return self.custom in ("server", "both")
+
+    @property
+    def needs_default_stream(self) -> bool:
+        """Its twin differs in a stream that is no parameter."""
+        return bool(self.per_thread) and not any(p.type == parameters.STREAM for p in self.parameters)
+
+    @property
+    def hash(self) -> int:
+        """Of all that both ends must agree on: FNV-1a."""
+        prototype = ", ".join(map(str, self.parameters))
+        text = f"{self.name}({prototype}) {self.call_class} {', '.join(p.rule for p in self.parameters)}"
+        value = 0xCBF29CE484222325
+        for byte in text.encode():
+            value = (value ^ byte) * 0x100000001B3 % 2**64
+        return value
+
+
+COMPUTED = ("file", "name", "parameters")
+KEYS = {field.name.removeprefix("call_"): field for field in dataclasses.fields(Entry) if field.name not in COMPUTED}
 
 
 def load(paths) -> list[Entry]:
@@ -55,6 +98,10 @@ def load(paths) -> list[Entry]:
         if older.base == newer.base and older.since >= newer.since:
             reason = f"since = {newer.since} is not after {older.name} ({older.since})"
             raise SpecError(f"{newer.file}: [{newer.name}] {reason}")
+    numbered = {}
+    for entry in ordered:
+        if entry.op and numbered.setdefault(entry.op, entry) is not entry:
+            raise SpecError(f"{entry.file}: [{entry.name}] op = {entry.op} is that of {numbered[entry.op].name}")
     return ordered
 
 
@@ -71,8 +118,9 @@ def _load_file(path):
 
 
 def _check(file, name, table) -> Entry:
-    if not NAME.fullmatch(name):
-        raise ValueError("is not the name of a driver call")
+    is_call = CALL_NAME.fullmatch(name)
+    if not is_call and not OWN_NAME.fullmatch(name):
+        raise ValueError("is not the name of a driver call, nor of an operation of our own (outboardName)")
     if name.endswith(PER_THREAD_SUFFIXES):
         raise ValueError("names a per-thread twin; write per_thread on the call itself")
     if not isinstance(table, dict):
@@ -80,11 +128,20 @@ def _check(file, name, table) -> Entry:
     for key, value in table.items():
         if key not in KEYS:
             raise ValueError(f"{key} is not a known key")
-        if type(value) is not KEYS[key]:
-            raise ValueError(f"{key} = {value!r} is not of type {KEYS[key].__name__}")
-    for key in sorted(REQUIRED - table.keys()):
-        raise ValueError(f"{key} is missing")
-    entry = Entry(file, name, **table)
+        if type(value) is not KEYS[key].type:
+            raise ValueError(f"{key} = {value!r} is not of type {KEYS[key].type.__name__}")
+    entry = Entry(file, name, **{KEYS[key].name: value for key, value in table.items()})
+    if is_call:
+        entry = _check_versions(entry, table)
+    else:
+        _check_own(table)
+    return _check_call(entry, table)
+
+
+def _check_versions(entry, table) -> Entry:
+    """When an exported call and its twin came."""
+    if "since" not in table:
+        raise ValueError("since is missing")
     if "per_thread" in table and entry.per_thread not in PER_THREAD_SUFFIXES:
         raise ValueError(f"per_thread = {entry.per_thread!r} is none of {', '.join(PER_THREAD_SUFFIXES)}")
     if "per_thread_since" in table and not entry.per_thread:
@@ -98,3 +155,63 @@ def _check(file, name, table) -> Entry:
     if entry.per_thread and entry.per_thread_since < entry.since:
         raise ValueError(f"per_thread_since = {entry.per_thread_since} is before since = {entry.since}")
     return entry
+
+
+def _check_own(table):
+    """An operation of our own: nobody exports it, and the driver has no function for it."""
+    for key in ("since", "per_thread", "per_thread_since", "unsupported"):
+        if key in table:
+            raise ValueError(f"{key} is for exported calls; this is an operation of our own")
+    if table.get("class") == "local":
+        raise ValueError("class = 'local': an operation of our own crosses the wire")
+    if table.get("custom") != "server":
+        raise ValueError("an operation of our own says custom = 'server'")
+
+
+def _check_call(entry, table) -> Entry:
+    """What carries the call out, and how its parameters travel."""
+    if "unsupported" in table:
+        if not entry.unsupported:
+            raise ValueError("unsupported says no reason")
+        for key in ("proto", "class", "op", "custom", "submits", "changes_queries", "params"):
+            if key in table:
+                raise ValueError(f"{key} says nothing of a call that is unsupported")
+        return entry
+    for key in ("proto", "class"):
+        if key not in table:
+            raise ValueError(f"{key} is missing; a call that is not supported says unsupported = 'why'")
+    if entry.call_class not in CLASSES:
+        raise ValueError(f"class = {entry.call_class!r} is none of {', '.join(CLASSES)}")
+    if entry.call_class == "local":
+        for key in ("op", "custom", "submits", "changes_queries", "params"):
+            if key in table:
+                raise ValueError(f"{key} says nothing of a call that the client answers alone (class = 'local')")
+        return dataclasses.replace(entry, parameters=parameters.parse(entry.proto))
+    if "op" not in table:
+        raise ValueError("op is missing: a call that crosses the wire has a number")
+    if not 0 < entry.op < OP_END:
+        raise ValueError(f"op = {entry.op} is not between 1 and {OP_END - 1}")
+    if "custom" in table and entry.custom not in HALVES:
+        raise ValueError(f"custom = {entry.custom!r} is none of {', '.join(HALVES)}")
+    entry = dataclasses.replace(entry, parameters=parameters.parse(entry.proto, entry.params))
+    _check_class(entry)
+    if entry.needs_default_stream and not entry.client_by_hand:
+        reason = "only a client half by hand can tell them apart"
+        raise ValueError(f"has a {entry.per_thread} twin but no {parameters.STREAM}: {reason}")
+    return entry
+
+
+def _check_class(entry):
+    if entry.call_class == "async":
+        for parameter in entry.parameters:
+            if parameter.returns:
+                raise ValueError(f"class = 'async', but {parameter.name} is an output that the caller waits for")
+        if entry.changes_queries:
+            raise ValueError("class = 'async' and changes_queries: kept answers are dropped when the reply comes")
+    if entry.call_class == "query":
+        for parameter in entry.parameters:
+            if parameter.makes or parameter.ends:
+                does = "makes" if parameter.makes else "ends"
+                raise ValueError(f"class = 'query', but {parameter.name} {does} an object")
+        if entry.changes_queries or entry.submits:
+            raise ValueError("class = 'query' is for calls that change nothing")

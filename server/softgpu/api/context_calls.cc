@@ -1,9 +1,10 @@
+#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
-#include "server/softgpu/api/number_of.h"
 
 // Context management.
 
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
 
 namespace {
 

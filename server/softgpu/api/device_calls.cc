@@ -3,12 +3,13 @@
 #include <cstring>
 #include <limits>
 
+#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
-#include "server/softgpu/api/number_of.h"
 
 // Device management, and what is left of peer access and memory pools without support for them.
 
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
 
 namespace {
 

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "common/base/log.h"
+#include "common/base/visible_devices.h"
 #include "server/softgpu/api/context.h"
-#include "server/softgpu/api/visible_devices.h"
 
 namespace outboard::softgpu::api {
 namespace {

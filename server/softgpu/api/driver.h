@@ -6,13 +6,13 @@
 #include <mutex>
 #include <vector>
 
+#include "common/base/process_mark.h"
+#include "common/base/range_map.h"
 #include "common/base/result.h"
 #include "server/softgpu/api/cuda_api.h"
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/host_thread.h"
-#include "server/softgpu/api/process_mark.h"
-#include "server/softgpu/api/range_map.h"
 #include "server/softgpu/device/config.h"
 #include "server/softgpu/exec/engine.h"
 

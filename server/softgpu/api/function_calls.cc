@@ -1,9 +1,10 @@
+#include "common/base/number_of.h"
 #include "server/softgpu/api/find_function.h"
-#include "server/softgpu/api/number_of.h"
 
 // Execution control: what can be asked of a function and set.
 
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
 
 CUresult cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfunc) {
   return FunctionCall(hfunc, [&](Function& function) -> CUresult {

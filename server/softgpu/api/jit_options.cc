@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "server/softgpu/api/number_of.h"
+#include "common/base/number_of.h"
 
 namespace outboard::softgpu::api {
 

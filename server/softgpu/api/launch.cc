@@ -2,15 +2,16 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
-#include "server/softgpu/api/number_of.h"
 #include "server/softgpu/api/stream.h"
 
 // Execution control: launches.
 
 using namespace outboard::softgpu;
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
 
 namespace {
 

@@ -1,13 +1,14 @@
 #include <type_traits>
 
+#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/images.h"
 #include "server/softgpu/api/library.h"
-#include "server/softgpu/api/number_of.h"
 
 // Library management.
 
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
 
 namespace {
 

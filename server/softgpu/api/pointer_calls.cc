@@ -1,11 +1,13 @@
 #include <cstring>
 
+#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
-#include "server/softgpu/api/number_of.h"
 
 // Unified addressing: what is known about an address.
 
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
+using outboard::Range;
 
 namespace {
 

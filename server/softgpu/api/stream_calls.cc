@@ -1,11 +1,12 @@
+#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/event.h"
-#include "server/softgpu/api/number_of.h"
 #include "server/softgpu/api/stream.h"
 
 // Stream management. Nothing can be captured yet, so every stream says that it is not capturing.
 
 using namespace outboard::softgpu::api;
+using outboard::NumberOf;
 
 namespace {
 

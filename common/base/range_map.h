@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 
 // A range of addresses with what is known about it.
 template <class T>
@@ -80,4 +80,4 @@ class RangeMap {
   std::map<uint64_t, Range<T>> ranges_;
 };
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -1,4 +1,4 @@
-#include "server/softgpu/api/visible_devices.h"
+#include "common/base/visible_devices.h"
 
 #include <algorithm>
 #include <cctype>
@@ -6,7 +6,7 @@
 
 #include "common/base/env.h"
 
-namespace outboard::softgpu::api {
+namespace outboard {
 namespace {
 
 std::string HexDigits(std::span<const uint8_t> uuid) {
@@ -64,4 +64,4 @@ std::vector<unsigned> VisibleDevices(std::optional<std::string_view> value,
   }
 }
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

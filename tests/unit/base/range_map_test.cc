@@ -1,10 +1,10 @@
-#include "server/softgpu/api/range_map.h"
+#include "common/base/range_map.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 namespace {
 
 TEST(RangeMap, FindsTheRangeThatHoldsAnAddress) {
@@ -56,4 +56,4 @@ TEST(RangeMap, TakesAllThatAreWanted) {
 }
 
 }  // namespace
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 
 // The devices that CUDA_VISIBLE_DEVICES leaves, in its order: numbers, or UUIDs such as "GPU-12ab..." of which the
 // beginning is enough. As CUDA does it: the list ends at its first entry that names no device, and a device named twice
@@ -15,4 +15,4 @@ namespace outboard::softgpu::api {
 std::vector<unsigned> VisibleDevices(std::optional<std::string_view> value,
                                      std::span<const std::array<uint8_t, 16>> uuids);
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -1,8 +1,8 @@
-#include "server/softgpu/api/visible_devices.h"
+#include "common/base/visible_devices.h"
 
 #include <gtest/gtest.h>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 namespace {
 
 using List = std::vector<unsigned>;
@@ -34,4 +34,4 @@ TEST_F(VisibleDevicesTest, RefusesAmbiguousUuids) {
 }
 
 }  // namespace
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

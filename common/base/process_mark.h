@@ -1,6 +1,6 @@
 #pragma once
 
-namespace outboard::softgpu::api {
+namespace outboard {
 
 // Tells the process that made it from its forked children, however they were forked: the page it keeps is zeroed in a
 // child.
@@ -16,4 +16,4 @@ class ProcessMark {
   const volatile unsigned char* page_;  // never unmapped
 };
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 
 // The number behind an enumerator that an application passed. It may be none of its enumeration's values, so it must be
 // checked before it is read as one.
@@ -15,4 +15,4 @@ unsigned NumberOf(const Enum& value) {
   return number;
 }
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -1,11 +1,11 @@
-#include "server/softgpu/api/process_mark.h"
+#include "common/base/process_mark.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <new>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 
 ProcessMark::ProcessMark() {
   const auto size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -16,4 +16,4 @@ ProcessMark::ProcessMark() {
   page_ = static_cast<unsigned char*>(page);
 }
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <stdint.h>
+
+// Structures of the project's own operations (common/api/internal.toml), which travel as they lie in memory.
+
+extern "C" {
+
+// Where a kernel's parameter lies in its parameter buffer.
+typedef struct OutboardParam {
+  uint32_t offset;  // bytes
+  uint32_t size;    // bytes
+} OutboardParam;
+
+enum { kOutboardInlineParams = 32, kOutboardFunctionAttributes = 16 };
+
+// What the client needs to know of a kernel or function to check and pack its launches.
+typedef struct OutboardFunctionInfo {
+  int32_t attributes[kOutboardFunctionAttributes];  // by CUfunction_attribute, as on the device it was asked for
+  uint32_t param_count;                             // UINT32_MAX when the driver cannot say
+  uint32_t param_bytes;                             // end of the last one
+  OutboardParam params[kOutboardInlineParams];      // the first ones; outboardFunctionParams has all
+} OutboardFunctionInfo;
+
+// A launch without its parameters and attributes.
+typedef struct OutboardLaunchShape {
+  uint32_t grid[3];
+  uint32_t block[3];
+  uint32_t shared_bytes;
+  uint32_t attribute_count;  // 0: cuLaunchKernel, else cuLaunchKernelEx
+} OutboardLaunchShape;
+}
