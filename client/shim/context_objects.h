@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "common/base/limits.h"
+#include "common/wire/handle.h"
+
+namespace outboard::shim {
+
+// Which context each stream and event of this process belongs to.
+//
+// Thread-safe. ContextOf is on the path of calls that are sent without waiting: it takes no lock.
+class ContextObjects {
+ public:
+  ContextObjects() = default;
+  ~ContextObjects();
+  ContextObjects(const ContextObjects&) = delete;
+  ContextObjects& operator=(const ContextObjects&) = delete;
+
+  void Add(wire::HandleId object, CUcontext context);
+  void Remove(wire::HandleId object);
+
+  // Null for what was not added, such as the streams that every context has.
+  CUcontext ContextOf(wire::HandleId object) const;
+
+  // The objects of a context that is gone. They are known no more.
+  std::vector<wire::HandleId> Take(CUcontext context);
+
+ private:
+  struct Entry {
+    std::atomic<wire::HandleId> object{0};  // in use while not 0
+    std::atomic<CUcontext> context{nullptr};
+  };
+  static constexpr uint32_t kChunk = 4096;
+  using Chunk = std::array<Entry, kChunk>;
+
+  // Of an object's slot; null when no object of its chunk was added yet.
+  Entry* Find(wire::HandleId object) const;
+
+  std::mutex mutex_;  // held where chunks are made
+  std::array<std::atomic<Chunk*>, kMaxHandles / kChunk> chunks_{};
+};
+
+}  // namespace outboard::shim

@@ -1,0 +1,66 @@
+#include "client/shim/memory.h"
+
+#include "client/shim/custom.gen.h"
+#include "client/shim/memory_call.h"
+#include "client/shim/remote.gen.h"
+#include "common/base/log.h"
+
+// Memory management: device memory.
+
+namespace outboard::custom {
+
+using namespace shim;
+
+CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
+  // An address that cannot be reserved here is set aside by the worker, so the next try gets another one.
+  constexpr int kMaxTries = 16;
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (dptr == nullptr) return remote::cuMemAlloc_v2(nullptr, bytesize);
+  for (int i = 0; i < kMaxTries; ++i) {
+    CUdeviceptr address = 0;
+    if (const CUresult result = remote::cuMemAlloc_v2(&address, bytesize); result != CUDA_SUCCESS) return result;
+    if (process.memory().AddDevice(address, bytesize, current.context, current.device)) {
+      *dptr = address;
+      return CUDA_SUCCESS;
+    }
+    if (const CUresult result = remote::outboardSetAside(address); result != CUDA_SUCCESS) return result;
+  }
+  Log(LogLevel::kError,
+      "the GPU's driver gave %d addresses for an allocation of %zu bytes, and this process uses all of them itself; "
+      "the "
+      "allocation fails",
+      kMaxTries, bytesize);
+  return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuMemFree_v2(CUdeviceptr dptr) {
+  Process& process = Process::Get();
+  if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
+  Memory& memory = process.memory();
+  // Taken out first: another thread may get the same address as soon as the worker has freed it.
+  const auto range = memory.TakeDevice(dptr);
+  const CUresult result = remote::cuMemFree_v2(dptr);
+  if (!range) return result;
+  if (NotCarriedOut(result)) {
+    memory.PutBack(*range);
+  } else {
+    memory.Release(*range);
+  }
+  return result;
+}
+
+CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr dptr) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (pbase == nullptr && psize == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const auto range = process.memory().FindDevice(dptr);
+  if (!range) return CUDA_ERROR_NOT_FOUND;
+  if (pbase != nullptr) *pbase = range->begin;
+  if (psize != nullptr) *psize = range->size;
+  return CUDA_SUCCESS;
+}
+
+}  // namespace outboard::custom

@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <limits>
+
+#include "client/shim/custom.gen.h"
+#include "client/shim/remote.gen.h"
+
+// The first versions of calls, from the time of 32-bit device addresses. A GPU's memory lies above such addresses, so
+// what allocates can only fail, and an address given in can only be wrong; sizes are given as far as they fit.
+
+namespace outboard::custom {
+
+namespace {
+
+unsigned Narrow(size_t value) {
+  return static_cast<unsigned>(std::min<size_t>(value, std::numeric_limits<unsigned>::max()));
+}
+
+bool Fits(CUdeviceptr address) { return address <= std::numeric_limits<CUdeviceptr_v1>::max(); }
+
+}  // namespace
+
+CUresult cuMemGetInfo(unsigned int* free, unsigned int* total) {
+  size_t wide_free, wide_total;
+  const CUresult result =
+      remote::cuMemGetInfo_v2(free != nullptr ? &wide_free : nullptr, total != nullptr ? &wide_total : nullptr);
+  if (result != CUDA_SUCCESS) return result;
+  if (free != nullptr) *free = Narrow(wide_free);
+  if (total != nullptr) *total = Narrow(wide_total);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuMemAlloc(CUdeviceptr_v1* dptr, unsigned int bytesize) {
+  CUdeviceptr address = 0;
+  const CUresult result = custom::cuMemAlloc_v2(dptr != nullptr ? &address : nullptr, bytesize);
+  if (result != CUDA_SUCCESS || dptr == nullptr) return result;
+  if (!Fits(address)) {
+    cuMemFree_v2(address);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *dptr = static_cast<CUdeviceptr_v1>(address);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuMemFree(CUdeviceptr_v1 dptr) { return custom::cuMemFree_v2(dptr); }
+
+CUresult cuMemGetAddressRange(CUdeviceptr_v1* pbase, unsigned int* psize, CUdeviceptr_v1 dptr) {
+  CUdeviceptr base;
+  size_t size;
+  const CUresult result =
+      custom::cuMemGetAddressRange_v2(pbase != nullptr ? &base : nullptr, psize != nullptr ? &size : nullptr, dptr);
+  if (result != CUDA_SUCCESS) return result;
+  if (pbase != nullptr) *pbase = static_cast<CUdeviceptr_v1>(base);
+  if (psize != nullptr) *psize = Narrow(size);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuMemAllocHost(void** pp, unsigned int bytesize) { return custom::cuMemAllocHost_v2(pp, bytesize); }
+
+CUresult cuModuleGetGlobal(CUdeviceptr_v1* dptr, unsigned int* bytes, CUmodule hmod, const char* name) {
+  CUdeviceptr address = 0;
+  size_t size = 0;
+  const CUresult result = custom::cuModuleGetGlobal_v2(dptr != nullptr ? &address : nullptr,
+                                                       bytes != nullptr ? &size : nullptr, hmod, name);
+  if (result != CUDA_SUCCESS) return result;
+  if (dptr != nullptr && !Fits(address)) return CUDA_ERROR_INVALID_VALUE;
+  if (dptr != nullptr) *dptr = static_cast<CUdeviceptr_v1>(address);
+  if (bytes != nullptr) *bytes = Narrow(size);
+  return CUDA_SUCCESS;
+}
+
+// These have no per-thread twin.
+CUresult cuMemcpyHtoD(CUdeviceptr_v1 dstDevice, const void* srcHost, unsigned int ByteCount) {
+  return custom::cuMemcpyHtoD_v2(CU_STREAM_LEGACY, dstDevice, srcHost, ByteCount);
+}
+
+CUresult cuMemcpyDtoH(void* dstHost, CUdeviceptr_v1 srcDevice, unsigned int ByteCount) {
+  return custom::cuMemcpyDtoH_v2(CU_STREAM_LEGACY, dstHost, srcDevice, ByteCount);
+}
+
+CUresult cuMemcpyDtoD(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, unsigned int ByteCount) {
+  return custom::cuMemcpyDtoD_v2(CU_STREAM_LEGACY, dstDevice, srcDevice, ByteCount);
+}
+
+CUresult cuMemcpyHtoDAsync(CUdeviceptr_v1 dstDevice, const void* srcHost, unsigned int ByteCount, CUstream hStream) {
+  return custom::cuMemcpyHtoDAsync_v2(dstDevice, srcHost, ByteCount, hStream);
+}
+
+CUresult cuMemcpyDtoHAsync(void* dstHost, CUdeviceptr_v1 srcDevice, unsigned int ByteCount, CUstream hStream) {
+  return custom::cuMemcpyDtoHAsync_v2(dstHost, srcDevice, ByteCount, hStream);
+}
+
+CUresult cuMemcpyDtoDAsync(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, unsigned int ByteCount,
+                           CUstream hStream) {
+  return custom::cuMemcpyDtoDAsync_v2(dstDevice, srcDevice, ByteCount, hStream);
+}
+
+CUresult cuMemsetD8(CUdeviceptr_v1 dstDevice, unsigned char uc, unsigned int N) {
+  return custom::cuMemsetD8_v2(CU_STREAM_LEGACY, dstDevice, uc, N);
+}
+
+CUresult cuMemsetD16(CUdeviceptr_v1 dstDevice, unsigned short us, unsigned int N) {
+  return custom::cuMemsetD16_v2(CU_STREAM_LEGACY, dstDevice, us, N);
+}
+
+CUresult cuMemsetD32(CUdeviceptr_v1 dstDevice, unsigned int ui, unsigned int N) {
+  return custom::cuMemsetD32_v2(CU_STREAM_LEGACY, dstDevice, ui, N);
+}
+
+}  // namespace outboard::custom

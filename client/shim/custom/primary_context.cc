@@ -1,0 +1,80 @@
+#include "client/shim/call.h"
+#include "client/shim/custom.gen.h"
+#include "client/shim/remote.gen.h"
+
+// Primary context management. The worker's driver counts who retains one; the client only has to know whether a context
+// is active after a call.
+
+namespace outboard::custom {
+namespace {
+
+CUcontext PrimaryContext(CUdevice device) { return reinterpret_cast<CUcontext>(wire::PrimaryContextHandle(device)); }
+
+// Notes that the context was reset or released to the end.
+void SetInactive(shim::Process& process, CUdevice device) {
+  process.contexts().SetActive(PrimaryContext(device), false);
+  process.session().ids().RemovePrimaryContext(device);
+}
+
+CUresult Release(CUdevice device) {
+  return shim::Local([&](shim::Process& process) -> CUresult {
+    CUresult result;
+    bool is_gone = false;
+    {
+      std::lock_guard lock(process.contexts().primary_changes());
+      result = remote::cuDevicePrimaryCtxRelease_v2(device);
+      // Whatever the result: it may be that of an earlier call.
+      unsigned flags = 0;
+      int active = 1;
+      static_cast<void>(remote::cuDevicePrimaryCtxGetState(device, &flags, &active));
+      const auto info = process.contexts().Find(PrimaryContext(device));
+      is_gone = active == 0 && info && info->is_active;
+      if (is_gone) SetInactive(process, device);
+    }
+    if (is_gone) process.ForgetContext(PrimaryContext(device));
+    return result;
+  });
+}
+
+CUresult Reset(CUdevice device) {
+  return shim::Local([&](shim::Process& process) -> CUresult {
+    if (!process.contexts().Find(PrimaryContext(device))) return CUDA_ERROR_INVALID_DEVICE;
+    CUresult result;
+    {
+      std::lock_guard lock(process.contexts().primary_changes());
+      result = remote::cuDevicePrimaryCtxReset_v2(device);
+      SetInactive(process, device);
+    }
+    // Also when it returned the error of an earlier kernel: the context is gone.
+    process.ForgetContext(PrimaryContext(device));
+    return result;
+  });
+}
+
+}  // namespace
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext* pctx, CUdevice dev) {
+  return shim::Local([&](shim::Process& process) -> CUresult {
+    if (!process.contexts().Find(PrimaryContext(dev))) return CUDA_ERROR_INVALID_DEVICE;
+    if (pctx == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::lock_guard lock(process.contexts().primary_changes());
+    // First, as a waiting call may return the error of an earlier one, and one that retains must not.
+    unsigned flags = 0;
+    int active = 0;
+    CUresult result = remote::cuDevicePrimaryCtxGetState(dev, &flags, &active);
+    if (result == CUDA_SUCCESS) result = remote::outboardPrimaryCtxRetain(dev);
+    if (result != CUDA_SUCCESS) return result;
+    process.session().ids().AddPrimaryContext(dev);
+    process.contexts().SetActive(PrimaryContext(dev), true);
+    *pctx = PrimaryContext(dev);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev) { return Release(dev); }
+CUresult cuDevicePrimaryCtxRelease(CUdevice dev) { return Release(dev); }
+
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev) { return Reset(dev); }
+CUresult cuDevicePrimaryCtxReset(CUdevice dev) { return Reset(dev); }
+
+}  // namespace outboard::custom

@@ -1,0 +1,87 @@
+#include "client/shim/memory.h"
+
+#include "client/shim/call.h"
+#include "client/shim/memory_call.h"
+#include "client/shim/remote.gen.h"
+#include "common/base/limits.h"
+
+namespace outboard::shim {
+namespace {
+
+// Enough for the memory of any GPU there is, and nothing next to the 128 TiB of a process.
+constexpr uint64_t kArenaBytes = uint64_t{1} << 36;
+
+}  // namespace
+
+Arena Memory::MakeArena() { return reservations_.MakeArena(kArenaBytes); }
+
+bool Memory::AddDevice(uint64_t begin, uint64_t size, CUcontext context, CUdevice device, wire::HandleId module) {
+  const auto known = device_.Find(begin);
+  if (known && known->begin == begin && known->size == size && known->info.context == context &&
+      known->info.module == module && module != 0) {
+    return true;  // a variable that was asked for before
+  }
+  if (!reservations_.Reserve(begin, size)) return false;
+  const DeviceMemory info{context, device, NextId(), module};
+  while (!device_.Add(begin, size, info)) {
+    Forget([&](const DeviceRange& range) { return range.begin < begin + size && begin < range.begin + range.size; });
+  }
+  return true;
+}
+
+bool Memory::Has(CUcontext context, uint64_t address, uint64_t bytes) const {
+  const auto range = device_.Find(address);
+  return range && range->info.context == context && range->Contains(address, bytes);
+}
+
+std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {
+  return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0; });
+}
+
+void Memory::PutBack(const DeviceRange& range) {
+  if (!device_.Add(range.begin, range.size, range.info)) Release(range);
+}
+
+void Memory::ForgetModule(wire::HandleId module) {
+  Forget([&](const DeviceRange& range) { return range.info.module == module; });
+}
+
+void Memory::ForgetContext(CUcontext context) {
+  Forget([&](const DeviceRange& range) { return range.info.context == context; });
+}
+
+template <class Predicate>
+void Memory::Forget(Predicate wanted) {
+  for (const DeviceRange& range : device_.TakeAll(wanted)) Release(range);
+}
+
+bool Memory::AddHost(uint64_t begin, uint64_t size, HostMemory info) { return host_.Add(begin, size, info); }
+
+std::optional<HostRange> Memory::TakeHost(const HostRange& range) {
+  return host_.Take(range.begin, [&](const HostRange& found) { return found.info.id == range.info.id; });
+}
+
+bool Memory::IsPinned(const void* address, size_t bytes) const {
+  const auto begin = reinterpret_cast<uint64_t>(address);
+  const auto range = host_.Find(begin);
+  return range && range->Contains(begin, bytes);
+}
+
+CUresult Memory::DrainHost(uint64_t begin, uint64_t size) {
+  if (!landings_.MayWrite(begin, size) && !pulls_.MayRead(begin, size)) return CUDA_SUCCESS;
+  const CUresult result = remote::outboardDrainHost(begin, size);
+  if (NotCarriedOut(result)) return result;
+  // What is left was refused by the driver, or the session is lost.
+  landings_.Forget(begin, size);
+  pulls_.Forget(begin, size);
+  return result;
+}
+
+void Memory::Pull(uint64_t pull, uint64_t offset, uint64_t bytes) {
+  const auto asked = pulls_.Find(pull, offset, bytes);
+  if (!asked) return;
+  process_.session().SendPulled(pull, offset, *asked);
+  pulls_.Sent(pull, bytes);
+}
+
+}  // namespace outboard::shim

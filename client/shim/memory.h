@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "client/shim/memory_landings.h"
+#include "client/shim/memory_pulls.h"
+#include "client/shim/memory_reservations.h"
+#include "common/base/range_map.h"
+#include "common/wire/handle.h"
+
+namespace outboard::shim {
+
+class Process;
+
+// A range of device memory that the application knows.
+struct DeviceMemory {
+  CUcontext context;
+  CUdevice device;
+  uint64_t id;            // unique in the process, as CU_POINTER_ATTRIBUTE_BUFFER_ID
+  wire::HandleId module;  // the module or library whose variable it is; 0 for an allocation of the application's
+};
+using DeviceRange = Range<DeviceMemory>;
+
+// A range of page-locked host memory: one of ours (cuMemHostAlloc), or the application's own (cuMemHostRegister).
+struct HostMemory {
+  CUcontext context;
+  CUdevice device;
+  uint64_t id;
+  unsigned flags;      // as given to the call
+  bool is_registered;  // the application's own
+};
+using HostRange = Range<HostMemory>;
+
+// What this process knows of addresses: which are device memory and which page-locked host memory, and which host
+// memory copies under way still read or write (semantics.md, 7 to 9 and 11).
+//
+// Thread-safe. Lookups do not allocate.
+class Memory {
+ public:
+  // `process` outlives this.
+  explicit Memory(Process& process) : process_(process) {}
+
+  // Where the worker is asked to place device memory: made once, for the hello. Empty when there is none.
+  Arena MakeArena();
+  // For tests whose worker lives in this process and so holds its device addresses itself.
+  void DoNotReserveForTesting() { reservations_.DoNotMapForTesting(); }
+
+  // Notes device memory that the worker gave, and reserves its addresses. False when something of this process lies
+  // there. What overlapped it was freed without our hearing of it.
+  [[nodiscard]] bool AddDevice(uint64_t begin, uint64_t size, CUcontext context, CUdevice device,
+                               wire::HandleId module = 0);
+  std::optional<DeviceRange> FindDevice(uint64_t address) const { return device_.Find(address); }
+  // Whether the range lies in one piece of device memory of this context, so that the driver lets work in it use it.
+  bool Has(CUcontext context, uint64_t address, uint64_t bytes) const;
+  // Takes out the application's allocation that begins at `begin`, before the worker frees it. Its addresses stay
+  // reserved until Release or PutBack.
+  std::optional<DeviceRange> TakeDevice(uint64_t begin);
+  void Release(const DeviceRange& range) { reservations_.Release(range.begin, range.size); }
+  void PutBack(const DeviceRange& range);
+  // What a module or library, or a context, had in device memory is gone.
+  void ForgetModule(wire::HandleId module);
+  void ForgetContext(CUcontext context);
+
+  // Whether the address can only be a device's: known, or kept for the worker.
+  bool IsDeviceAddress(uint64_t address) const { return device_.Find(address) || reservations_.Holds(address); }
+
+  // False when a part of the range is page-locked already.
+  [[nodiscard]] bool AddHost(uint64_t begin, uint64_t size, HostMemory info);
+  std::optional<HostRange> FindHost(uint64_t address) const { return host_.Find(address); }
+  // Takes out the range that begins at `begin`, of the wanted kind, with the id that FindHost told.
+  std::optional<HostRange> TakeHost(const HostRange& range);
+  bool IsPinned(const void* address, size_t bytes) const;
+
+  // Copies that nobody waits for.
+  Landings& landings() { return landings_; }
+  Pulls& pulls() { return pulls_; }
+  // Waits until no copy reads or writes the range of host memory. CUDA_SUCCESS at once when none is outstanding.
+  CUresult DrainHost(uint64_t begin, uint64_t size);
+
+  // client::SessionEvents, passed on by Process.
+  bool Land(uint64_t host_address, std::span<const std::byte> bytes) { return landings_.Land(host_address, bytes); }
+  void Pull(uint64_t pull, uint64_t offset, uint64_t bytes);
+
+  uint64_t NextId() { return last_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+ private:
+  template <class Predicate>
+  void Forget(Predicate wanted);
+
+  Process& process_;
+  std::atomic<uint64_t> last_id_{0};
+  RangeMap<DeviceMemory> device_;
+  RangeMap<HostMemory> host_;
+  Reservations reservations_;
+  Landings landings_;
+  Pulls pulls_;
+};
+
+}  // namespace outboard::shim

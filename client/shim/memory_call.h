@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cuda.h>
+
+#include "client/shim/contexts.h"
+#include "client/shim/process.h"
+
+namespace outboard::shim {
+
+// The calling thread's current context.
+struct Current {
+  CUcontext context = nullptr;
+  CUdevice device = 0;
+};
+
+// What a call that works in the current context and that the client answers begins with, in the driver's order:
+// initialised, not in a host function, no sticky error, a context that lives.
+inline CUresult FindCurrent(Process& process, Current* current) {
+  if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
+  if (const CUresult error = process.contexts().error(); error != CUDA_SUCCESS) return error;
+  Contexts::Info info;
+  const CUresult result = process.contexts().Resolve(&current->context, &info);
+  if (result == CUDA_SUCCESS) current->device = info.device;
+  return result;
+}
+
+// Whether a call's result says that it was refused before anything happened, so that what it was to end is still there.
+// Other errors may be those of earlier work that the call was the first to wait for.
+inline bool NotCarriedOut(CUresult result) {
+  switch (result) {
+    case CUDA_ERROR_NOT_INITIALIZED:
+    case CUDA_ERROR_DEINITIALIZED:
+    case CUDA_ERROR_INVALID_CONTEXT:
+    case CUDA_ERROR_CONTEXT_IS_DESTROYED:
+    case CUDA_ERROR_NOT_PERMITTED:
+    case CUDA_ERROR_NOT_SUPPORTED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace outboard::shim

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory_resource>
+#include <mutex>
+#include <span>
+
+namespace outboard::shim {
+
+// Host memory into which device-to-host copies that nobody waits for are still to land (semantics.md, 7 and 9).
+//
+// Thread-safe. Allocates only when more landings are outstanding than ever before.
+class Landings {
+ public:
+  // To be called before the copy is sent. `size` in bytes, at most kCopyChunkBytes.
+  void Expect(uint64_t begin, uint64_t size);
+  // Forgets what is outstanding anywhere in the range: nothing will land there any more.
+  void Forget(uint64_t begin, uint64_t size);
+
+  // Writes bytes that have come, all of an expected copy or a piece of it. False, and nothing is written, when no such
+  // copy is outstanding.
+  [[nodiscard]] bool Land(uint64_t address, std::span<const std::byte> bytes);
+
+  // Whether a copy may still write into the range; into anything.
+  bool MayWrite(uint64_t begin, uint64_t size) const;
+  bool Any() const { return count_.load(std::memory_order_acquire) != 0; }
+
+ private:
+  struct Landing {
+    uint64_t size;
+    uint64_t missing;  // bytes that have not come
+  };
+  using Map = std::pmr::multimap<uint64_t, Landing>;  // by first address
+
+  void Erase(Map::iterator landing);  // the caller holds mutex_
+
+  std::atomic<size_t> count_{0};  // of landings_
+  mutable std::mutex mutex_;
+  std::pmr::unsynchronized_pool_resource nodes_;  // guarded by mutex_, as is what follows
+  Map landings_{&nodes_};
+};
+
+}  // namespace outboard::shim

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "client/session/session.h"
+
+namespace outboard::shim {
+
+// What CUDA keeps per thread, on the client's side. Thread-confined.
+struct ThreadState {
+  client::Lane lane;                // lane.context is contexts.back(), or 0
+  std::vector<CUcontext> contexts;  // the stack of current contexts (cuCtxPushCurrent)
+  bool in_host_function = false;    // runs one now: no CUDA call is permitted
+
+  // What Contexts::Accepts found out last, good for the context and the version of Contexts that it asked.
+  struct {
+    uint64_t context = 0;
+    uint64_t version = 0;
+    bool is_active = false;
+  } checked;
+};
+
+// Made at the thread's first use and gone when the thread ends. The main thread's stays until the process ends, since
+// the runtime's exit handlers still call the driver.
+ThreadState& ThisThread();
+
+// Null when the thread has none.
+CUcontext CurrentContext();
+
+// Puts `context` on top of the stack.
+void PushContext(CUcontext context);
+
+// Takes the top off the stack and returns it; null, and nothing happens, when the stack is empty.
+CUcontext PopContext();
+
+// Replaces the top of the stack by `context` (null: pops it), as cuCtxSetCurrent does.
+void SetCurrentContext(CUcontext context);
+
+}  // namespace outboard::shim
