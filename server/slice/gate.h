@@ -1,0 +1,14 @@
+#pragma once
+
+namespace outboard::slice {
+
+// Every call that gives a GPU work passes here first (semantics.md, 20). Open for now: slices share the GPU's time as
+// its driver shares it.
+//
+// Thread-safe.
+class Gate {
+ public:
+  void Pass() {}
+};
+
+}  // namespace outboard::slice

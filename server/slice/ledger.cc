@@ -1,0 +1,154 @@
+#include "server/slice/ledger.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "common/base/limits.h"
+
+namespace outboard::slice {
+namespace {
+
+constexpr uint64_t kMagic = 0x3152474c424f;  // "OBLGR1"
+constexpr uint64_t kOpen = uint64_t{1} << 63;
+// Nobody changes the size under a process that has mapped the page: it would fault.
+constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+
+Error SystemError(const std::string& what) {
+  return Error{what + ": " + std::strerror(errno) + ". Check the limits on open files and on shared memory."};
+}
+
+}  // namespace
+
+// An account is 0 while it is free, else kOpen plus its bytes. What is taken counts in `used` before it counts in the
+// account, and what is given back leaves the account first: whenever a process dies, `used` errs on the safe side.
+struct Ledger::Page {
+  uint64_t magic;
+  uint64_t limit;
+  std::atomic<uint64_t> used;
+  std::atomic<uint64_t> accounts[kMaxWorkersPerLease];
+
+  static_assert(std::atomic<uint64_t>::is_always_lock_free);
+};
+
+Result<Ledger> Ledger::Create(uint64_t limit) {
+  const int fd = memfd_create("outboard-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return SystemError("the ledger of a lease cannot be made");
+  if (ftruncate(fd, sizeof(Page)) != 0 || fcntl(fd, F_ADD_SEALS, kSeals) != 0) {
+    const Error error = SystemError("the ledger of a lease cannot be made");
+    close(fd);
+    return error;
+  }
+  void* at = mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) {
+    const Error error = SystemError("the ledger of a lease cannot be mapped");
+    close(fd);
+    return error;
+  }
+  Page* page = new (at) Page();
+  page->magic = kMagic;
+  page->limit = limit;
+  return Ledger(fd, page);
+}
+
+Result<Ledger> Ledger::Map(int fd) {
+  struct stat status;
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (fstat(fd, &status) != 0 || status.st_size != sizeof(Page) || seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    close(fd);
+    return Error{
+        "a descriptor that was handed over as a lease's ledger is none. Use gpu-node and gpu-worker of one version."};
+  }
+  void* at = mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) {
+    const Error error = SystemError("the ledger of a lease cannot be mapped");
+    close(fd);
+    return error;
+  }
+  Ledger ledger(fd, static_cast<Page*>(at));
+  if (ledger.page_->magic != kMagic) {
+    return Error{
+        "a page that was handed over as a lease's ledger is none. Use gpu-node and gpu-worker of one version."};
+  }
+  return ledger;
+}
+
+Ledger::Ledger(Ledger&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), page_(std::exchange(other.page_, nullptr)) {}
+
+Ledger& Ledger::operator=(Ledger&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(page_, other.page_);
+  return *this;
+}
+
+Ledger::~Ledger() {
+  if (page_ != nullptr) munmap(page_, sizeof(Page));
+  if (fd_ >= 0) close(fd_);
+}
+
+uint64_t Ledger::limit() const { return page_->limit; }
+uint64_t Ledger::used() const { return page_->used.load(); }
+
+std::optional<uint32_t> Ledger::OpenAccount() {
+  for (uint32_t i = 0; i < kMaxWorkersPerLease; ++i) {
+    uint64_t free = 0;
+    if (page_->accounts[i].compare_exchange_strong(free, kOpen)) return i;
+  }
+  return std::nullopt;
+}
+
+void Ledger::Settle(uint32_t account) {
+  if (account >= kMaxWorkersPerLease) return;
+  GiveBack(page_->accounts[account].exchange(0) & ~kOpen);
+
+  // With no account open nothing is taken. Whoever opens one and charges meanwhile changes `used`.
+  uint64_t rest = page_->used.load();
+  const bool any_open = std::any_of(std::begin(page_->accounts), std::end(page_->accounts),
+                                    [](const std::atomic<uint64_t>& other) { return other.load() != 0; });
+  if (!any_open) page_->used.compare_exchange_strong(rest, 0);
+}
+
+bool Ledger::Charge(uint32_t account, uint64_t bytes) {
+  if (account >= kMaxWorkersPerLease) return false;
+  uint64_t used = page_->used.load();
+  do {
+    if (bytes > page_->limit || used > page_->limit - bytes) return false;
+  } while (!page_->used.compare_exchange_weak(used, used + bytes));
+
+  uint64_t has = page_->accounts[account].load();
+  do {
+    if ((has & kOpen) == 0) {
+      GiveBack(bytes);
+      return false;
+    }
+  } while (!page_->accounts[account].compare_exchange_weak(has, has + bytes));
+  return true;
+}
+
+void Ledger::Refund(uint32_t account, uint64_t bytes) {
+  if (account >= kMaxWorkersPerLease) return;
+  uint64_t has = page_->accounts[account].load();
+  uint64_t returned;
+  do {
+    returned = std::min(bytes, has & ~kOpen);
+  } while (!page_->accounts[account].compare_exchange_weak(has, has - returned));
+  GiveBack(returned);
+}
+
+void Ledger::GiveBack(uint64_t bytes) {
+  uint64_t used = page_->used.load();
+  while (!page_->used.compare_exchange_weak(used, used - std::min(bytes, used))) {
+  }
+}
+
+}  // namespace outboard::slice

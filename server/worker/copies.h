@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "common/wire/frame.h"
+#include "server/driver/driver_table.h"
+#include "server/worker/sender.h"
+
+namespace outboard::worker {
+
+class Output;
+
+// Copies between the client's host memory and the device (semantics.md, 7 to 10). All bytes go through staging memory
+// of the worker that the driver knows as page-locked. What a stream has to wait for, it waits for on a word of host
+// memory (cuStreamWaitValue32): no copy holds up a lane, except where the client's caller waits for it.
+//
+// One thread of its own watches copies that are under way, by polling their events, and sleeps while there are none. It
+// is in CU_STREAM_CAPTURE_MODE_RELAXED and gives no stream work.
+//
+// Thread-safe. No lock of it that OnPulled or LandCompleted take is held while the driver is entered to give it work.
+class Copies {
+ public:
+  // `driver` and what `send` refers to outlive this.
+  Copies(const driver::DriverTable& driver, Sender send);
+  // Precondition: ReleaseAll was called, and the driver's work on all streams has ended or never will.
+  ~Copies();
+  Copies(const Copies&) = delete;
+  Copies& operator=(const Copies&) = delete;
+
+  // Called by a lane whose current context is the one of `stream`. A copy of no bytes, or of more than kCopyChunkBytes,
+  // is refused with CUDA_ERROR_INVALID_VALUE, except by Read.
+
+  // Host to device; takes the bytes before it returns.
+  CUresult Write(CUdeviceptr destination, const void* bytes, size_t count, CUstream stream);
+  // Host to device; the bytes are asked for (Control::kPull) once the stream has come to the copy. `pull` is the
+  // client's number for it; refused with CUDA_ERROR_INVALID_VALUE while a copy of this number is under way.
+  CUresult WritePulled(CUdeviceptr destination, size_t count, uint64_t host_address, uint64_t pull, CUstream stream);
+  // Device to host; returns when the bytes are there.
+  CUresult Read(void* bytes, size_t count, CUdeviceptr source, CUstream stream);
+  // Device to host; the bytes are sent (Control::kLand) once the stream has done the copy.
+  CUresult ReadAsync(uint64_t host_address, size_t count, CUdeviceptr source, CUstream stream);
+
+  // Returns when no copy from or to this range of the client's memory is under way, and all that came of them was sent.
+  void DrainHost(uint64_t host_address, uint64_t count);
+
+  // Sends the bytes of all copies that are complete, and what kernels printed. Called before every reply, by the thread
+  // that sends it. Not from the driver's own threads (host functions): those use LandThen.
+  void LandCompleted();
+
+  // Does LandCompleted and then `then`, on this class's thread. Returns at once. After ReleaseAll `then` is dropped.
+  void LandThen(std::function<void()> then);
+
+  // The client's answer to a pull. Called by the reader; never waits or enters the driver. False when nothing of the
+  // kind was asked for: the client does not keep to the protocol.
+  [[nodiscard]] bool OnPulled(const wire::PullHead& head, std::span<const std::byte> bytes);
+
+  // The context is about to be destroyed: waits for its work, lands what it has for the client and gives up everything
+  // that belongs to it. Called by a lane; the current context is the same afterwards.
+  void ForgetContext(CUcontext context);
+
+  // Where what kernels print is found. Null: nowhere. Called before the first command.
+  void SetOutput(std::unique_ptr<Output> output);
+
+  // The client is gone: no stream waits for its bytes any more (what the copies then write is undefined), and nothing
+  // is sent any more. Idempotent.
+  void ReleaseAll();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace outboard::worker

@@ -1,0 +1,133 @@
+#include <cuda.h>
+#include <poll.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "server/driver/driver_table.h"
+#include "server/slice/gate.h"
+#include "server/slice/ledger.h"
+#include "server/worker/control.h"
+#include "server/worker/copies.h"
+#include "server/worker/output.h"
+#include "server/worker/service.h"
+#include "server/worker/session.h"
+
+// gpu-worker: the remote half of one client process. Started by gpu-node, loads the driver, waits for its session,
+// serves it and exits; its exit frees everything that the session had.
+
+namespace outboard::worker {
+namespace {
+
+// Signals from a terminal are meant for the client's command: gpu-node says when a worker is to end.
+void LeaveSignalsToOthers() {
+  for (const int number : {SIGINT, SIGQUIT, SIGHUP, SIGPIPE}) signal(number, SIG_IGN);
+}
+
+// Ends the session when the node closes the control socket, and the process soon after: a lane may be in a kernel that
+// never ends.
+void EndWithNode(int control, Session* session) {
+  constexpr std::chrono::seconds kGrace{2};
+  char byte;
+  ssize_t received;
+  do received = recv(control, &byte, sizeof byte, 0);
+  while (received > 0 || (received < 0 && errno == EINTR));
+  session->End("the lease has ended");
+  std::this_thread::sleep_for(kGrace);
+  _exit(0);
+}
+
+Ready LoadDriver(const std::string& path, std::unique_ptr<const driver::DriverTable>* table) {
+  Result<std::unique_ptr<const driver::DriverTable>> loaded = driver::Load(path);
+  if (!loaded) return {CUDA_ERROR_SHARED_OBJECT_INIT_FAILED, 0, loaded.error().message};
+  const driver::DriverTable& driver = **loaded;
+  if (driver.cuInit == nullptr || driver.cuDriverGetVersion == nullptr) {
+    return {CUDA_ERROR_SHARED_OBJECT_INIT_FAILED, 0, path + " is no CUDA driver: it has no cuInit"};
+  }
+  Ready ready;
+  if (const CUresult result = driver.cuInit(0); result != CUDA_SUCCESS) {
+    return {result, 0, "cuInit of " + path + " returned " + std::to_string(result)};
+  }
+  driver.cuDriverGetVersion(&ready.driver_version);
+  *table = std::move(*loaded);
+  return ready;
+}
+
+int Fail(const Error& error) {
+  spdlog::error("{}", error.message);
+  return 1;
+}
+
+// One worker's life: what main returns.
+int Work(int control, const std::string& driver_path) {
+  Result<std::unique_ptr<Output>> output = Output::TakeStdout();
+  if (!output) return Fail(output.error());
+  std::unique_ptr<const driver::DriverTable> driver;
+  const Ready ready = LoadDriver(driver_path, &driver);
+  StreamService service;
+  if (const auto error = SendReady(control, ready)) return Fail(*error);
+  if (!ready.error.empty()) return Fail({ready.error});
+
+  Result<std::optional<Assignment>> received = ReceiveAssignment(control);
+  if (!received) return Fail(received.error());
+  if (!*received) return 0;
+  Assignment assignment = std::move(**received);
+
+  slice::Gate gate;
+  std::vector<slice::Ledger> ledgers;
+  ledgers.reserve(assignment.devices.size());
+  std::vector<LeasedDevice> devices;
+  for (Assignment::Device& device : assignment.devices) {
+    Result<slice::Ledger> ledger = slice::Ledger::Map(device.ledger.Release());
+    if (!ledger) return Fail(ledger.error());
+    ledgers.push_back(std::move(*ledger));
+    devices.push_back({device.ordinal, &ledgers.back(), device.account});
+  }
+  Session session({.driver = driver.get(),
+                   .devices = std::move(devices),
+                   .gate = &gate,
+                   .number = assignment.session,
+                   .ticket_is_good = [&](const std::string& ticket) { return ticket == assignment.ticket; }},
+                  &service);
+  session.copies().SetOutput(std::move(*output));
+  std::thread(&EndWithNode, control, &session).detach();
+  service.Serve(std::move(assignment.connection), assignment.read_ahead,
+                {.frame = [&](std::span<const std::byte> frame) { return session.OnFrame(frame); },
+                 .closed = [&] { session.OnClosed(); }});
+  spdlog::info("session {} is over", assignment.session);
+  // Not by way of destructors: what still runs for a client that is gone would only hold them up.
+  _exit(0);
+}
+
+int Main(int argc, char** argv) {
+  TuneAllocatorForFrames();
+  LeaveSignalsToOthers();
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("gpu-worker"));
+  spdlog::set_pattern("outboard: %l: %v");
+  spdlog::set_level(spdlog::level::warn);
+
+  CLI::App app("Carries out the CUDA calls of one client process. Started by gpu-node.", "gpu-worker");
+  int control = -1;
+  std::string driver = "libcuda.so.1";
+  app.add_option("--control-fd", control, "Descriptor of the socket to gpu-node")->required();
+  app.add_option("--driver", driver, "The driver's library")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  return Work(control, driver);
+}
+
+}  // namespace
+}  // namespace outboard::worker
+
+int main(int argc, char** argv) { return outboard::worker::Main(argc, argv); }

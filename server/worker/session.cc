@@ -1,0 +1,147 @@
+#include "server/worker/session.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "common/base/log.h"
+#include "server/worker/greeting.h"
+#include "server/worker/session_state.h"
+
+namespace outboard::worker {
+
+Session::State::State(Session& session, FrameSink* sink)
+    : device_infos(DescribeDevices(session.driver(), session.config_.devices)),
+      outbox(sink, &credits),
+      allocations(session.driver(), session.config_.devices),
+      copies(session.driver(), [&session](wire::Control control, std::span<const std::byte> head,
+                                          std::span<const std::byte> bytes) { session.Send(control, 0, head, bytes); }),
+      host_calls(session.driver(), copies,
+                 [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
+                   session.Send(control, 0, head, bytes);
+                 }) {
+  if (session.driver().cuDriverGetVersion != nullptr) session.driver().cuDriverGetVersion(&driver_version);
+  for (const wire::OpInfo& info : wire::Ops()) {
+    entries.resize(static_cast<size_t>(info.op) + 1);
+    entries.back().info = &info;
+  }
+  for (const Operation& operation : Operations())
+    entries.at(static_cast<size_t>(operation.op)).handler = operation.handler;
+  lanes.emplace(&credits,
+                Lanes::Work{
+                    .execute = [&session](Lane& lane, const wire::Command& command) { session.Execute(lane, command); },
+                    .after_run = [this] { outbox.AcknowledgeIfDue(); },
+                    .when_idle = [this] { outbox.Acknowledge(); },
+                });
+}
+
+Session::Session(Config config, FrameSink* sink)
+    : config_(std::move(config)), state_(std::make_unique<State>(*this, sink)) {}
+
+Session::~Session() {
+  OnClosed();
+  state_->lanes.reset();
+  // With their contexts, the driver's objects go.
+  const driver::DriverTable& driver = *config_.driver;
+  handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
+    const auto context = static_cast<CUcontext>(object);
+    if (driver.cuCtxSetCurrent(context) != CUDA_SUCCESS) return;
+    state_->copies.ForgetContext(context);
+    state_->allocations.ForgetContext(context);
+    CUdevice device;
+    if (!IsPrimaryContext(id)) {
+      driver.cuCtxDestroy_v2(context);
+    } else if (driver.cuCtxGetDevice(&device) == CUDA_SUCCESS) {
+      driver.cuDevicePrimaryCtxReset_v2(device);
+    }
+  });
+}
+
+// Carries one command out, on its lane's thread and in its context.
+void Session::Execute(Lane& lane, const wire::Command& command) {
+  try {
+    Call call(*this, lane, command);
+    if (const CUresult result = MakeCurrent(lane, command.header.context); result != CUDA_SUCCESS) {
+      call.Finish(result);
+    } else {
+      state_->entries[command.header.op].handler(call);
+    }
+  } catch (const std::bad_alloc&) {
+    End("the worker has no host memory left for " + CallName(command));
+  } catch (const std::exception& exception) {
+    End("the worker failed in " + CallName(command) + ": " + exception.what());
+  }
+}
+
+CUresult Session::MakeCurrent(Lane& lane, wire::HandleId id) {
+  const uint64_t changes = handles_.context_changes();
+  if (lane.context == id && (id == 0 || lane.context_changes == changes)) return CUDA_SUCCESS;
+  // One that does not exist, any more or yet (a primary context has its handle before it is retained), is like none:
+  // calls that need no context go on, and the driver refuses the others.
+  void* const object = id == 0 ? nullptr : handles_.Find(wire::HandleKind::kContext, id).value_or(nullptr);
+  const CUresult result = driver().cuCtxSetCurrent(static_cast<CUcontext>(object));
+  if (result != CUDA_SUCCESS) return result;
+  lane.context = id;
+  lane.context_changes = changes;
+  return CUDA_SUCCESS;
+}
+
+std::string Session::CallName(const wire::Command& command) const {
+  return std::string(state_->entries[command.header.op].info->name) + " (command " + std::to_string(command.sequence) +
+         " of lane " + std::to_string(command.header.lane) + ")";
+}
+
+void Session::Send(wire::Control control, uint32_t lane, std::span<const std::byte> head,
+                   std::span<const std::byte> bytes) {
+  const Outbox::Encoding encoding(state_->outbox, control, lane,
+                                  wire::Padded(head.size()) + wire::Padded(bytes.size()));
+  if (encoding.body() == nullptr) return;
+  wire::Writer writer(encoding.body());
+  writer.PutBytes(head.data(), head.size());
+  writer.PutBytes(bytes.data(), bytes.size());
+}
+
+void Session::End(std::string reason) {
+  if (state_->is_over.exchange(true)) return;
+  Log(LogLevel::kWarn, "session %llu of %s ends: %s", static_cast<unsigned long long>(config_.number),
+      state_->client().c_str(), reason.c_str());
+  state_->outbox.End(reason);
+  Release();
+}
+
+void Session::OnClosed() {
+  state_->is_over = true;
+  state_->outbox.Close();
+  Release();
+}
+
+// Lets go of everything that waits for the client. The lanes last: whoever waits for them finds all the rest done.
+void Session::Release() {
+  state_->host_calls.ReleaseAll();
+  state_->copies.ReleaseAll();
+  state_->lanes->Stop();
+}
+
+bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return state_->lanes->Wait(grace); }
+
+Allocations& Session::allocations() { return state_->allocations; }
+Copies& Session::copies() { return state_->copies; }
+HostCalls& Session::host_calls() { return state_->host_calls; }
+Uploads& Session::uploads() { return state_->uploads; }
+
+const LeasedDevice* Session::FindDevice(CUdevice client) const {
+  if (client < 0 || static_cast<size_t>(client) >= state_->visible.size()) return nullptr;
+  return &config_.devices[state_->visible[client]];
+}
+
+CUdevice Session::ClientDevice(CUdevice driver) const {
+  for (CUdevice client = 0; const LeasedDevice* device = FindDevice(client); ++client) {
+    if (device->ordinal == driver) return client;
+  }
+  return -1;
+}
+
+const LeasedDevice* Session::DeviceOf(CUdevice driver) const { return FindDevice(ClientDevice(driver)); }
+
+}  // namespace outboard::worker
