@@ -1,0 +1,150 @@
+#include "client/run/lease.h"
+
+#include <grpcpp/create_channel_posix.h>
+#include <grpcpp/grpcpp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "client/run/dial.h"
+#include "common/wire/preamble.h"
+#include "proto/node.grpc.pb.h"
+
+namespace outboard::run {
+namespace {
+
+constexpr std::chrono::seconds kDescribeTime{10};
+
+// A channel to the node's own service.
+Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address) {
+  Result<UniqueFd> fd = Dial(address);
+  if (!fd) return fd.error();
+  wire::Preamble preamble;
+  preamble.kind = wire::ConnectionKind::kNode;
+  // A socket that was just made takes so few bytes at once.
+  if (send(fd->get(), &preamble, sizeof preamble, MSG_NOSIGNAL) != sizeof preamble) {
+    return Error{"the node at " + address + " took no data: " + std::strerror(errno) + "."};
+  }
+  return grpc::CreateInsecureChannelFromFd("outboard", fd->Release());
+}
+
+std::string WhyBroken(const std::string& address, const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) {
+    return "the node at " + address + " failed: " + status.error_message() + ".";
+  }
+  return "the node at " + address + " closed the connection. It is no Outboard node, or its protocol version is not " +
+         std::to_string(wire::Preamble{}.major_version) + " as here; install the same version at both ends.";
+}
+
+template <class Gpus>
+std::vector<LeasedGpu> ToGpus(const Gpus& gpus) {
+  std::vector<LeasedGpu> result;
+  for (const auto& gpu : gpus) result.push_back({gpu.name(), gpu.uuid(), gpu.memory_bytes()});
+  return result;
+}
+
+}  // namespace
+
+struct Lease::Stream {
+  explicit Stream(std::shared_ptr<grpc::Channel> channel) : stub(Node::NewStub(std::move(channel))) {}
+
+  const std::unique_ptr<Node::Stub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<HoldRequest, HoldReply>> stream;
+  std::mutex writing;
+};
+
+Lease::Lease(std::unique_ptr<Stream> stream) : stream_(std::move(stream)) {}
+
+std::variant<std::unique_ptr<Lease>, Refused> Lease::Take(const std::string& address, const Wish& wish) {
+  Result<std::shared_ptr<grpc::Channel>> channel = OpenChannel(address);
+  if (!channel) return Refused{channel.error().message, false};
+  auto stream = std::make_unique<Stream>(std::move(*channel));
+  stream->stream = stream->stub->Hold(&stream->context);
+
+  HoldRequest request;
+  HoldRequest::Ask* const ask = request.mutable_ask();
+  ask->set_gpus(wish.gpus);
+  ask->set_memory_bytes(wish.memory_bytes);
+  ask->set_client(wish.client);
+  HoldReply reply;
+  if (!stream->stream->Write(request) || !stream->stream->Read(&reply)) {
+    return Refused{WhyBroken(address, stream->stream->Finish()), false};
+  }
+  if (!reply.has_granted()) {
+    const Refused refused{reply.refused().reason(), reply.refused().no_capacity()};
+    stream->context.TryCancel();
+    stream->stream->Finish();
+    return refused;
+  }
+
+  std::unique_ptr<Lease> lease(new Lease(std::move(stream)));
+  const HoldReply::Granted& granted = reply.granted();
+  lease->granted_ = {granted.lease(), granted.node(), granted.is_software(), granted.share(), ToGpus(granted.gpus())};
+  lease->reader_ = std::thread(&Lease::ReadTickets, lease.get());
+  return lease;
+}
+
+Lease::~Lease() {
+  End();
+  if (reader_.joinable()) reader_.join();
+}
+
+void Lease::ReadTickets() {
+  HoldReply reply;
+  while (stream_->stream->Read(&reply)) {
+    if (reply.what_case() != HoldReply::kTicket) continue;
+    {
+      std::lock_guard lock(mutex_);
+      tickets_.push_back(reply.ticket());
+    }
+    changed_.notify_one();
+  }
+  stream_->stream->Finish();
+  {
+    std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
+}
+
+std::optional<std::string> Lease::TakeTicket() {
+  std::string ticket;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return over_ || !tickets_.empty(); });
+    if (over_) return std::nullopt;
+    ticket = std::move(tickets_.back());
+    tickets_.pop_back();
+  }
+  HoldRequest request;
+  request.mutable_renew();
+  std::lock_guard lock(stream_->writing);
+  stream_->stream->Write(request);  // on failure the reader finds the stream at its end
+  return ticket;
+}
+
+void Lease::End() {
+  {
+    std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
+  if (stream_ != nullptr) stream_->context.TryCancel();
+}
+
+Result<NodeDescription> Describe(const std::string& address) {
+  Result<std::shared_ptr<grpc::Channel>> channel = OpenChannel(address);
+  if (!channel) return channel.error();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kDescribeTime);
+  DescribeReply reply;
+  const grpc::Status status = Node::NewStub(*channel)->Describe(&context, DescribeRequest(), &reply);
+  if (!status.ok()) return Error{WhyBroken(address, status)};
+  return NodeDescription{reply.node(), reply.version(), reply.driver(), reply.is_software(), ToGpus(reply.gpus())};
+}
+
+}  // namespace outboard::run

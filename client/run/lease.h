@@ -1,0 +1,83 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace outboard::run {
+
+// What to ask a node for.
+struct Wish {
+  double gpus;
+  uint64_t memory_bytes;  // per GPU; 0: the fraction of it
+  std::string client;     // for people: "user@host: python3 train.py"
+};
+
+struct LeasedGpu {
+  std::string name;
+  std::string uuid;
+  uint64_t memory_bytes;  // of the slice
+};
+
+struct Granted {
+  std::string lease;
+  std::string node;
+  bool is_software;
+  double share;
+  std::vector<LeasedGpu> gpus;
+};
+
+struct Refused {
+  std::string reason;  // a sentence
+  bool no_capacity;    // it may be granted later
+};
+
+// What a node tells of itself.
+struct NodeDescription {
+  std::string node;
+  std::string version;
+  std::string driver;  // its path
+  bool is_software;
+  std::vector<LeasedGpu> gpus;
+};
+
+// A slice of a node's GPUs: a stream to the node, which lasts as long as this object and the node. Thread-safe.
+class Lease {
+ public:
+  // Asks the node at `address`. A node that cannot be reached, or that speaks another protocol, is a refusal too.
+  static std::variant<std::unique_ptr<Lease>, Refused> Take(const std::string& address, const Wish& wish);
+  ~Lease();  // gives the slice back
+
+  const Granted& granted() const { return granted_; }
+
+  // The next ticket. Each opens one session, so a fresh one is fetched at once for whoever comes next; waits for it
+  // when several come together. nullopt when the lease is over.
+  std::optional<std::string> TakeTicket();
+  // Ends the lease; TakeTicket returns.
+  void End();
+
+ private:
+  struct Stream;
+  explicit Lease(std::unique_ptr<Stream> stream);
+  void ReadTickets();
+
+  const std::unique_ptr<Stream> stream_;
+  Granted granted_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> tickets_;  // guarded by mutex_
+  bool over_ = false;                 // guarded by mutex_
+  std::thread reader_;
+};
+
+Result<NodeDescription> Describe(const std::string& address);
+
+}  // namespace outboard::run

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace outboard::run {
+
+// What gpu-run ends with besides the command's own status (docs: README.md, "gpu-run").
+inline constexpr int kExitNoCapacity = 75;
+inline constexpr int kExitFailure = 125;
+inline constexpr int kExitCannotRun = 126;
+inline constexpr int kExitNotFound = 127;
+inline constexpr int kExitSignalled = 128;  // + the signal's number
+
+// What the command line and the environment ask for.
+struct Options {
+  double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
+  uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
+  std::string node;           // address; empty: a private node for this command
+  bool quiet = false;
+  bool verbose = false;
+  bool doctor = false;               // examine, and `command` may be empty
+  std::vector<std::string> command;  // with its arguments
+};
+
+// What there is to say instead of doing something: help, version or wrong usage.
+struct Ending {
+  int status;
+  std::string text;  // without a newline at its end; for stdout when status is 0, else stderr
+};
+
+std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv);
+
+}  // namespace outboard::run

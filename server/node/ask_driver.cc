@@ -1,0 +1,64 @@
+#include "server/node/ask_driver.h"
+
+#include <cuda.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "server/driver/driver_table.h"
+
+namespace outboard::node {
+namespace {
+
+std::string Describe(const driver::DriverTable& driver, CUresult result) {
+  const char* name = nullptr;
+  if (driver.cuGetErrorName != nullptr) driver.cuGetErrorName(result, &name);
+  return name != nullptr ? name : "error " + std::to_string(result);
+}
+
+std::string FormatUuid(const CUuuid& uuid) {
+  std::string text = "GPU-";
+  for (size_t i = 0; i < sizeof uuid.bytes; ++i) {
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(uuid.bytes[i]));
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += digits;
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::vector<Gpu>> AskDriver(const std::string& path) {
+  const Result<std::unique_ptr<const driver::DriverTable>> loaded = driver::Load(path);
+  if (!loaded) return loaded.error();
+  const driver::DriverTable& driver = **loaded;
+  if (driver.cuInit == nullptr || driver.cuDeviceGetCount == nullptr || driver.cuDeviceGet == nullptr ||
+      driver.cuDeviceGetName == nullptr || driver.cuDeviceTotalMem_v2 == nullptr ||
+      driver.cuDeviceGetUuid_v2 == nullptr) {
+    return Error{"it lacks calls that every driver since CUDA 11.4 has"};
+  }
+  if (const CUresult result = driver.cuInit(0); result != CUDA_SUCCESS) {
+    return Error{"cuInit answers " + Describe(driver, result)};
+  }
+  int count = 0;
+  if (driver.cuDeviceGetCount(&count) != CUDA_SUCCESS || count <= 0) return Error{"it finds no GPU"};
+  std::vector<Gpu> gpus;
+  for (int i = 0; i < count; ++i) {
+    CUdevice device;
+    char name[256] = {};
+    size_t bytes = 0;
+    CUuuid uuid{};
+    for (const CUresult result :
+         {driver.cuDeviceGet(&device, i), driver.cuDeviceGetName(name, sizeof name - 1, device),
+          driver.cuDeviceTotalMem_v2(&bytes, device), driver.cuDeviceGetUuid_v2(&uuid, device)}) {
+      if (result != CUDA_SUCCESS) {
+        return Error{"asked for GPU " + std::to_string(i) + ", it answers " + Describe(driver, result)};
+      }
+    }
+    gpus.push_back({name, FormatUuid(uuid), bytes});
+  }
+  return gpus;
+}
+
+}  // namespace outboard::node

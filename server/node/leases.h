@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "server/node/gpus.h"
+
+namespace outboard::node {
+
+// What somebody wants of this node's GPUs.
+struct Wish {
+  double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
+  uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
+};
+
+struct Refusal {
+  std::string reason;  // a sentence
+  bool no_capacity;    // it may be granted later
+};
+
+// A part of one GPU.
+struct Slice {
+  unsigned gpu;  // its place in the inventory
+  uint64_t memory_bytes;
+};
+
+struct Grant {
+  std::string lease;  // as people see it: "7f3a"
+  double share;       // of each GPU's compute
+  std::vector<Slice> slices;
+};
+
+inline constexpr size_t kMaxLeases = 4096;
+inline constexpr size_t kTicketBytes = 32;
+inline constexpr size_t kMaxTickets = 64;  // of one lease; a further one makes the oldest void
+
+// Who has which part of which GPU. Leases on one GPU never have more memory or compute together than it has. Thread-
+// confined.
+class Leases {
+ public:
+  explicit Leases(std::vector<Gpu> gpus);
+
+  // Takes part of the GPU on which that leaves the least memory unused, and for whole numbers GPUs that nobody uses.
+  std::variant<Grant, Refusal> Take(const Wish& wish);
+  // Its parts are free again. An unknown one is ignored.
+  void End(const std::string& lease);
+
+  // A random secret that opens one session of the lease. Empty for an unknown lease.
+  std::string NewTicket(const std::string& lease);
+  // The lease of a ticket, which is void afterwards; nullopt for one that is not valid. The time this takes tells
+  // nothing of the tickets.
+  std::optional<std::string> UseTicket(std::string_view ticket);
+
+ private:
+  struct Use {
+    uint64_t free_bytes;
+    double free_share = 1;
+  };
+  struct Entry {
+    Grant grant;
+    std::vector<std::string> tickets;
+  };
+
+  std::variant<std::vector<Slice>, Refusal> Place(const Wish& wish) const;
+  std::string NewName() const;
+
+  const std::vector<Gpu> gpus_;
+  std::vector<Use> uses_;  // of gpus_
+  std::map<std::string, Entry> leases_;
+};
+
+}  // namespace outboard::node

@@ -1,0 +1,187 @@
+// gpu-node: lends out the GPUs of this machine. Grants leases, and gives each session to a worker process.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/base/log.h"
+#include "server/node/ask_driver.h"
+#include "server/node/gpus.h"
+#include "server/node/listener.h"
+#include "server/node/loop.h"
+#include "server/node/node.h"
+#include "server/node/reception.h"
+#include "server/node/service.h"
+
+namespace outboard::node {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::minutes kTimeForDriver{2};  // a cold driver of a machine with many GPUs takes half a minute
+constexpr const char* kMachinesDriver = "libcuda.so.1";
+
+struct Options {
+  std::string listen = "127.0.0.1:0";
+  std::string driver = "auto";
+  bool is_private = false;
+  int announce_fd = -1;
+};
+
+// Tells who started us how that went: one line, "ready ADDRESS" or "failed SENTENCE".
+class Announcement {
+ public:
+  explicit Announcement(int fd) : fd_(fd) {}
+
+  void Ready(const std::string& address) { Write("ready " + address); }
+  int Failed(const std::string& sentence) {
+    if (fd_ < 0) Log(LogLevel::kError, "%s", sentence.c_str());
+    Write("failed " + sentence);
+    return 1;
+  }
+  int fd() const { return fd_; }
+
+ private:
+  void Write(const std::string& line) {
+    if (fd_ < 0) return;
+    const std::string text = line + "\n";
+    [[maybe_unused]] const ssize_t written = write(fd_, text.data(), text.size());  // who left hears nothing
+  }
+  const int fd_;
+};
+
+// Asks the drivers that come into question, in order; the first that works is used.
+Result<Inventory> FindDriver(const std::string& wanted) {
+  std::vector<std::string> candidates = {wanted};
+  std::error_code failure;
+  const fs::path programs = fs::read_symlink("/proc/self/exe", failure).parent_path();
+  const std::string softgpu = programs.parent_path() / "lib/outboard/softgpu/libcuda.so.1";
+  if (wanted == "auto") candidates = {kMachinesDriver, softgpu};
+  std::string reasons;
+  for (const std::string& path : candidates) {
+    Result<std::vector<Gpu>> gpus = Probe([&path] { return AskDriver(path); }).Wait(kTimeForDriver);
+    if (gpus) {
+      const bool is_software = fs::equivalent(path, softgpu, failure);
+      Log(LogLevel::kInfo, "works with %s %s", is_software ? "the software GPU" : "the driver", path.c_str());
+      return Inventory{path, is_software, std::move(*gpus)};
+    }
+    Log(LogLevel::kInfo, "does not work with %s: %s", path.c_str(), gpus.error().message.c_str());
+    reasons += (reasons.empty() ? "" : "; ") + path + ": " + gpus.error().message;
+  }
+  return Error{"there is no usable GPU driver: " + reasons + "."};
+}
+
+std::string HostName() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::vector<std::string> Environment() {
+  std::vector<std::string> entries;
+  for (char** each = environ; *each != nullptr; ++each) entries.emplace_back(*each);
+  return entries;
+}
+
+int Serve(const Options& options, Announcement& announcement) {
+  Result<Inventory> inventory = FindDriver(options.driver);
+  if (!inventory) return announcement.Failed(inventory.error().message);
+
+  sigset_t ending;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGINT);
+  sigaddset(&ending, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &ending, nullptr);  // before the first thread
+  const UniqueFd signals(signalfd(-1, &ending, SFD_CLOEXEC));
+  std::signal(SIGPIPE, SIG_IGN);
+
+  Result<Listener> listener = Listener::Open(options.listen);
+  if (!listener) return announcement.Failed(listener.error().message);
+  std::error_code failure;
+  const fs::path programs = fs::read_symlink("/proc/self/exe", failure).parent_path();
+  Loop loop;
+  Node node(&loop, inventory->gpus,
+            {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private});
+  Service service;
+  service.Start(&loop, &node, {HostName(), OUTBOARD_VERSION, inventory->driver, inventory->is_software});
+  Reception reception(&loop, listener->fd(), [&node, &service](Visitor visitor) {
+    if (visitor.kind == wire::ConnectionKind::kNode) {
+      service.Serve(std::move(visitor.connection));
+    } else {
+      node.Admit(std::move(visitor));
+    }
+  });
+
+  // The service ends its calls while the loop still runs, as these end their leases there.
+  std::thread ender;
+  const auto end = [&ender, &service, &loop] {
+    if (ender.joinable()) return;
+    ender = std::thread([&service, &loop] {
+      service.Shutdown();
+      loop.Stop();
+    });
+  };
+  loop.Watch(signals.get(), POLLIN, [&](short) {
+    loop.Forget(signals.get());
+    end();
+  });
+  announcement.Ready(listener->address());
+  if (options.is_private && announcement.fd() >= 0) {
+    // The other end of this pipe closes when who started us ends, in whatever way.
+    loop.Watch(announcement.fd(), 0, [&](short) {
+      loop.Forget(announcement.fd());
+      end();
+    });
+  }
+  Log(LogLevel::kInfo, "lends out %zu GPUs at %s", node.gpus().size(), listener->address().c_str());
+  loop.Run();
+  ender.join();
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Lends out the GPUs of this machine to gpu-run.");
+  app.add_option("--listen", options.listen,
+                 "HOST:PORT (port 0: one that is free) or unix:/PATH (default 127.0.0.1:0). Whoever reaches it may use "
+                 "the GPUs");
+  app.add_option("--driver", options.driver,
+                 "path of the libcuda.so.1 to use, or auto: NVIDIA's if it works, else the software GPU");
+  app.add_flag("--private", options.is_private, "end with the process at the other end of --announce-fd");
+  app.add_option("--announce-fd", options.announce_fd,
+                 "a descriptor that gets one line: \"ready ADDRESS\" or \"failed SENTENCE\"");
+  app.set_version_flag("--version", "gpu-node " OUTBOARD_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& ending) {
+    const int status = app.exit(ending);
+    return status == 0 ? 0 : 2;
+  }
+  // Descriptors that were inherited are not for workers: locks of folders that are in use while this process lives.
+  close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+  // All processes number the GPUs alike.
+  setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", /*overwrite=*/0);
+
+  Announcement announcement(options.announce_fd);
+  return Serve(options, announcement);
+}
+
+}  // namespace
+}  // namespace outboard::node
+
+int main(int argc, char** argv) { return outboard::node::Main(argc, argv); }

@@ -1,0 +1,89 @@
+#include "server/node/node.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "common/base/log.h"
+
+namespace outboard::node {
+
+Node::Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers)
+    : gpus_(std::move(gpus)), leases_(gpus_), workers_(loop, std::move(workers)) {}
+
+std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
+  std::variant<Grant, Refusal> taken = leases_.Take(wish);
+  const auto* grant = std::get_if<Grant>(&taken);
+  if (grant == nullptr) return taken;
+  Entry entry;
+  for (const Slice& slice : grant->slices) {
+    Result<slice::Ledger> ledger = slice::Ledger::Create(slice.memory_bytes);
+    if (!ledger) {
+      leases_.End(grant->lease);
+      return Refusal{ledger.error().message, true};
+    }
+    entry.slices.push_back(slice);
+    entry.ledgers.push_back(std::move(*ledger));
+  }
+  entries_.emplace(grant->lease, std::move(entry));
+  return taken;
+}
+
+void Node::EndLease(const std::string& lease) {
+  const auto found = entries_.find(lease);
+  if (found == entries_.end()) return;
+  found->second.ending = true;
+  workers_.Kill(lease);
+  EraseIfOver(lease);
+}
+
+void Node::Admit(Visitor session) {
+  const std::optional<std::string> lease = leases_.UseTicket(session.ticket);
+  const auto found = lease ? entries_.find(*lease) : entries_.end();
+  if (found == entries_.end() || found->second.ending) {
+    Log(LogLevel::kWarn,
+        "closes a session's connection: its ticket is not valid, was used or belongs to a lease that is over");
+    return;
+  }
+  Entry& entry = found->second;
+  worker::Assignment assignment;
+  assignment.session = ++sessions_;
+  assignment.ticket = std::move(session.ticket);
+  assignment.connection = std::move(session.connection);
+  std::vector<uint32_t> accounts;
+  for (size_t i = 0; i < entry.slices.size(); ++i) {
+    const std::optional<uint32_t> account = entry.ledgers[i].OpenAccount();
+    UniqueFd ledger(fcntl(entry.ledgers[i].fd(), F_DUPFD_CLOEXEC, 0));
+    if (account) accounts.push_back(*account);
+    if (!account || !ledger) {
+      Log(LogLevel::kWarn, "lease %s: closes a session's connection: %s", lease->c_str(),
+          account ? std::strerror(errno) : "the lease has as many sessions as it may have");
+      for (size_t j = 0; j < accounts.size(); ++j) entry.ledgers[j].Settle(accounts[j]);
+      return;
+    }
+    assignment.devices.push_back({static_cast<int32_t>(entry.slices[i].gpu), *account, std::move(ledger)});
+  }
+  ++entry.sessions;
+  Log(LogLevel::kInfo, "lease %s: session %llu begins", lease->c_str(),
+      static_cast<unsigned long long>(assignment.session));
+  workers_.Serve(*lease, assignment, [this, name = *lease, accounts] { EndSession(name, accounts); });
+}
+
+void Node::EndSession(const std::string& lease, const std::vector<uint32_t>& accounts) {
+  Entry& entry = entries_.at(lease);
+  for (size_t i = 0; i < accounts.size(); ++i) entry.ledgers[i].Settle(accounts[i]);
+  --entry.sessions;
+  EraseIfOver(lease);
+}
+
+void Node::EraseIfOver(const std::string& lease) {
+  const Entry& entry = entries_.at(lease);
+  if (!entry.ending || entry.sessions != 0) return;
+  entries_.erase(lease);
+  leases_.End(lease);
+}
+
+}  // namespace outboard::node

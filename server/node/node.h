@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "server/node/gpus.h"
+#include "server/node/leases.h"
+#include "server/node/loop.h"
+#include "server/node/reception.h"
+#include "server/node/workers.h"
+#include "server/slice/ledger.h"
+
+namespace outboard::node {
+
+// A machine's GPUs on loan: leases, each with a ledger per GPU, and the workers that serve their sessions. Knows no
+// gRPC. Thread-confined to the loop's thread.
+class Node {
+ public:
+  Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers);
+
+  const std::vector<Gpu>& gpus() const { return gpus_; }
+
+  std::variant<Grant, Refusal> OpenLease(const Wish& wish);
+  // Its workers are killed; its parts are free when they are gone.
+  void EndLease(const std::string& lease);
+  // See Leases.
+  std::string NewTicket(const std::string& lease) { return leases_.NewTicket(lease); }
+
+  // A session's connection goes to a worker of the lease that its ticket belongs to; without a valid one it is closed.
+  void Admit(Visitor session);
+
+ private:
+  struct Entry {
+    std::vector<Slice> slices;
+    std::vector<slice::Ledger> ledgers;  // of the slices
+    size_t sessions = 0;
+    bool ending = false;
+  };
+
+  void EndSession(const std::string& lease, const std::vector<uint32_t>& accounts);
+  void EraseIfOver(const std::string& lease);
+
+  const std::vector<Gpu> gpus_;
+  Leases leases_;
+  std::map<std::string, Entry> entries_;
+  uint64_t sessions_ = 0;  // so far; numbers them
+  Workers workers_;
+};
+
+}  // namespace outboard::node

@@ -1,0 +1,180 @@
+#include "server/node/service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <deque>
+#include <future>
+#include <utility>
+#include <variant>
+
+#include "common/base/log.h"
+#include "proto/node.grpc.pb.h"
+
+namespace outboard::node {
+namespace {
+
+constexpr int kMaxRequestBytes = 64 << 10;
+constexpr size_t kMaxShownBytes = 200;  // of a client's name
+
+// Does `work` on the loop's thread and waits for what it returns.
+template <class Work>
+auto On(Loop* loop, Work work) {
+  std::promise<decltype(work())> promise;
+  auto result = promise.get_future();
+  loop->Post([&promise, &work] { promise.set_value(work()); });
+  return result.get();
+}
+
+void Fill(const Gpu& gpu, uint64_t memory_bytes, HoldReply::Gpu* to) {
+  to->set_name(gpu.name);
+  to->set_uuid(gpu.uuid);
+  to->set_memory_bytes(memory_bytes);
+}
+
+// One lease: lives as long as its stream. A request is answered before the next one is read, so that a client which
+// does not read keeps only itself waiting.
+class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
+ public:
+  Hold(Loop* loop, Node* node, std::string node_name, bool is_software)
+      : loop_(loop), node_(node), node_name_(std::move(node_name)), is_software_(is_software) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    const bool has_lease = !lease_.empty();
+    switch (request_.what_case()) {
+      case HoldRequest::kAsk:
+        if (!has_lease) return Ask(request_.ask());
+        break;
+      case HoldRequest::kRenew:
+        if (has_lease) {
+          AddTicket();
+          return WriteNext();
+        }
+        break;
+      case HoldRequest::WHAT_NOT_SET:
+        break;
+    }
+    Finish({grpc::StatusCode::INVALID_ARGUMENT, "The first request of a lease asks for it, and no other does"});
+  }
+
+  void OnWriteDone(bool ok) override {
+    replies_.pop_front();
+    if (!ok) return Finish(grpc::Status::OK);
+    WriteNext();
+  }
+
+  void OnDone() override {
+    if (!lease_.empty()) {
+      loop_->Post([node = node_, lease = lease_] { node->EndLease(lease); });
+    }
+    delete this;
+  }
+
+ private:
+  void Ask(const HoldRequest::Ask& ask) {
+    const std::variant<Grant, Refusal> answer = On(loop_, [this, &ask] {
+      return node_->OpenLease({ask.gpus(), ask.memory_bytes()});
+    });
+    HoldReply& reply = replies_.emplace_back();
+    if (const auto* refusal = std::get_if<Refusal>(&answer)) {
+      reply.mutable_refused()->set_reason(refusal->reason);
+      reply.mutable_refused()->set_no_capacity(refusal->no_capacity);
+      return StartWriteAndFinish(&reply, grpc::WriteOptions(), grpc::Status::OK);
+    }
+    const Grant& grant = std::get<Grant>(answer);
+    lease_ = grant.lease;
+    Log(LogLevel::kInfo, "lease %s: %g GPUs for %s", lease_.c_str(), ask.gpus(),
+        Printable(ask.client().substr(0, kMaxShownBytes)).c_str());
+    HoldReply::Granted* const granted = reply.mutable_granted();
+    granted->set_lease(grant.lease);
+    granted->set_node(node_name_);
+    granted->set_is_software(is_software_);
+    granted->set_share(grant.share);
+    for (const Slice& slice : grant.slices) Fill(node_->gpus()[slice.gpu], slice.memory_bytes, granted->add_gpus());
+    AddTicket();
+    WriteNext();
+  }
+
+  void AddTicket() {
+    replies_.emplace_back().set_ticket(On(loop_, [this] { return node_->NewTicket(lease_); }));
+  }
+
+  void WriteNext() {
+    if (replies_.empty()) return StartRead(&request_);
+    StartWrite(&replies_.front());
+  }
+
+  Loop* const loop_;
+  Node* const node_;
+  const std::string node_name_;
+  const bool is_software_;
+  HoldRequest request_;
+  std::deque<HoldReply> replies_;  // the first is being written
+  std::string lease_;
+};
+
+}  // namespace
+
+class Service::Implementation final : public outboard::Node::CallbackService {
+ public:
+  Implementation() {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(this);
+    builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
+    server_ = builder.BuildAndStart();
+  }
+
+  void Start(Loop* loop, node::Node* node, Identity identity) {
+    loop_ = loop;
+    node_ = node;
+    identity_ = std::move(identity);
+  }
+
+  void Serve(UniqueFd connection) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+    parameters.fd = connection.Release();
+    acceptor_->HandleNewConnection(&parameters);
+  }
+
+  void Shutdown() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  grpc::ServerBidiReactor<HoldRequest, HoldReply>* Hold(grpc::CallbackServerContext*) override {
+    return new node::Hold(loop_, node_, identity_.name, identity_.is_software);
+  }
+
+  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context, const DescribeRequest*,
+                                     DescribeReply* reply) override {
+    reply->set_node(identity_.name);
+    reply->set_version(identity_.version);
+    reply->set_driver(identity_.driver);
+    reply->set_is_software(identity_.is_software);
+    for (const Gpu& gpu : node_->gpus()) Fill(gpu, gpu.memory_bytes, reply->add_gpus());
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+ private:
+  // Set before the first connection.
+  Loop* loop_ = nullptr;
+  node::Node* node_ = nullptr;
+  Identity identity_;
+
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+Service::Service() : implementation_(std::make_unique<Implementation>()) {}
+Service::~Service() = default;
+void Service::Start(Loop* loop, Node* node, Identity identity) {
+  implementation_->Start(loop, node, std::move(identity));
+}
+void Service::Serve(UniqueFd connection) { implementation_->Serve(std::move(connection)); }
+void Service::Shutdown() { implementation_->Shutdown(); }
+
+}  // namespace outboard::node

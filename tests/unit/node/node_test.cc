@@ -1,0 +1,120 @@
+#include "server/node/node.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <functional>
+#include <memory>
+
+#include "common/base/limits.h"
+#include "tests/unit/node/temporary_folder.h"
+
+namespace outboard::node {
+namespace {
+
+constexpr uint64_t kGib = uint64_t{1} << 30;
+
+// A node whose workers leave their assignment, and with it the session's connection, in their control socket.
+class NodeTest : public testing::Test {
+ protected:
+  NodeTest() {
+    const std::string program = folder_.path() + "/worker";
+    std::ofstream(program) << "#!/bin/sh\nexec sleep 1000000\n";
+    chmod(program.c_str(), 0700);
+    node_ = std::make_unique<Node>(&loop_, std::vector<Gpu>{{"GPU", "GPU-0", 16 * kGib}},
+                                   Workers::Config{program, "driver", {}, /*keep_spare=*/true});
+  }
+
+  // Runs the loop until `done` says so after some event.
+  void RunUntil(std::function<bool()> done) {
+    std::function<void()> look = [&] {
+      if (done()) return loop_.Stop();
+      loop_.At(Loop::Clock::now(), look);
+    };
+    loop_.Post(look);
+    loop_.Run();
+  }
+
+  std::string Open(const Wish& wish) {
+    const std::variant<Grant, Refusal> answer = node_->OpenLease(wish);
+    const auto* grant = std::get_if<Grant>(&answer);
+    return grant != nullptr ? grant->lease : "";
+  }
+
+  // The application's end of a session's connection.
+  UniqueFd Visit(const std::string& ticket) {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    node_->Admit({UniqueFd(ends[0]), wire::ConnectionKind::kSession, ticket});
+    return UniqueFd(ends[1]);
+  }
+
+  static bool IsClosed(const UniqueFd& fd) {
+    char byte;
+    return recv(fd.get(), &byte, 1, MSG_DONTWAIT) == 0;
+  }
+
+  TemporaryFolder folder_;
+  Loop loop_;
+  std::unique_ptr<Node> node_;
+};
+
+TEST_F(NodeTest, ASessionWithoutAValidTicketIsClosed) {
+  const std::string lease = Open({0.5});
+  const std::string ticket = node_->NewTicket(lease);
+  EXPECT_TRUE(IsClosed(Visit("")));
+  EXPECT_TRUE(IsClosed(Visit(std::string(kTicketBytes, 'x'))));
+  const UniqueFd good = Visit(ticket);
+  EXPECT_FALSE(IsClosed(good));
+  EXPECT_TRUE(IsClosed(Visit(ticket))) << "a ticket is good for one session";
+}
+
+TEST_F(NodeTest, MemoryIsFreeAgainWhenTheWorkersAreGone) {
+  const std::string lease = Open({1});
+  const UniqueFd one = Visit(node_->NewTicket(lease));
+  const UniqueFd two = Visit(node_->NewTicket(lease));
+  EXPECT_FALSE(IsClosed(one));
+  node_->EndLease(lease);
+  EXPECT_EQ(Open({1}), "") << "workers of the lease may still hold memory";
+  EXPECT_TRUE(IsClosed(Visit(node_->NewTicket(lease))));
+  std::string next;
+  RunUntil([&] { return !(next = Open({1})).empty(); });
+  EXPECT_NE(next, lease);
+}
+
+TEST_F(NodeTest, ALeaseWithoutSessionsEndsAtOnce) {
+  const std::string lease = Open({1});
+  node_->EndLease(lease);
+  node_->EndLease(lease);
+  EXPECT_NE(Open({1}), "");
+}
+
+TEST_F(NodeTest, AnotherLeaseIsNotTouched) {
+  const std::string lease = Open({0.5});
+  const std::string other = Open({0.5});
+  const UniqueFd session = Visit(node_->NewTicket(lease));
+  const UniqueFd its_session = Visit(node_->NewTicket(other));
+  node_->EndLease(lease);
+  RunUntil([&] { return IsClosed(session); });
+  EXPECT_FALSE(IsClosed(its_session));
+}
+
+TEST_F(NodeTest, AWorkerThatDoesNotStartLeavesNothingBehind) {
+  Loop loop;
+  Node node(&loop, {{"GPU", "GPU-0", 16 * kGib}}, Workers::Config{"/no/such/program", "driver", {}, false});
+  const std::string lease = std::get<Grant>(node.OpenLease({1})).lease;
+  for (uint32_t i = 0; i < 2 * kMaxWorkersPerLease; ++i) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const UniqueFd peer(ends[1]);
+    node.Admit({UniqueFd(ends[0]), wire::ConnectionKind::kSession, node.NewTicket(lease)});
+    ASSERT_TRUE(IsClosed(peer));
+  }
+  node.EndLease(lease);
+  EXPECT_TRUE(std::holds_alternative<Grant>(node.OpenLease({1}))) << "accounts and sessions were given back";
+}
+
+}  // namespace
+}  // namespace outboard::node

@@ -1,0 +1,58 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "client/run/command.h"
+
+namespace outboard::run {
+namespace {
+
+Installation Ours() {
+  Installation installation;
+  installation.shim_folder = "/opt/outboard/client";
+  installation.shim = "/opt/outboard/client/libcuda.so.1";
+  return installation;
+}
+
+std::vector<std::string> Sorted(std::vector<std::string> entries) {
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+std::vector<std::string> ForCommand(std::vector<const char*> environment) {
+  environment.push_back(nullptr);
+  return Sorted(CommandEnvironment(const_cast<char* const*>(environment.data()), Ours(), "/run.sock"));
+}
+
+std::vector<std::string> ForNode(std::vector<const char*> environment) {
+  environment.push_back(nullptr);
+  return Sorted(NodeEnvironment(const_cast<char* const*>(environment.data()), Ours()));
+}
+
+using Entries = std::vector<std::string>;
+
+TEST(RunEnvironment, OurDriverComesFirst) {
+  EXPECT_EQ(ForCommand({"HOME=/root", "LD_PRELOAD=/jemalloc.so /x.so", "LD_LIBRARY_PATH=/a:/b"}),
+            (Entries{"HOME=/root", "LD_LIBRARY_PATH=/opt/outboard/client:/a:/b",
+                     "LD_PRELOAD=/opt/outboard/client/libcuda.so.1:/jemalloc.so:/x.so", "OUTBOARD_RUN_SOCKET=/run.sock",
+                     "TRITON_LIBCUDA_PATH=/opt/outboard/client"}));
+}
+
+TEST(RunEnvironment, OneInsideAnotherReplacesIt) {
+  const Entries outer = ForCommand({"CUDA_VISIBLE_DEVICES=1", "LD_PRELOAD=/x.so"});
+  std::vector<const char*> inner;
+  for (const std::string& entry : outer) inner.push_back(entry.c_str());
+  EXPECT_EQ(ForCommand(inner), outer);
+}
+
+TEST(RunEnvironment, ANodeSeesTheMachinesOwnDriver) {
+  const Entries outer =
+      ForCommand({"CUDA_VISIBLE_DEVICES=1", "LD_PRELOAD=/x.so", "LD_LIBRARY_PATH=/a", "SOFTGPU_SMS=2"});
+  std::vector<const char*> inner;
+  for (const std::string& entry : outer) inner.push_back(entry.c_str());
+  EXPECT_EQ(ForNode(inner), (Entries{"LD_LIBRARY_PATH=/a", "SOFTGPU_SMS=2"}));
+  EXPECT_EQ(ForNode({"LD_LIBRARY_PATH=/opt/outboard/client"}), Entries{});
+}
+
+}  // namespace
+}  // namespace outboard::run

@@ -1,0 +1,96 @@
+#include "client/run/options.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace outboard::run {
+namespace {
+
+std::variant<Options, Ending> Parse(std::vector<const char*> arguments) {
+  unsetenv("OUTBOARD_NODE");
+  arguments.insert(arguments.begin(), "gpu-run");
+  return ParseOptions(static_cast<int>(arguments.size()), arguments.data());
+}
+
+Options Good(const std::vector<const char*>& arguments) {
+  const auto parsed = Parse(arguments);
+  if (const auto* ending = std::get_if<Ending>(&parsed)) {
+    ADD_FAILURE() << ending->text;
+    return {};
+  }
+  return std::get<Options>(parsed);
+}
+
+using Command = std::vector<std::string>;
+
+TEST(RunOptions, TheCommandBeginsAtTheFirstWordThatIsNoOption) {
+  const Options options = Good({"-n", "0.5", "-q", "python3", "train.py", "-n", "3", "--version"});
+  EXPECT_EQ(options.gpus, 0.5);
+  EXPECT_TRUE(options.quiet);
+  EXPECT_EQ(options.command, (Command{"python3", "train.py", "-n", "3", "--version"}));
+}
+
+TEST(RunOptions, TwoDashesEndTheOptions) {
+  EXPECT_EQ(Good({"--", "-x", "--", "y"}).command, (Command{"-x", "--", "y"}));
+  EXPECT_EQ(Good({"a", "--", "b"}).command, (Command{"a", "--", "b"}));
+}
+
+TEST(RunOptions, DoctorIsACommandOfOurs) {
+  EXPECT_TRUE(Good({"doctor"}).doctor);
+  EXPECT_EQ(Good({"--node", "h:1", "doctor", "python3"}).command, Command{"python3"});
+  const Options program = Good({"--", "doctor"});
+  EXPECT_FALSE(program.doctor);
+  EXPECT_EQ(program.command, Command{"doctor"});
+}
+
+TEST(RunOptions, MemoryHasAUnit) {
+  EXPECT_EQ(Good({"-m", "8GiB", "a"}).memory_bytes, uint64_t{8} << 30);
+  EXPECT_EQ(Good({"--memory=500MB", "a"}).memory_bytes, 500'000'000u);
+}
+
+TEST(RunOptions, TheNodeComesFromTheEnvironmentToo) {
+  setenv("OUTBOARD_NODE", "host:1", 1);
+  const char* const plain[] = {"gpu-run", "a"};
+  EXPECT_EQ(std::get<Options>(ParseOptions(2, plain)).node, "host:1");
+  const char* const given[] = {"gpu-run", "--node", "other:2", "a"};
+  EXPECT_EQ(std::get<Options>(ParseOptions(4, given)).node, "other:2");
+  unsetenv("OUTBOARD_NODE");
+  EXPECT_EQ(Good({"a"}).node, "");
+}
+
+TEST(RunOptions, WrongUsageIsOneLineAndStatus125) {
+  const std::vector<std::vector<const char*>> wrong = {{},
+                                                       {"--"},
+                                                       {"-n"},
+                                                       {"-n", "0", "a"},
+                                                       {"-n", "1.5", "a"},
+                                                       {"-n", "-1", "a"},
+                                                       {"-n", "nan", "a"},
+                                                       {"-n", "0.5x", "a"},
+                                                       {"-n", "65", "a"},
+                                                       {"-m", "0", "a"},
+                                                       {"-m", "8 GiB", "a"},
+                                                       {"-m", "lots", "a"},
+                                                       {"-x", "a"},
+                                                       {"--nodes", "a"},
+                                                       {"-q", "-v", "a"}};
+  for (const std::vector<const char*>& arguments : wrong) {
+    const auto parsed = Parse(arguments);
+    const auto* ending = std::get_if<Ending>(&parsed);
+    ASSERT_NE(ending, nullptr) << (arguments.empty() ? "" : arguments[0]);
+    EXPECT_EQ(ending->status, kExitFailure);
+    EXPECT_TRUE(ending->text.starts_with("gpu-run: ")) << ending->text;
+    EXPECT_EQ(ending->text.find('\n'), std::string::npos) << ending->text;
+  }
+}
+
+TEST(RunOptions, HelpAndVersionGoWell) {
+  EXPECT_EQ(std::get<Ending>(Parse({"--version"})).text, "gpu-run 0.1.0");
+  const Ending help = std::get<Ending>(Parse({"--help"}));
+  EXPECT_EQ(help.status, 0);
+  EXPECT_NE(help.text.find("--gpus"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace outboard::run
