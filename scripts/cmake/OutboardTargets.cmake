@@ -29,3 +29,18 @@ function(outboard_library name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${arg_DEPS})
 endfunction()
+
+# outboard_program(NAME SRCS a.cc DEPS x y): a program in bin/, installed there. It finds the libraries that are bundled
+# with an installation (OutboardBundle.cmake) before the system's, also those that other bundled libraries need: hence
+# the older kind of run path, which counts for those too.
+function(outboard_program name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SRCS})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  target_link_options(${name} PRIVATE LINKER:--disable-new-dtags LINKER:--as-needed)
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
+    INSTALL_RPATH "$ORIGIN/../lib/outboard/private")
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
+endfunction()

@@ -1,7 +1,9 @@
 #!/bin/bash
-# Clones the last commit into a temporary folder and runs scripts/test there on two CPUs.
+# Clones the last commit into a temporary folder and runs a script there on two CPUs.
 #
-# The last line is "clean build and tests: M minutes"; the status is that of scripts/test.
+# The last line is "clean build and tests: M minutes"; the status is that of the script.
+#
+# usage: clean_build.sh [scripts/test | .ci/run]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,6 +16,6 @@ cpus=$(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0))[:2], sep=",
 
 SECONDS=0
 status=0
-taskset --cpu-list "$cpus" "$work/src/scripts/test" </dev/null || status=$?
+taskset --cpu-list "$cpus" "$work/src/${1:-scripts/test}" </dev/null || status=$?
 awk -v seconds="$SECONDS" 'BEGIN { printf "clean build and tests: %.1f minutes\n", seconds / 60 }'
 exit "$status"

@@ -1,9 +1,10 @@
 #!/bin/bash
-# Clones the last commit into a minimal Debian root of its own and runs scripts/test there, which installs what it
-# needs. The root is made from the mirror that this machine's apt uses. Needs root and debootstrap; leaves nothing
-# behind.
+# Clones the last commit into a minimal Debian root of its own and runs a script there, which installs what it needs. The
+# root is made from the mirror that this machine's apt uses. Needs root and debootstrap; leaves nothing behind.
 #
-# The last line is "fresh root: M minutes"; the status is that of scripts/test.
+# The last line is "fresh root: M minutes"; the status is that of the script.
+#
+# usage: fresh_root.sh [scripts/test | scripts/demo]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +12,7 @@ if [ "${1:-}" != inside ]; then
   work=$(mktemp -d "${TMPDIR:-/var/tmp}/fresh-root.XXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
   # Mounts of the inner run end with its namespace, so that removing the folder cannot reach through them.
-  unshare --mount "$0" inside "$work"
+  unshare --mount "$0" inside "$work" "${1:-scripts/test}"
   exit
 fi
 
@@ -46,6 +47,6 @@ mount -t tmpfs tmpfs "$root/dev/shm"
 SECONDS=0
 status=0
 chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "${environment[@]}" \
-  /src/scripts/test </dev/null || status=$?
+  "/src/$3" </dev/null || status=$?
 awk -v seconds="$SECONDS" 'BEGIN { printf "fresh root: %.1f minutes\n", seconds / 60 }'
 exit "$status"

@@ -1,12 +1,15 @@
 #!/usr/bin/env -S python3 -B
 """Runs the test programs on a driver and prints a table; the last line is "N passed, M failed".
 
-Each run gets a fresh folder for the software GPU's memory. The status is 0 only when nothing failed and something ran.
+Each run gets a fresh folder for the software GPU's memory. With --stack, each program runs under gpu-run, and what it
+writes must be what it writes when it runs on the driver directly. The status is 0 only when nothing failed and something
+ran.
 """
 
 import argparse
 import concurrent.futures
 import dataclasses
+import difflib
 import os
 import pathlib
 import re
@@ -24,14 +27,26 @@ FORMS = ("static", "shared", "driver")
 
 # What a program needs beyond the defaults to show what it is for.
 ENVIRONMENT = {"multi_device": {"SOFTGPU_DEVICES": "3"}}
+GPUS = {"multi_device": "3"}  # gpu-run -n
+
+# What the stack cannot carry yet, and why.
+NOT_THROUGH_THE_STACK = {
+    "stream_wait_value": "needs cuStreamWaitValue32",
+    "device_faults": "the text of a failed assertion is on the worker's standard error, not on the program's",
+    "two_processes": "the memory of a process that has ended comes back when its worker has, a moment later",
+}
+STACK_PARTS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker", "lib/outboard/client", "lib/outboard/softgpu",
+               "lib/outboard/liboutboard_grpc.so", "lib/outboard/private")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One program under one setting. `environment` is what the setting adds."""
+    """One program under one setting. `environment` is what the setting adds; `stack` the installation under whose
+    gpu-run it runs, or None."""
     path: pathlib.Path
     setting: str = ""
     environment: tuple = ()
+    stack: pathlib.Path | None = None
 
     @property
     def name(self):
@@ -44,6 +59,7 @@ class Outcome:
     complaint: str  # empty when it passed
     digest: str
     seconds: float
+    output: str
 
 
 def fast_folder():
@@ -78,11 +94,14 @@ def execute(run, driver, user):
          tempfile.TemporaryDirectory(prefix="home-") as home:
         environment = dict(os.environ, **ENVIRONMENT.get(run.name, {}), **dict(run.environment))
         environment["SOFTGPU_DIR"] = memory
-        if driver is not None:
-            environment["LD_LIBRARY_PATH"] = str(driver)
         command = [str(run.path)]
+        if run.stack is not None:
+            command = [str(run.stack / "bin/gpu-run"), "-q", "-n", GPUS.get(run.name, "1"), "--"] + command
+        elif driver is not None:
+            environment["LD_LIBRARY_PATH"] = str(driver)
         if user:
             environment["HOME"] = home
+            environment.pop("XDG_RUNTIME_DIR", None)
             os.chown(memory, USER, USER)
             os.chown(home, USER, USER)
             command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] + command
@@ -101,7 +120,7 @@ def execute(run, driver, user):
     if complaint:
         complaint += "".join(f"\n    | {line}" for line in (output + errors).splitlines()[-30:])
     digest = re.search(r"^digest ([0-9a-f]{16})$", output, re.MULTILINE)
-    return Outcome(run, complaint, digest.group(1) if digest else "", seconds)
+    return Outcome(run, complaint, digest.group(1) if digest else "", seconds, output)
 
 
 def report(outcomes):
@@ -112,6 +131,32 @@ def report(outcomes):
         print(f"{outcome.run.path.name:28} {outcome.run.setting:14} {outcome.seconds:7.2f} s  {verdict}", flush=True)
         done.append(outcome)
     return done
+
+
+def compare(natives, outcomes):
+    """`outcomes` of the stack, each with a complaint when the native run of the program and setting wrote other text."""
+    texts = {(native.run.path, native.run.setting): native for native in natives}
+    for outcome in outcomes:
+        native = texts[outcome.run.path, outcome.run.setting.removesuffix("stack").strip()]
+        if not outcome.complaint and native.complaint:
+            outcome = dataclasses.replace(outcome, complaint="the native run failed")
+        elif not outcome.complaint and outcome.output != native.output:
+            outcome = dataclasses.replace(outcome, complaint="the output differs from the native run's" + "".join(
+                f"\n    | {line}" for line in difflib.unified_diff(native.output.splitlines(),
+                                                                   outcome.output.splitlines(), lineterm="", n=0)))
+        yield outcome
+
+
+def copy_stack(stack, to):
+    """Copies the parts of an installation, or of a build folder that has its shape."""
+    for part in STACK_PARTS:
+        source, target = stack / part, to / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True)
+        elif source.exists():
+            shutil.copy(source, target)
+    return to
 
 
 def cpu_levels():
@@ -165,6 +210,8 @@ def main():
                         help="where the programs were built")
     parser.add_argument("--driver-dir", type=pathlib.Path, metavar="DIR",
                         help="where libcuda.so.1 lies; by default the machine's own driver is used")
+    parser.add_argument("--stack", type=pathlib.Path, metavar="DIR",
+                        help="also run under DIR/bin/gpu-run, and compare; the driver is the software GPU beside it")
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="a program, with or without _static, _shared or _driver")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="run all with SOFTGPU_CHAOS=1 to N")
@@ -180,7 +227,17 @@ def main():
     driver = arguments.driver_dir.resolve() if arguments.driver_dir else None
     if driver is not None and not (driver / "libcuda.so.1").exists():
         parser.error(f"{driver} has no libcuda.so.1")
+    stack = arguments.stack.resolve() if arguments.stack else None
+    if stack is not None:
+        if arguments.same_results:
+            parser.error("--same-results compares native runs")
+        driver = driver or stack / "lib/outboard/softgpu"
     programs = find_programs(arguments.programs.resolve(), arguments.only)
+    if stack is not None:
+        for program in programs:
+            if why := NOT_THROUGH_THE_STACK.get(program.name.rpartition("_")[0]):
+                print(f"{program.name}: left out, it {why}")
+        programs = [program for program in programs if program.name.rpartition("_")[0] not in NOT_THROUGH_THE_STACK]
     if not programs:
         parser.error(f"{arguments.programs} has no such programs")
     environment = ()
@@ -198,6 +255,8 @@ def main():
             os.chmod(copies, 0o755)
             if driver is not None:
                 driver = pathlib.Path(shutil.copytree(driver, copies + "/driver", symlinks=True))
+            if stack is not None:
+                stack = copy_stack(stack, pathlib.Path(copies) / "stack")
             programs = [pathlib.Path(shutil.copy(program, copies)) for program in programs]
 
         def execute_all(runs):
@@ -206,8 +265,13 @@ def main():
         if arguments.same_results:
             passed, failed = same_results(programs, execute_all)
         else:
-            outcomes = report(execute_all([Run(program, setting, environment + added)
-                                           for setting, added in seeds for program in programs]))
+            runs = [Run(program, setting, environment + added) for setting, added in seeds for program in programs]
+            if stack is None:
+                outcomes = report(execute_all(runs))
+            else:
+                natives = list(execute_all(runs))
+                runs = [dataclasses.replace(run, setting=f"{run.setting} stack".strip(), stack=stack) for run in runs]
+                outcomes = report(compare(natives, execute_all(runs)))
             failed = sum(1 for outcome in outcomes if outcome.complaint)
             passed = len(outcomes) - failed
     print(f"{passed} passed, {failed} failed")

@@ -45,6 +45,27 @@ class CheckSymbolsTest(unittest.TestCase):
         self.assertEqual(len(complaints), 1, complaints)
         self.assertIn("SONAME", complaints[0])
 
+    def test_other_names(self):
+        def library(folder, *names):
+            (self.folder / folder).mkdir()
+            text = "".join(GOOD.replace("cuInit", name) for name in names)
+            return self.compile(text, f"{folder}/library.so", "-shared", "-nostartfiles")
+
+        ours, model = library("ours", "cuInit", "cuExtra"), library("model", "cuInit", "cuAbsent")
+        complaints = list(check_symbols.name_complaints(ours, model))
+        self.assertEqual(len(complaints), 2, complaints)
+        self.assertIn("does not export cuAbsent", complaints[0])
+        self.assertIn("exports cuExtra", complaints[1])
+        self.assertEqual(list(check_symbols.name_complaints(ours, ours)), [])
+
+    def test_newer_glibc(self):
+        text = "#include <stdlib.h>\n" + GOOD.replace("return 0", "return *static_cast<int*>(malloc(4))")
+        library = self.library(text)
+        complaints = list(check_symbols.glibc_complaints(library, "2.0"))
+        self.assertEqual(len(complaints), 1, complaints)
+        self.assertIn("needs malloc of glibc 2.2.5", complaints[0])
+        self.assertEqual(list(check_symbols.glibc_complaints(library, "2.2.5")), [])
+
     def test_weak_symbol(self):
         weak = self.compile("inline int Shared() { return 1; }\nint Use() { return Shared(); }\n", "weak.o", "-c")
         self.assertEqual(len(list(check_symbols.object_complaints(weak))), 1)

@@ -1,0 +1,45 @@
+"""The software GPU beside the same work in plain C++ (-O2). SOFTGPU_CPU chooses the CPU level; by default it is the
+machine's highest."""
+
+import dataclasses
+import os
+
+from benchmarks.run import pinned, samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    program: str  # on the device
+    baseline: str  # argument of the plain program
+    sample: str  # name of the samples, in seconds, in the output of both
+    unit: str
+    scale: float  # value = scale * seconds, or scale / seconds for a rate
+    rate: bool
+    one_core: bool  # pinned to one core, one worker thread; else all cores of this process
+
+    def measure(self, paths):
+        environment = dict(os.environ, LD_LIBRARY_PATH=str(paths.driver))
+        on_device, plain = [paths.bench / self.program], [paths.bench / "baseline", self.baseline]
+        pinning = "not pinned"
+        if self.one_core:
+            # Rarely the core that serves interrupts.
+            core = max(os.sched_getaffinity(0))
+            on_device, plain, pinning = pinned(core, on_device), pinned(core, plain), f"CPU {core}"
+            environment["SOFTGPU_THREADS"] = "1"
+        values = [self._value(seconds) for seconds in samples(on_device, environment)[self.sample]]
+        baselines = [self._value(seconds) for seconds in samples(plain, environment)[self.sample]]
+        best, worst = (max, min) if self.rate else (min, max)
+        value, baseline = best(values), best(baselines)
+        return {"value": value, "unit": self.unit, "baseline": baseline, "ratio": value / baseline,
+                "spread": abs(worst(values) - value) / value}, pinning
+
+    def _value(self, seconds):
+        return self.scale / seconds if self.rate else self.scale * seconds
+
+
+ROWS = {
+    "softgpu_matmul_gflops": Row("matmul_static", "matmul", "matmul", "GFLOP/s", 2 * 512**3 / 1e9, True, True),
+    "softgpu_launch_us": Row("launch_driver", "launch", "launch", "us", 1e6, False, False),
+    "softgpu_launch_sync_us": Row("launch_driver", "launch", "launch_sync", "us", 1e6, False, False),
+    "softgpu_vecadd_ms": Row("vecadd_static", "vecadd", "vecadd", "ms", 1e3, False, True),
+}

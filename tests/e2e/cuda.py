@@ -1,0 +1,74 @@
+"""Calls of the driver API by ctypes, as programs make them that know nothing of Outboard."""
+
+import ctypes
+
+SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED = 0, 1, 2, 3
+UNAVAILABLE = 46
+
+library = ctypes.CDLL("libcuda.so.1")
+
+
+class CudaError(Exception):
+    def __init__(self, name, code):
+        super().__init__(f"{name} returned {code}")
+        self.code = code
+
+
+def call(name, *arguments):
+    code = getattr(library, name)(*arguments)
+    if code != SUCCESS:
+        raise CudaError(name, code)
+
+
+def init():
+    call("cuInit", 0)
+
+
+def device_count():
+    count = ctypes.c_int()
+    call("cuDeviceGetCount", ctypes.byref(count))
+    return count.value
+
+
+def device_memory(ordinal=0):
+    total = ctypes.c_size_t()
+    call("cuDeviceTotalMem_v2", ctypes.byref(total), ordinal)
+    return total.value
+
+
+def use_device(ordinal=0):
+    """Makes the device's primary context current."""
+    context = ctypes.c_void_p()
+    call("cuDevicePrimaryCtxRetain", ctypes.byref(context), ordinal)
+    call("cuCtxSetCurrent", context)
+
+
+def memory():
+    """(free, total) in bytes."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    return free.value, total.value
+
+
+def allocate(size):
+    address = ctypes.c_uint64()
+    call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
+    return address.value
+
+
+def free(address):
+    call("cuMemFree_v2", ctypes.c_uint64(address))
+
+
+def write(address, data):
+    call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), data, ctypes.c_size_t(len(data)))
+
+
+def read(address, size):
+    data = ctypes.create_string_buffer(size)
+    call("cuMemcpyDtoH_v2", data, ctypes.c_uint64(address), ctypes.c_size_t(size))
+    return data.raw
+
+
+def synchronize():
+    call("cuCtxSynchronize")

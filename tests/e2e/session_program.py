@@ -1,0 +1,74 @@
+"""A program of the tests: opens a session, says so, and does as its arguments say.
+
+usage: session_program.py hold       stays until it is killed
+       session_program.py work       copies back and forth until a call fails, then prints the code and that it stays
+       session_program.py take N     takes blocks of N bytes until memory is out; prints the bytes, frees all, prints the
+                                     free bytes
+       session_program.py facts      prints devices, their memory, and free and total memory of the first
+"""
+
+import signal
+import sys
+
+import cuda
+
+
+def work():
+    address = cuda.allocate(4096)
+    cuda.write(address, bytes(4096))
+    print("ready", flush=True)
+    try:
+        number = 0
+        while True:
+            number = (number + 1) % 256
+            cuda.write(address, bytes([number]) * 4096)
+            if cuda.read(address, 4096) != bytes([number]) * 4096:
+                sys.exit("what was written does not come back")
+    except cuda.CudaError as first:
+        for again in range(3):
+            try:
+                cuda.synchronize()
+                sys.exit("a lost session works again")
+            except cuda.CudaError as error:
+                if error.code != first.code:
+                    sys.exit(f"first {first.code}, then {error.code}")
+        print(f"lost {first.code}", flush=True)
+
+
+def take(block):
+    addresses = []
+    try:
+        while True:
+            addresses.append(cuda.allocate(block))
+    except cuda.CudaError as error:
+        if error.code != cuda.OUT_OF_MEMORY:
+            raise
+    # The program goes on.
+    for address in addresses[-1:]:
+        cuda.write(address, b"x" * 16)
+        if cuda.read(address, 16) != b"x" * 16:
+            sys.exit("what was written does not come back")
+    print(f"took {len(addresses) * block}", flush=True)
+    sys.stdin.readline()
+    for address in addresses:
+        cuda.free(address)
+    print(f"free {cuda.memory()[0]}", flush=True)
+
+
+def main():
+    cuda.init()
+    cuda.use_device()
+    if sys.argv[1] == "hold":
+        cuda.allocate(1 << 20)
+        print("ready", flush=True)
+        signal.pause()
+    elif sys.argv[1] == "work":
+        work()
+    elif sys.argv[1] == "take":
+        take(int(sys.argv[2]))
+    else:
+        print(cuda.device_count(), [cuda.device_memory(i) for i in range(cuda.device_count())], *cuda.memory())
+
+
+if __name__ == "__main__":
+    main()
