@@ -129,19 +129,29 @@ DEFAULT_STREAM = {"kOrdinary": "CU_STREAM_LEGACY", "kPerThread": "CU_STREAM_PER_
 NEVER_NULL = {"kOrdinary": "outboard::shim::LegacyStream", "kPerThread": "outboard::shim::PerThreadStream"}
 
 
+def remote_declarations(entries) -> str:
+    def declaration(entry):
+        return f"CUresult {entry.name}({comma(*entry.parameters, 'bool certain = true')});\n"
+
+    return header(
+        include(API, "common/wire/private.h"),
+        "// Every operation, carried out by the worker. certain = false: an async call too waits for its answer.\n",
+        namespace("outboard::remote", *map(declaration, numbered(entries))),
+    )
+
+
 def remote(entries) -> str:
     def definition(entry):
         facts = (f"wire::Op::k{entry.name}", f"wire::Class::k{entry.call_class.capitalize()}")
         passed = (parameter.name for parameter in entry.parameters)
         return (
-            f"inline CUresult {entry.name}({comma(*entry.parameters, 'bool certain = true')}) {{\n"
+            f"CUresult {entry.name}({comma(*entry.parameters, 'bool certain')}) {{\n"
             f"  return shim::Call<{comma(*facts, truth(entry.changes_queries), *rules(entry))}>"
             f"({comma('certain', *passed)});\n}}\n"
         )
 
-    return header(
-        include("client/shim/call.h", API, "common/wire/private.h"),
-        "// Every operation, carried out by the worker. certain = false: an async call too waits for its answer.\n",
+    return source(
+        include("client/shim/call.h", "client/shim/remote.gen.h"),
         namespace("outboard::remote", *map(definition, numbered(entries))),
     )
 
@@ -262,7 +272,8 @@ OUTPUTS = {
     "common/wire/ops.gen.h": ops_header,
     "common/wire/ops.gen.cc": ops_source,
     "common/api/entry_points.gen.cc": entry_points,
-    "client/shim/remote.gen.h": remote,
+    "client/shim/remote.gen.h": remote_declarations,
+    "client/shim/remote.gen.cc": remote,
     "client/shim/custom.gen.h": client_custom,
     "client/shim/entry.gen.cc": exports,
     "client/shim/shim_entry_points.gen.cc": shim_entry_points,
