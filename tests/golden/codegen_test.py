@@ -289,7 +289,8 @@ class Compiler(unittest.TestCase):
             command = [os.environ["OUTBOARD_TEST_CXX"], "-std=c++20", "-fsyntax-only", "-fvisibility=hidden",
                        "-D__CUDA_API_VERSION_INTERNAL=", "-I", folder, "-I", ROOT,
                        "-isystem", os.environ["OUTBOARD_TEST_CUDA_INCLUDE"],
-                       pathlib.Path(folder, "client/shim/entry.gen.cc")]
+                       pathlib.Path(folder, "client/shim/entry.gen.cc"),
+                       pathlib.Path(folder, "client/shim/remote.gen.cc")]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             return [line for line in result.stderr.splitlines() if "error:" in line]
 
