@@ -236,7 +236,7 @@ def main():
     if stack is not None:
         for program in programs:
             if why := NOT_THROUGH_THE_STACK.get(program.name.rpartition("_")[0]):
-                print(f"{program.name}: left out, it {why}")
+                print(f"{program.name}: left out: {why}")
         programs = [program for program in programs if program.name.rpartition("_")[0] not in NOT_THROUGH_THE_STACK]
     if not programs:
         parser.error(f"{arguments.programs} has no such programs")
