@@ -81,7 +81,12 @@ void Connection::Poll(std::chrono::nanoseconds time) {
     --followers_;
     if (closing_) followers_changed_.notify_all();
     if (deliveries_ != before) polls_pay_ = true;
-    if (leader_ != Leader::kNone || deliveries_ != before || quiet()) return;
+    if (leader_ != Leader::kNone || quiet()) return;
+    if (deliveries_ != before) {
+      // Who led left the next frame to those that followed, and this is the last of them.
+      if (followers_ == 0) WakeThread(writing_);
+      return;
+    }
   }
   leader_ = Leader::kCaller;
   ++turns_;
@@ -93,7 +98,11 @@ void Connection::Poll(std::chrono::nanoseconds time) {
   StopLeading();
   if (followers_ != 0) return;
   // Who got nothing is likely to block now, and the next frame must find somebody who leads.
-  thread_is_wanted_ = writing_ || !delivered;
+  WakeThread(writing_ || !delivered);
+}
+
+void Connection::WakeThread(bool is_wanted) {
+  thread_is_wanted_ = is_wanted;
   if (thread_is_wanted_ || thread_sleeps_) thread_changed_.notify_one();
 }
 

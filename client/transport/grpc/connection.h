@@ -47,6 +47,8 @@ class Connection {
   // The stream can take the next frame, if there is one.
   void SendQueued();
   void StopLeading();
+  // Nobody leads: the connection's thread is to look after that, at once or when callers stay away.
+  void WakeThread(bool is_wanted);
   void Deliver();
   void ReportEnd();
   // Sends what is queued, until `deadline`, and takes leave of the peer.

@@ -211,6 +211,28 @@ TEST(Transport, WhoDoesNotPollIsServedToo) {
   }
 }
 
+// Of two that wait, one leads and the other is told; with both gone somebody must still look after the connection.
+TEST(Transport, AFrameArrivesAfterAllThatPolledHaveGone) {
+  constexpr uint64_t kLong = 30'000'000, kShort = 1'000'000;
+  const auto peer = Echo();
+  Client client;
+  ASSERT_TRUE(client.Open(peer->address()));
+  for (size_t i = 0; i < 50; ++i) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; ++t) {
+      threads.emplace_back([&] { client.transport()->poll(client.connection(), kLong); });
+    }
+    for (int t = 0; t < 3; ++t) client.transport()->poll(client.connection(), kShort);  // so that they wait by then
+    const size_t before = client.frames();
+    client.Send(Pattern(64, 1));
+    client.WaitFor(before + 1);
+    for (std::thread& thread : threads) thread.join();
+    client.Send(Pattern(64, 2));
+    client.WaitFor(before + 2);
+    ASSERT_EQ(client.frames(), before + 2) << client.reason();
+  }
+}
+
 TEST(Transport, ManyThreadsSendAndPollAtOnce) {
   constexpr size_t kThreads = 6, kRounds = 300;
   const auto peer = Echo({.kind = Listener::Kind::kTcp});
