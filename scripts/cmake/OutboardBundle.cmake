@@ -13,7 +13,7 @@ set(OUTBOARD_OF_THE_SYSTEM
 add_custom_target(product DEPENDS gpu-run gpu-node gpu-worker outboard_shim outboard_grpc_transport softgpu_cuda)
 
 target_link_options(outboard_grpc_transport PRIVATE LINKER:--disable-new-dtags)
-set_target_properties(outboard_grpc_transport PROPERTIES INSTALL_RPATH "$ORIGIN/private")
+set_target_properties(outboard_grpc_transport PROPERTIES INSTALL_RPATH "$ORIGIN/private" BUILD_WITH_INSTALL_RPATH ON)
 install(TARGETS outboard_grpc_transport LIBRARY DESTINATION lib/outboard)
 
 install(CODE "

@@ -41,6 +41,6 @@ function(outboard_program name)
   target_link_options(${name} PRIVATE LINKER:--disable-new-dtags LINKER:--as-needed)
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
-    INSTALL_RPATH "$ORIGIN/../lib/outboard/private")
+    INSTALL_RPATH "$ORIGIN/../lib/outboard/private" BUILD_WITH_INSTALL_RPATH ON)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
