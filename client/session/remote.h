@@ -15,7 +15,8 @@ struct Confidence {
 };
 
 // Carries a call out in the worker: the one way in which any call crosses the wire. `certain`: the caller's own proof
-// that the driver accepts the call (semantics.md, 4), beside what the rules know; matters for kAsync only.
+// that the driver accepts the call, beside what the rules know; matters for kAsync only: what is not certain waits for
+// the driver's answer.
 template <wire::Op kOp, wire::Class kClass, bool kChangesQueries, class... Rules>
 CUresult Remote(Session& session, Lane& lane, bool certain, typename Rules::Arg... arguments) {
   using Call = wire::Parameters<Rules...>;

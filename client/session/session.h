@@ -25,7 +25,7 @@
 namespace outboard::client {
 
 // What the session needs of the rest of the client. Called from the transport's threads: must not wait for anything
-// that itself needs the transport. See semantics.md 2 and 9.
+// that itself needs the transport, or nobody would be left to bring it.
 class SessionEvents {
  public:
   // Bytes of a device-to-host copy are to be written to host memory, before any later reply is delivered. False when
@@ -56,7 +56,7 @@ struct SessionOptions {
 // The client's half of a session: numbers commands, packs them into frames, sends these in good time, finds the reply
 // for who waits. Knows no call by name and no gRPC.
 //
-// Order: the order of Begin calls is the order in which the worker carries commands out (semantics.md, 1). A frame is
+// Order: the order of Begin calls is the order in which the worker begins the commands, across lanes. A frame is
 // sent
 //   - when somebody waits for a reply;
 //   - at once while nothing is under way, and when the worker says that it has come to the end of what was sent;
@@ -93,7 +93,7 @@ class Session {
     const CUresult now = status();
     return now != CUDA_SUCCESS || lane.numbers != nullptr ? now : AdmitFirst(lane);
   }
-  // Whether both ends have the operation in the same form (semantics.md, 24).
+  // Whether both ends have the operation in the same form: prototype, class and rules.
   bool Has(wire::Op op) const;
   Ids& ids() { return ids_; }
   QueryCache& answers() { return answers_; }
@@ -125,7 +125,8 @@ class Session {
   // Valid until the lane's next Begin with kWantsReply.
   const Reply& Await(Lane& lane);
 
-  // For what the worker waits for: needs no credit and no turn (semantics.md, 2). At most kMaxPayloadBytes at once.
+  // For what the worker waits for: needs no credit and no turn, or the two could wait for each
+  // other. At most kMaxPayloadBytes at once.
   void HostFunctionDone(uint64_t call);
   void SendPulled(uint64_t pull, uint64_t offset, std::span<const std::byte> bytes);
 

@@ -38,7 +38,7 @@ struct HostMemory {
 using HostRange = Range<HostMemory>;
 
 // What this process knows of addresses: which are device memory and which page-locked host memory, and which host
-// memory copies under way still read or write (semantics.md, 7 to 9 and 11).
+// memory copies under way still read or write (docs/architecture.md, "Host memory has times").
 //
 // Thread-safe. Lookups do not allocate.
 class Memory {

@@ -10,7 +10,8 @@
 
 namespace outboard::shim {
 
-// Host memory into which device-to-host copies that nobody waits for are still to land (semantics.md, 7 and 9).
+// Host memory into which device-to-host copies that nobody waits for are still to land. Until then its bytes are no
+// source for another copy, and it is not given back.
 //
 // Thread-safe. Allocates only when more landings are outstanding than ever before.
 class Landings {

@@ -10,7 +10,8 @@
 
 namespace outboard::shim {
 
-// Host-to-device copies whose bytes the worker will ask for when the stream gets there (semantics.md, 7).
+// Host-to-device copies whose bytes the worker will ask for when the stream gets there: page-locked
+// memory is read then, and not when the copy is called.
 //
 // Thread-safe.
 class Pulls {

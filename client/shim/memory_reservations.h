@@ -13,10 +13,10 @@ struct Arena {
   uint64_t size = 0;
 };
 
-// Keeps the addresses that a worker's memory has out of the way of this process's own mappings (semantics.md, 11): maps
-// them without access, so that nothing else comes to lie there and touching a device pointer faults. Works on whole
-// pages and counts, because neighbouring allocations share pages and because an address can be handed out again before
-// its last owner has let go of it here.
+// Keeps the addresses that a worker's memory has out of the way of this process's own mappings: maps them without
+// access, so that nothing else comes to lie there and touching a device pointer faults. Works on whole pages and
+// counts, because neighbouring allocations share pages and because an address can be handed out again before its last
+// owner has let go of it here.
 //
 // Thread-safe.
 class Reservations {

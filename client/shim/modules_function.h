@@ -41,7 +41,7 @@ class FunctionAttributes {
 };
 
 // A kernel of a library, or a function of a module: what the client must know of it to pack its launches and to prove
-// that the driver will accept them (semantics.md, 4).
+// that the driver will accept them, so that nobody has to wait for its answer.
 //
 // Thread-safe.
 class Function {

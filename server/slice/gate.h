@@ -2,7 +2,7 @@
 
 namespace outboard::slice {
 
-// Every call that gives a GPU work passes here first (semantics.md, 20). Open for now: slices share the GPU's time as
+// Every call that gives a GPU work passes here first. Open for now: slices share the GPU's time as
 // its driver shares it.
 //
 // Thread-safe.

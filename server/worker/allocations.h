@@ -18,7 +18,7 @@ namespace outboard::worker {
 struct LeasedDevice;
 
 // Device memory of one session: every byte is charged to the lease before the driver is asked for it, and zeroed before
-// the client hears of it (semantics.md, 19 and 21).
+// the client hears of it, so that nobody reads what a predecessor left.
 //
 // Thread-safe. The functions work on the calling thread's current context, as the driver's do.
 class Allocations {

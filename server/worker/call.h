@@ -31,13 +31,13 @@ class Call final : public wire::Binder {
   std::span<const std::byte> body() const { return command_.body; }
   bool wants_reply() const { return (command_.header.flags & wire::kWantsReply) != 0; }
 
-  // Lets the session's next command begin (semantics.md, 1). Called once the arguments are bound, before the driver is
+  // Lets the session's next command begin. Called once the arguments are bound, before the driver is
   // entered, by calls whose caller waits for the reply: the caller cannot have sent anything that depends on it.
   // Otherwise the turn passes on when the command is done. Idempotent.
   void PassTurn();
 
   // Says what came of it, with outputs written by put(writer), which writes exactly `bytes`. Before the reply goes the
-  // bytes of all finished device-to-host copies (semantics.md, 9). Without kWantsReply a refusal is kept for the lane.
+  // bytes of all finished device-to-host copies. Without kWantsReply a refusal is kept for the lane.
   template <class Put>
   void Finish(CUresult result, size_t bytes, Put put) {
     std::byte* outputs = BeginReply(result, bytes);

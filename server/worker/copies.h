@@ -16,7 +16,7 @@ namespace outboard::worker {
 
 class Output;
 
-// Copies between the client's host memory and the device (semantics.md, 7 to 10). All bytes go through staging memory
+// Copies between the client's host memory and the device. All bytes go through staging memory
 // of the worker that the driver knows as page-locked. What a stream has to wait for, it waits for on a word of host
 // memory (cuStreamWaitValue32): no copy holds up a lane, except where the client's caller waits for it.
 //

@@ -13,7 +13,7 @@ namespace outboard::worker {
 
 // Host functions and stream callbacks: the driver's stream comes to a function of ours, which tells the client
 // (Control::kHostFunction) and waits until the client has run the application's (kHostFunctionDone). The bytes of all
-// copies that are complete by then are sent first (semantics.md, 9).
+// copies that are complete by then are sent first, because the function may read them.
 //
 // Thread-safe. May be destroyed while streams still hold such functions: these then return without a word.
 class HostCalls {

@@ -58,7 +58,7 @@ struct Lane {
 };
 
 // The threads that carry the session's commands out, one per lane, and the turn that goes from one to the next:
-// commands begin in the order of their sequence numbers, each on its lane's thread (semantics.md, 1). A run of commands
+// commands begin in the order of their sequence numbers, each on its lane's thread. A run of commands
 // of one lane is carried out without a look at the others.
 //
 // A lane without work spins for some 20 us, because the next command is often close behind, and then sleeps.

@@ -8,8 +8,8 @@
 
 namespace outboard::worker {
 
-// What kernels print: the driver writes it to file descriptor 1 of its process, which becomes a file in memory here
-// (semantics.md, 16). For the worker's process alone, which has nothing of its own to print.
+// What kernels print: the driver writes it to file descriptor 1 of its process, which becomes a file in memory here.
+// For the worker's process alone, which has nothing of its own to print.
 //
 // Thread-compatible.
 class Output {

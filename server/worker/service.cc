@@ -31,7 +31,7 @@ constexpr int kPingMilliseconds = 5'000;
 void* AsTag(auto tag) { return reinterpret_cast<void*>(tag); }
 
 // The client may be stopped for as long as its user likes, by a debugger or Ctrl-Z: its kernel still answers these
-// probes, where gRPC's own pings would end the session (semantics.md, 17). Has no effect on a Unix socket.
+// probes, where gRPC's own pings would end the session. Has no effect on a Unix socket.
 void ProbeByKernel(int fd) {
   const int on = 1, idle_seconds = 10, interval_seconds = 5, probes = 3;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

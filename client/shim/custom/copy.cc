@@ -12,7 +12,7 @@
 #include "common/base/limits.h"
 
 // Memory management: copies. When host memory is read and written, and who waits, follows "API synchronization
-// behavior" of the driver's manual, by the rules 7 to 9 of semantics.md.
+// behavior" of the driver's manual; docs/architecture.md, "Host memory has times", says how.
 
 namespace outboard::custom {
 

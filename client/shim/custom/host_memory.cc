@@ -8,7 +8,8 @@
 #include "client/shim/memory_call.h"
 
 // Memory management: page-locked host memory. The GPU is in another machine, so nothing is locked: it is the memory of
-// which an application may expect that copies run while it goes on. No kernel can reach it (semantics.md, 12).
+// which an application may expect that copies run while it goes on. No kernel can reach it,
+// and the attributes of the device say so.
 
 namespace outboard::custom {
 

@@ -10,7 +10,7 @@
 namespace outboard::stack {
 namespace {
 
-// Copies of all kinds and sizes, and the times of host memory (semantics.md, 7 to 9), through the whole stack.
+// Copies of all kinds and sizes, and the times of host memory, through the whole stack.
 class MemoryTest : public StackTest {
  protected:
   void SetUp() override {
