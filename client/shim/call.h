@@ -2,29 +2,15 @@
 
 #include <cuda.h>
 
-#include <exception>
-#include <new>
-
 #include "client/session/remote.h"
 #include "client/shim/contexts.h"
 #include "client/shim/process.h"
 #include "client/shim/thread_state.h"
+#include "common/libcuda/guard.h"
 
 // How an exported function becomes a call (generated code and custom/).
 
 namespace outboard::shim {
-
-// No exception leaves a call.
-template <class Body>
-CUresult Guard(Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  } catch (const std::exception&) {  // a thread that could not be started
-    return CUDA_ERROR_OPERATING_SYSTEM;
-  }
-}
 
 // Carries a call out in the worker (client::Remote), with the calling thread's lane. The generated remote::cuXxx are
 // made of it.

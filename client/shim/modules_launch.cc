@@ -6,6 +6,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/number_of.h"
+#include "common/libcuda/launch_buffer.h"
 
 namespace outboard::shim {
 namespace {
@@ -83,25 +84,15 @@ CUresult PackedParams::PackEach(const Function& function, void** kernel_params) 
   return CUDA_SUCCESS;
 }
 
-// `extra` is a list of pairs of name and value up to an end mark.
 CUresult PackedParams::TakeBuffer(const Function& function, void** extra) {
-  const void* buffer = nullptr;
-  const size_t* size = nullptr;
-  for (; *extra != CU_LAUNCH_PARAM_END; extra += 2) {
-    if (*extra == CU_LAUNCH_PARAM_BUFFER_POINTER) {
-      buffer = extra[1];
-    } else if (*extra == CU_LAUNCH_PARAM_BUFFER_SIZE) {
-      size = static_cast<const size_t*>(extra[1]);
-    } else {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-  }
+  LaunchBuffer given;
+  if (const CUresult result = ReadLaunchBuffer(extra, &given); result != CUDA_SUCCESS) return result;
   if (function.knows_params() && function.params().empty()) return CUDA_SUCCESS;
   const size_t least = function.knows_params() ? function.param_bytes() : 0;
-  if (buffer == nullptr || size == nullptr || *size < least) return CUDA_ERROR_INVALID_VALUE;
-  const size_t taken = function.knows_params() ? least : *size;
+  if (given.data == nullptr || given.bytes == nullptr || *given.bytes < least) return CUDA_ERROR_INVALID_VALUE;
+  const size_t taken = function.knows_params() ? least : *given.bytes;
   if (taken > kMaxKernelParameterBytes) return CUDA_ERROR_INVALID_VALUE;
-  bytes_ = {static_cast<const std::byte*>(buffer), taken};
+  bytes_ = {static_cast<const std::byte*>(given.data), taken};
   return CUDA_SUCCESS;
 }
 

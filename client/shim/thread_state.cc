@@ -1,21 +1,9 @@
 #include "client/shim/thread_state.h"
 
-#include <pthread.h>
+#include "common/libcuda/per_thread.h"
 
 namespace outboard::shim {
 namespace {
-
-thread_local ThreadState* this_thread = nullptr;
-
-// A key, not a destructor of thread_local: exit() runs the latter for the main thread before the exit handlers.
-pthread_key_t MakeKey() {
-  pthread_key_t key;
-  pthread_key_create(&key, [](void* state) {
-    this_thread = nullptr;
-    delete static_cast<ThreadState*>(state);
-  });
-  return key;
-}
 
 void StackChanged(ThreadState& thread) {
   thread.lane.context = thread.contexts.empty() ? 0 : reinterpret_cast<uint64_t>(thread.contexts.back());
@@ -23,14 +11,7 @@ void StackChanged(ThreadState& thread) {
 
 }  // namespace
 
-ThreadState& ThisThread() {
-  if (this_thread == nullptr) {
-    static const pthread_key_t key = MakeKey();
-    this_thread = new ThreadState;
-    pthread_setspecific(key, this_thread);
-  }
-  return *this_thread;
-}
+ThreadState& ThisThread() { return PerThread<ThreadState>(); }
 
 CUcontext CurrentContext() {
   const auto& stack = ThisThread().contexts;

@@ -23,8 +23,7 @@ struct ThreadState {
   } checked;
 };
 
-// Made at the thread's first use and gone when the thread ends. The main thread's stays until the process ends, since
-// the runtime's exit handlers still call the driver.
+// Lives as PerThread says.
 ThreadState& ThisThread();
 
 // Null when the thread has none.

@@ -7,25 +7,25 @@
 
 namespace outboard {
 
-inline constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;     // one code image, packed or unpacked
-inline constexpr uint32_t kMaxFatbinEntries = 1u << 16;           // entries of one fatbin
-inline constexpr uint32_t kMaxPrelinkedImages = 1u << 12;         // fatbins listed by one version-2 wrapper
-inline constexpr uint32_t kMaxKernelParameterBytes = 32764;       // parameters of one kernel, as PTX limits them
-inline constexpr uint32_t kMaxPtxNesting = 64;                    // scopes and bracketed operands of PTX text
-inline constexpr uint32_t kMaxPtxRegisters = 1u << 20;            // registers declared in one function
+inline constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;  // one code image, packed or unpacked
+inline constexpr uint32_t kMaxFatbinEntries = 1u << 16;        // entries of one fatbin
+inline constexpr uint32_t kMaxPrelinkedImages = 1u << 12;      // fatbins listed by one version-2 wrapper
+inline constexpr uint32_t kMaxKernelParameterBytes = 32764;    // parameters of one kernel, as PTX limits them
+inline constexpr uint32_t kMaxPtxNesting = 64;                 // scopes and bracketed operands of PTX text
+inline constexpr uint32_t kMaxPtxRegisters = 1u << 20;         // registers declared in one function
 inline constexpr uint64_t kMaxPtxVariableBytes = uint64_t{1} << 32;
-inline constexpr uint32_t kMaxStreamQueue = 1024;                 // operations waiting in one stream before a launch blocks
-inline constexpr uint32_t kMaxDevices = 64;                       // software GPUs of one machine
+inline constexpr uint32_t kMaxStreamQueue = 1024;  // operations waiting in one stream before a launch blocks
+inline constexpr uint32_t kMaxDevices = 64;        // software GPUs of one machine
 
-inline constexpr uint32_t kMaxFrameBytes = 8u << 20;              // one transport message of a session
-inline constexpr uint32_t kMaxPayloadBytes = 4u << 20;            // one array in a command or reply
-inline constexpr uint32_t kCopyChunkBytes = 1u << 20;             // larger copies travel as several
-inline constexpr uint32_t kMaxLanes = 4096;                       // threads of one client process that call CUDA
-inline constexpr uint32_t kMaxHandles = 1u << 22;                 // objects that a client has at a time
-inline constexpr uint64_t kMaxUploadBytes = uint64_t{1} << 31;    // code images on their way, of one session
-inline constexpr uint64_t kCreditBytes = 64u << 20;               // commands sent and not yet acknowledged, per session
+inline constexpr uint32_t kMaxFrameBytes = 8u << 20;            // one transport message of a session
+inline constexpr uint32_t kMaxPayloadBytes = 4u << 20;          // one array in a command or reply
+inline constexpr uint32_t kCopyChunkBytes = 1u << 20;           // larger copies travel as several
+inline constexpr uint32_t kMaxLanes = 4096;                     // threads of one client process that call CUDA
+inline constexpr uint32_t kMaxHandles = 1u << 22;               // objects that a client has at a time
+inline constexpr uint64_t kMaxUploadBytes = uint64_t{1} << 31;  // code images on their way, of one session
+inline constexpr uint64_t kCreditBytes = 64u << 20;             // commands sent and not yet acknowledged, per session
 inline constexpr uint32_t kCreditCommands = 1u << 16;
-inline constexpr uint64_t kMaxStagingBytes = uint64_t{1} << 30;   // host memory of copies in flight, per session
+inline constexpr uint64_t kMaxStagingBytes = uint64_t{1} << 30;  // host memory of copies in flight, per session
 inline constexpr uint32_t kMaxWorkersPerLease = 256;
 
 }  // namespace outboard

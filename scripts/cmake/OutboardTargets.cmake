@@ -30,6 +30,25 @@ function(outboard_library name)
   target_link_libraries(${name} PUBLIC ${arg_DEPS})
 endfunction()
 
+# outboard_cuda_driver(NAME FOLDER OBJECTS...): a libcuda.so.1 in lib/outboard/FOLDER, installed there. It exports what the
+# libcuda.map beside the caller says.
+function(outboard_cuda_driver name folder)
+  add_library(${name} SHARED ${ARGN} ${CMAKE_SOURCE_DIR}/common/portable/find_object.cc)
+  # VERSION 1: the file, its SONAME and what programs open are all libcuda.so.1.
+  set_target_properties(${name} PROPERTIES
+    OUTPUT_NAME cuda VERSION 1 SOVERSION 1 LINKER_LANGUAGE CXX
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/outboard/${folder}
+    LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libcuda.map)
+  # The runtime's exit handlers call the driver until the very end, so it is never unloaded.
+  target_link_options(${name} PRIVATE
+    LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/libcuda.map LINKER:-z,nodelete LINKER:--exclude-libs,ALL)
+  if(NOT OUTBOARD_SANITIZE)
+    # --gc-sections: what libstdc++ has beyond our use needs a newer C library than we do.
+    target_link_options(${name} PRIVATE LINKER:-z,defs -static-libstdc++ -static-libgcc LINKER:--gc-sections)
+  endif()
+  install(TARGETS ${name} LIBRARY DESTINATION lib/outboard/${folder})
+endfunction()
+
 # outboard_program(NAME SRCS a.cc DEPS x y): a program in bin/, installed there. It finds the libraries that are bundled
 # with an installation (OutboardBundle.cmake) before the system's, also those that other bundled libraries need: hence
 # the older kind of run path, which counts for those too.

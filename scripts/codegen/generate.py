@@ -183,7 +183,7 @@ def supported(entry, symbol, kind) -> str:
     half = "outboard::custom" if entry.client_by_hand else "outboard::remote"
     return (
         f'[[gnu::visibility("default")]] CUresult {symbol}({comma(*entry.parameters)}) {{\n'
-        f"  return outboard::shim::Guard([&] {{ return {half}::{entry.name}({comma(*stream, *passed)}); }});\n}}\n"
+        f"  return outboard::Guard([&] {{ return {half}::{entry.name}({comma(*stream, *passed)}); }});\n}}\n"
     )
 
 

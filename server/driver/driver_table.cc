@@ -17,7 +17,8 @@ Result<std::unique_ptr<const DriverTable>> Load(const std::string& path) {
     void* const address = dlsym(library, symbol.name);
     std::memcpy(reinterpret_cast<std::byte*>(table.get()) + symbol.offset, &address, sizeof address);
   }
-  if (table->cuInit == nullptr) return Error{path + " is no CUDA driver, as it does not export cuInit; name another one"};
+  if (table->cuInit == nullptr)
+    return Error{path + " is no CUDA driver, as it does not export cuInit; name another one"};
   return std::unique_ptr<const DriverTable>(std::move(table));
 }
 

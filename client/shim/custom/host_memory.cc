@@ -1,5 +1,6 @@
+#include "common/libcuda/host_memory.h"
+
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstdint>
 
@@ -8,24 +9,14 @@
 #include "client/shim/memory_call.h"
 
 // Memory management: page-locked host memory. The GPU is in another machine, so nothing is locked: it is the memory of
-// which an application may expect that copies run while it goes on. No kernel can reach it,
-// and the attributes of the device say so.
+// which an application may expect that copies run while it goes on. No kernel can reach it, and
+// the attributes of the device say so.
 
 namespace outboard::custom {
 
 using namespace shim;
 
 namespace {
-
-constexpr unsigned kAllocFlags = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
-constexpr unsigned kRegisterFlags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
-                                    CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
-
-// Whole pages, so that nothing else lies in them.
-size_t MappedSize(size_t bytes) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
-}
 
 // Takes the page-locked range that begins at `p` out of the maps once nothing reads or writes it any more.
 // `unknown`: what the call returns when there is no such range.
@@ -51,14 +42,14 @@ CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  if (pp == nullptr || bytesize == 0 || (Flags & ~kAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (pp == nullptr || bytesize == 0 || (Flags & ~kHostAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
   if (bytesize > PTRDIFF_MAX) return CUDA_ERROR_OUT_OF_MEMORY;
-  void* const memory = mmap(nullptr, MappedSize(bytesize), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const memory = mmap(nullptr, HostPages(bytesize), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
   const HostMemory info{current.context, current.device, process.memory().NextId(), Flags, false};
   if (!process.memory().AddHost(reinterpret_cast<uint64_t>(memory), bytesize, info)) {
     // The application unmapped memory that it had registered, and the addresses were used again.
-    munmap(memory, MappedSize(bytesize));
+    munmap(memory, HostPages(bytesize));
     return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
   }
   *pp = memory;
@@ -70,7 +61,7 @@ CUresult cuMemAllocHost_v2(void** pp, size_t bytesize) { return custom::cuMemHos
 CUresult cuMemFreeHost(void* p) {
   HostRange range{};
   const CUresult result = Retire(p, false, CUDA_ERROR_INVALID_VALUE, &range);
-  if (range.size != 0) munmap(p, MappedSize(range.size));
+  if (range.size != 0) munmap(p, HostPages(range.size));
   return result;
 }
 
@@ -90,7 +81,7 @@ CUresult cuMemHostRegister_v2(void* p, size_t bytesize, unsigned int Flags) {
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   uint64_t end;
   const auto begin = reinterpret_cast<uint64_t>(p);
-  if (p == nullptr || bytesize == 0 || (Flags & ~kRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (p == nullptr || bytesize == 0 || (Flags & ~kHostRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
   if (__builtin_add_overflow(begin, bytesize, &end)) return CUDA_ERROR_INVALID_VALUE;
   if ((Flags & (CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY)) != 0) return CUDA_ERROR_NOT_SUPPORTED;
   const HostMemory info{current.context, current.device, process.memory().NextId(), Flags, true};

@@ -1,11 +1,9 @@
 #include <cstdint>
-#include <cstring>
-#include <optional>
 
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
-#include "common/base/number_of.h"
+#include "common/libcuda/pointer_attributes.h"
 
 // Unified addressing: what is known about an address.
 
@@ -15,100 +13,14 @@ using namespace shim;
 
 namespace {
 
-// Everything that the attributes ask about one address.
-struct PointerFacts {
-  uint64_t address = 0;
-  bool is_device = false, is_host = false;
-  uint64_t begin = 0, size = 0, id = 0;
-  CUcontext context = nullptr;
-  CUdevice device = 0;
-
-  bool known() const { return is_device || is_host; }
-};
+PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range) {
+  return {address, kind, range.begin, range.size, range.info.id, range.info.context, range.info.device};
+}
 
 PointerFacts FactsOf(const Memory& memory, uint64_t address) {
-  if (const auto range = memory.FindDevice(address)) {
-    return {address, true, false, range->begin, range->size, range->info.id, range->info.context, range->info.device};
-  }
-  if (const auto range = memory.FindHost(address)) {
-    return {address, false, true, range->begin, range->size, range->info.id, range->info.context, range->info.device};
-  }
+  if (const auto range = memory.FindDevice(address)) return Facts(address, PointerFacts::Kind::kDevice, *range);
+  if (const auto range = memory.FindHost(address)) return Facts(address, PointerFacts::Kind::kHost, *range);
   return {address};
-}
-
-template <class T>
-CUresult Answer(void* data, T value) {
-  std::memcpy(data, &value, sizeof value);
-  return CUDA_SUCCESS;
-}
-
-CUresult PointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts) {
-  if (attribute == CU_POINTER_ATTRIBUTE_MAPPED) return Answer(data, facts.is_device);  // of any address
-  if (!facts.known()) return CUDA_ERROR_INVALID_VALUE;
-  switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_CONTEXT:
-      return Answer(data, facts.context);
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-      return Answer<unsigned>(data, facts.is_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST);
-    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-      return facts.is_device ? Answer<CUdeviceptr>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
-    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      return facts.is_host ? Answer<uint64_t>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
-    // The runtime has four bytes for these and reads them all.
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-      return Answer<unsigned>(data, 0);
-    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-      return Answer<unsigned long long>(data, facts.id);
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-      return Answer<int>(data, facts.device);
-    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-      return Answer<CUdeviceptr>(data, facts.begin);
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
-      return Answer<size_t>(data, facts.size);
-    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-      return Answer<unsigned long long>(data, 0);
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-      return Answer<unsigned>(
-          data, facts.is_device ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE);
-    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-      return Answer<void*>(data, nullptr);
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
-      return Answer(data, false);
-    default:
-      return CUDA_ERROR_INVALID_VALUE;
-  }
-}
-
-// What cuPointerGetAttributes stores for an address that CUDA does not know.
-CUresult NullAttribute(void* data, CUpointer_attribute attribute) {
-  switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-      return Answer<int>(data, -2);  // neither a device nor the host's memory of one
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-      return Answer<unsigned>(data, 0);
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_MAPPED:
-    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
-      return Answer(data, false);
-    default:
-      return Answer<uint64_t>(data, 0);
-  }
-}
-
-bool Exists(CUpointer_attribute attribute) {
-  const unsigned number = NumberOf(attribute);
-  return number >= CU_POINTER_ATTRIBUTE_CONTEXT && number <= CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE &&
-         number != CU_POINTER_ATTRIBUTE_P2P_TOKENS;
 }
 
 }  // namespace
@@ -117,8 +29,7 @@ CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdevi
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  if (data == nullptr || !Exists(attribute)) return CUDA_ERROR_INVALID_VALUE;
-  return PointerAttribute(data, attribute, FactsOf(process.memory(), ptr));
+  return GetPointerAttribute(data, attribute, FactsOf(process.memory(), ptr));
 }
 
 CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute* attributes, void** data,
@@ -126,17 +37,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  if (numAttributes == 0 || attributes == nullptr || data == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  for (unsigned i = 0; i < numAttributes; ++i) {
-    if (data[i] == nullptr || !Exists(attributes[i])) return CUDA_ERROR_INVALID_VALUE;
-  }
-  const PointerFacts facts = FactsOf(process.memory(), ptr);
-  for (unsigned i = 0; i < numAttributes; ++i) {
-    if (!facts.known() || PointerAttribute(data[i], attributes[i], facts) != CUDA_SUCCESS) {
-      NullAttribute(data[i], attributes[i]);
-    }
-  }
-  return CUDA_SUCCESS;
+  return GetPointerAttributes(numAttributes, attributes, data, FactsOf(process.memory(), ptr));
 }
 
 }  // namespace outboard::custom

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -9,7 +11,6 @@
 #include <string_view>
 #include <vector>
 
-#include "server/softgpu/api/cuda_api.h"
 #include "server/softgpu/api/device_heap.h"
 #include "server/softgpu/api/driver.h"
 #include "server/softgpu/api/handles.h"

@@ -1,11 +1,12 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "common/base/result.h"
-#include "server/softgpu/api/cuda_api.h"
 #include "server/softgpu/device/config.h"
 #include "server/softgpu/device/device_memory.h"
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -9,7 +11,6 @@
 #include "common/base/process_mark.h"
 #include "common/base/range_map.h"
 #include "common/base/result.h"
-#include "server/softgpu/api/cuda_api.h"
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/host_thread.h"

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <exception>
-#include <new>
-
-#include "server/softgpu/api/context.h"
 #include "server/softgpu/api/cuda_api.h"
+
+#include "common/libcuda/guard.h"
+#include "server/softgpu/api/context.h"
 #include "server/softgpu/api/driver.h"
 #include "server/softgpu/api/thread_state.h"
 
@@ -13,21 +12,10 @@
 
 namespace outboard::softgpu::api {
 
-template <class Body>
-CUresult WithoutExceptions(Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  } catch (const std::exception&) {  // a thread that could not be started
-    return CUDA_ERROR_OPERATING_SYSTEM;
-  }
-}
-
 // For calls that need no context: initialised in this process, not from a host function. `body` takes (Driver&).
 template <class Body>
 CUresult Call(Body body) noexcept {
-  return WithoutExceptions([&]() -> CUresult {
+  return Guard([&]() -> CUresult {
     Driver& driver = Driver::Get();
     if (!driver.initialised() || driver.lost()) return CUDA_ERROR_NOT_INITIALIZED;
     if (ThisThread().in_host_function) return CUDA_ERROR_NOT_PERMITTED;

@@ -1,9 +1,8 @@
-// clang-format off: cuda_api.h comes before headers that include cuda.h
-#include "server/softgpu/api/entry.h"
-// clang-format on
+#include "server/softgpu/api/cuda_api.h"
 
 #include "common/api/entry_points.h"
 #include "common/interop/interop.h"
+#include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/interop_host.h"
 
 // Driver entry point access, and the runtime's private tables. Both are asked before cuInit.
@@ -20,7 +19,7 @@ CUresult cuGetProcAddress(const char* symbol, void** pfn, int cudaVersion, cuuin
 }
 
 CUresult cuGetExportTable(const void** ppExportTable, const CUuuid* pExportTableId) {
-  return WithoutExceptions([&]() -> CUresult {
+  return outboard::Guard([&]() -> CUresult {
     if (Driver::Get().lost()) return CUDA_ERROR_NOT_INITIALIZED;
     if (!ppExportTable || !pExportTableId) return CUDA_ERROR_INVALID_VALUE;
     InstallInteropHost();

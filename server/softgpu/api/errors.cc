@@ -1,6 +1,4 @@
-// clang-format off: cuda_api.h comes before headers that include cuda.h
 #include "server/softgpu/api/cuda_api.h"
-// clang-format on
 
 #include "common/api/error_names.h"
 #include "common/base/number_of.h"

@@ -1,29 +1,25 @@
+#include "server/softgpu/api/cuda_api.h"
+
+#include "common/libcuda/host_memory.h"
+
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "server/softgpu/api/entry.h"
 
 // Memory management: page-locked host memory. No kernel can reach it: it is what copies treat as pinned.
 
 using namespace outboard::softgpu::api;
+using outboard::HostPages;
+using outboard::kHostAllocFlags;
+using outboard::kHostRegisterFlags;
 
 namespace {
 
-constexpr unsigned kAllocFlags = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
-constexpr unsigned kRegisterFlags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
-                                    CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
-
-// Whole pages, so that nothing else lies in them.
-size_t MappedSize(size_t bytes) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return (bytes + page - 1) / page * page;
-}
-
 CUresult AllocateHost(void** pp, size_t bytes, unsigned flags) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    if (!pp || bytes == 0 || (flags & ~kAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (!pp || bytes == 0 || (flags & ~kHostAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     if (bytes > PTRDIFF_MAX) return CUDA_ERROR_OUT_OF_MEMORY;
-    void* memory = mmap(nullptr, MappedSize(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory = mmap(nullptr, HostPages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
     driver.pinned.Add(reinterpret_cast<uint64_t>(memory), bytes,
                       Pinned{&context, context.handle(), &context.device, driver.NextId(), flags, false});
@@ -53,7 +49,7 @@ CUresult cuMemFreeHost(void* p) {
     WaitForAll(driver, found->info, context);
     const auto taken = driver.pinned.Take(begin, [&](const auto& range) { return range.info.id == found->info.id; });
     if (!taken) return CUDA_ERROR_INVALID_VALUE;
-    munmap(p, MappedSize(taken->size));
+    munmap(p, HostPages(taken->size));
     return context.Settle();
   });
 }
@@ -78,7 +74,7 @@ CUresult cuMemHostRegister_v2(void* p, size_t bytesize, unsigned int Flags) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     uint64_t end;
     const auto begin = reinterpret_cast<uint64_t>(p);
-    if (!p || bytesize == 0 || (Flags & ~kRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (!p || bytesize == 0 || (Flags & ~kHostRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     if (__builtin_add_overflow(begin, bytesize, &end)) return CUDA_ERROR_INVALID_VALUE;
     if (Flags & (CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY)) return CUDA_ERROR_NOT_SUPPORTED;
     const bool added = driver.pinned.Add(

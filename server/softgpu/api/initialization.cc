@@ -5,7 +5,7 @@
 using namespace outboard::softgpu::api;
 
 CUresult cuInit(unsigned int Flags) {
-  return WithoutExceptions([&]() -> CUresult {
+  return outboard::Guard([&]() -> CUresult {
     Driver& driver = Driver::Get();
     if (driver.lost()) return CUDA_ERROR_NOT_INITIALIZED;
     if (ThisThread().in_host_function) return CUDA_ERROR_NOT_PERMITTED;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <string_view>
-
 #include "server/softgpu/api/cuda_api.h"
+
+#include <string_view>
 
 namespace outboard::softgpu::api {
 

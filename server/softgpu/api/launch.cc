@@ -1,8 +1,11 @@
+#include "server/softgpu/api/cuda_api.h"
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "common/base/number_of.h"
+#include "common/libcuda/launch_buffer.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
 #include "server/softgpu/api/stream.h"
@@ -42,23 +45,13 @@ CUresult CheckShape(const LaunchShape& shape, const Function& function) {
   return CUDA_SUCCESS;
 }
 
-// Reads the list that `extra` points at: pairs of name and value up to an end mark.
 CUresult CopyPackedParams(void** extra, const KernelInfo& info, std::vector<std::byte>* params) {
-  const void* buffer = nullptr;
-  const size_t* size = nullptr;
-  for (; *extra != CU_LAUNCH_PARAM_END; extra += 2) {
-    if (*extra == CU_LAUNCH_PARAM_BUFFER_POINTER) {
-      buffer = extra[1];
-    } else if (*extra == CU_LAUNCH_PARAM_BUFFER_SIZE) {
-      size = static_cast<const size_t*>(extra[1]);
-    } else {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-  }
+  outboard::LaunchBuffer given;
+  if (const CUresult result = outboard::ReadLaunchBuffer(extra, &given); result != CUDA_SUCCESS) return result;
   if (info.params.empty()) return CUDA_SUCCESS;
   const KernelParam& last = info.params.back();
-  if (!buffer || !size || *size < uint64_t{last.offset} + last.size) return CUDA_ERROR_INVALID_VALUE;
-  std::memcpy(params->data(), buffer, std::min(*size, params->size()));
+  if (!given.data || !given.bytes || *given.bytes < uint64_t{last.offset} + last.size) return CUDA_ERROR_INVALID_VALUE;
+  std::memcpy(params->data(), given.data, std::min(*given.bytes, params->size()));
   return CUDA_SUCCESS;
 }
 

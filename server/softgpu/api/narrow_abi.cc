@@ -1,7 +1,7 @@
+#include "server/softgpu/api/cuda_api.h"
+
 #include <algorithm>
 #include <limits>
-
-#include "server/softgpu/api/cuda_api.h"
 
 // The first versions of calls, from the time of 32-bit device addresses. The devices' memory lies above such addresses,
 // so what allocates can only fail, and an address given in can only be wrong; sizes are given as far as they fit.

@@ -1,12 +1,13 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "common/image/image.h"
-#include "server/softgpu/api/cuda_api.h"
 #include "server/softgpu/exec/engine.h"
 #include "server/softgpu/ptx/ast.h"
 

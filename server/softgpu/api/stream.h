@@ -1,5 +1,7 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -7,7 +9,6 @@
 #include <vector>
 
 #include "server/softgpu/api/context.h"
-#include "server/softgpu/api/cuda_api.h"
 #include "server/softgpu/api/handles.h"
 #include "server/softgpu/device/stream.h"
 

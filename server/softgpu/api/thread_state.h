@@ -1,11 +1,11 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
-
-#include "server/softgpu/api/cuda_api.h"
 
 namespace outboard::softgpu::api {
 
@@ -24,8 +24,7 @@ struct ThreadState {
   ~ThreadState();
 };
 
-// Made at the thread's first use and gone when the thread ends. The main thread's stays until the process ends, since
-// the runtime's exit handlers still call the driver.
+// Lives as PerThread says.
 ThreadState& ThisThread();
 
 }  // namespace outboard::softgpu::api

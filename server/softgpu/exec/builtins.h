@@ -28,7 +28,8 @@ struct BuiltinCall {
   std::optional<std::string> Assert();
 };
 
-// printf's argument list, read in order: each value lies at the next multiple of its size. nullopt when it cannot be read.
+// printf's argument list, read in order: each value lies at the next multiple of its size. nullopt when it cannot be
+// read.
 class PrintArguments {
  public:
   virtual std::optional<uint64_t> Next(uint32_t bytes) = 0;

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-
-#include "server/softgpu/api/cuda_api.h"
 
 // The real driver, linked statically, on small devices whose memory lies in a folder of this process.
 

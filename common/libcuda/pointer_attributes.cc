@@ -1,0 +1,104 @@
+#include "common/libcuda/pointer_attributes.h"
+
+#include <cstring>
+
+#include "common/base/number_of.h"
+
+namespace outboard {
+namespace {
+
+template <class T>
+CUresult Answer(void* data, T value) {
+  std::memcpy(data, &value, sizeof value);
+  return CUDA_SUCCESS;
+}
+
+CUresult PointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts) {
+  const bool is_device = facts.kind == PointerFacts::Kind::kDevice, is_host = facts.kind == PointerFacts::Kind::kHost;
+  if (attribute == CU_POINTER_ATTRIBUTE_MAPPED) return Answer(data, is_device);  // any address has it
+  if (!is_device && !is_host) return CUDA_ERROR_INVALID_VALUE;
+  switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_CONTEXT:
+      return Answer(data, facts.context);
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+      return Answer<unsigned>(data, is_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST);
+    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
+      return is_device ? Answer<CUdeviceptr>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
+      return is_host ? Answer<uint64_t>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+      return Answer<unsigned>(data, 0);
+    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+      return Answer<unsigned long long>(data, facts.id);
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+      return Answer<int>(data, facts.device);
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
+      return Answer<CUdeviceptr>(data, facts.begin);
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
+      return Answer<size_t>(data, facts.size);
+    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+      return Answer<unsigned long long>(data, 0);
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+      return Answer<unsigned>(
+          data, is_device ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE);
+    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+      return Answer<void*>(data, nullptr);
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+      return Answer(data, false);
+    default:
+      return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+// What cuPointerGetAttributes stores for an address that CUDA does not know.
+CUresult NullAttribute(void* data, CUpointer_attribute attribute) {
+  switch (attribute) {
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+      return Answer<int>(data, -2);  // neither a device nor the host's memory of one
+    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+      return Answer<unsigned>(data, 0);
+    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_MAPPED:
+    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+    case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+      return Answer(data, false);
+    default:
+      return Answer<uint64_t>(data, 0);
+  }
+}
+
+bool Exists(CUpointer_attribute attribute) {
+  const unsigned number = NumberOf(attribute);
+  return number >= CU_POINTER_ATTRIBUTE_CONTEXT && number <= CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE &&
+         number != CU_POINTER_ATTRIBUTE_P2P_TOKENS;
+}
+
+}  // namespace
+
+CUresult GetPointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts) {
+  if (data == nullptr || !Exists(attribute)) return CUDA_ERROR_INVALID_VALUE;
+  return PointerAttribute(data, attribute, facts);
+}
+
+CUresult GetPointerAttributes(unsigned count, const CUpointer_attribute* attributes, void* const* data,
+                              const PointerFacts& facts) {
+  if (count == 0 || attributes == nullptr || data == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  for (unsigned i = 0; i < count; ++i) {
+    if (data[i] == nullptr || !Exists(attributes[i])) return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    if (PointerAttribute(data[i], attributes[i], facts) != CUDA_SUCCESS) NullAttribute(data[i], attributes[i]);
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace outboard

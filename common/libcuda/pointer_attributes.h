@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+// Unified addressing: what the driver says of an address, once somebody has found out what lies there.
+
+namespace outboard {
+
+// Everything that the attributes ask about one address.
+struct PointerFacts {
+  enum class Kind { kUnknown, kDevice, kHost };  // kHost: page-locked memory
+
+  uint64_t address = 0;
+  Kind kind = Kind::kUnknown;
+  uint64_t begin = 0, size = 0;  // of the whole allocation, in bytes
+  uint64_t id = 0;               // no other allocation of this process has or had it
+  CUcontext context = nullptr;
+  CUdevice device = 0;
+};
+
+// cuPointerGetAttribute for a caller whose context is in order. `data` has room for the attribute's type, except that
+// of IS_MANAGED and SYNC_MEMOPS four bytes are written: the runtime has and reads as many.
+CUresult GetPointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts);
+
+// cuPointerGetAttributes, likewise. What is not known of an address is stored as null or 0, as the manual says.
+CUresult GetPointerAttributes(unsigned count, const CUpointer_attribute* attributes, void* const* data,
+                              const PointerFacts& facts);
+
+}  // namespace outboard
