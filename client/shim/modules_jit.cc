@@ -10,34 +10,10 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/number_of.h"
+#include "common/wire/jit_option.h"
 
 namespace outboard::shim {
 namespace {
-
-bool IsOutput(CUjit_option option) {
-  switch (option) {
-    case CU_JIT_WALL_TIME:
-    case CU_JIT_INFO_LOG_BUFFER:
-    case CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES:
-    case CU_JIT_ERROR_LOG_BUFFER:
-    case CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool LeadsToMemory(CUjit_option option) {
-  switch (option) {
-    case CU_JIT_GLOBAL_SYMBOL_NAMES:
-    case CU_JIT_GLOBAL_SYMBOL_ADDRESSES:
-    case CU_JIT_REFERENCED_KERNEL_NAMES:
-    case CU_JIT_REFERENCED_VARIABLE_NAMES:
-      return true;
-    default:
-      return false;
-  }
-}
 
 // What the compiler said in this thread's last load; empty when that cannot be had.
 std::string LogOfWorker(CUjit_option which, size_t capacity) {
@@ -53,8 +29,9 @@ CUresult JitOptions::Check() const {
   if (count_ == 0) return CUDA_SUCCESS;
   if (options_ == nullptr || values_ == nullptr) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < count_; ++i) {
-    if (NumberOf(options_[i]) >= CU_JIT_NUM_OPTIONS) return CUDA_ERROR_INVALID_VALUE;
-    if (LeadsToMemory(options_[i])) return CUDA_ERROR_NOT_SUPPORTED;
+    const wire::JitOptionKind kind = wire::KindOfJitOption(NumberOf(options_[i]));
+    if (kind == wire::JitOptionKind::kNone) return CUDA_ERROR_INVALID_VALUE;
+    if (kind == wire::JitOptionKind::kPointer) return CUDA_ERROR_NOT_SUPPORTED;
   }
   return CUDA_SUCCESS;
 }
@@ -62,7 +39,7 @@ CUresult JitOptions::Check() const {
 JitOptions::Inputs JitOptions::TakeInputs() const {
   Inputs inputs;
   for (unsigned i = 0; i < count_; ++i) {
-    if (IsOutput(options_[i])) continue;
+    if (wire::KindOfJitOption(NumberOf(options_[i])) != wire::JitOptionKind::kNumber) continue;
     inputs.options.push_back(options_[i]);
     inputs.values.push_back(reinterpret_cast<uintptr_t>(values_[i]));
   }

@@ -4,9 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <string>
+#include "tests/fakes/software_gpu.h"
 
 // The real driver, linked statically, on small devices whose memory lies in a folder of this process.
 
@@ -14,16 +12,7 @@ namespace outboard::softgpu::api {
 
 // Two devices of 64 MiB. Happens before main, as the driver reads the environment at its first call.
 inline const bool kDriverIsConfigured = [] {
-  std::string folder = (std::filesystem::temp_directory_path() / "softgpu_api_XXXXXX").string();
-  if (!mkdtemp(folder.data())) abort();
-  setenv("OUTBOARD_SOFTGPU_DIR", folder.c_str(), 1);
-  setenv("OUTBOARD_SOFTGPU_MEMORY", "64MiB", 1);
-  setenv("OUTBOARD_SOFTGPU_DEVICES", "2", 1);
-  setenv("OUTBOARD_SOFTGPU_THREADS", "2", 1);
-  std::atexit([] {
-    std::error_code ignored;
-    std::filesystem::remove_all(std::getenv("OUTBOARD_SOFTGPU_DIR"), ignored);
-  });
+  fakes::ConfigureSoftwareGpu("2");
   return true;
 }();
 

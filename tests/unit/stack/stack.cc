@@ -1,7 +1,6 @@
 #include "tests/unit/stack/stack.h"
 
 #include <cstdlib>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "server/driver/driver_table.h"
 #include "server/slice/gate.h"
 #include "server/slice/ledger.h"
+#include "tests/fakes/software_gpu.h"
 
 namespace outboard::stack {
 namespace {
@@ -18,16 +18,7 @@ namespace {
 constexpr uint64_t kSliceBytes = 32u << 20;
 
 const driver::DriverTable& LoadDriver() {
-  std::string folder = (std::filesystem::temp_directory_path() / "outboard_stack_XXXXXX").string();
-  if (mkdtemp(folder.data()) == nullptr) std::abort();
-  setenv("OUTBOARD_SOFTGPU_DIR", folder.c_str(), 1);
-  setenv("OUTBOARD_SOFTGPU_MEMORY", "64MiB", 1);
-  setenv("OUTBOARD_SOFTGPU_DEVICES", "2", 1);
-  setenv("OUTBOARD_SOFTGPU_THREADS", "2", 1);
-  std::atexit([] {
-    std::error_code ignored;
-    std::filesystem::remove_all(std::getenv("OUTBOARD_SOFTGPU_DIR"), ignored);
-  });
+  fakes::ConfigureSoftwareGpu("2");
   auto driver = driver::Load(OUTBOARD_SOFTGPU_CUDA);
   if (!driver || (*driver)->cuInit(0) != CUDA_SUCCESS) std::abort();
   return *driver->release();

@@ -1,10 +1,9 @@
 #pragma once
 
 #include <cstdlib>
-#include <filesystem>
-#include <string>
 
 #include "server/driver/driver_table.h"
+#include "tests/fakes/software_gpu.h"
 
 namespace outboard::worker {
 
@@ -28,16 +27,7 @@ inline constexpr char kStorePtx[] = R"(
 // The software GPU as the driver of this process, with one device of 64 MiB, whose memory lies in a folder of it.
 inline const driver::DriverTable& SoftwareGpu() {
   static const driver::DriverTable& driver = []() -> const driver::DriverTable& {
-    std::string folder = (std::filesystem::temp_directory_path() / "worker_custom_XXXXXX").string();
-    if (!mkdtemp(folder.data())) std::abort();
-    setenv("OUTBOARD_SOFTGPU_DIR", folder.c_str(), 1);
-    setenv("OUTBOARD_SOFTGPU_MEMORY", "64MiB", 1);
-    setenv("OUTBOARD_SOFTGPU_DEVICES", "1", 1);
-    setenv("OUTBOARD_SOFTGPU_THREADS", "2", 1);
-    std::atexit([] {
-      std::error_code ignored;
-      std::filesystem::remove_all(std::getenv("OUTBOARD_SOFTGPU_DIR"), ignored);
-    });
+    fakes::ConfigureSoftwareGpu("1");
     auto loaded = driver::Load(OUTBOARD_SOFTGPU_CUDA);
     if (!loaded || (*loaded)->cuInit(0) != CUDA_SUCCESS) std::abort();
     return *loaded->release();
