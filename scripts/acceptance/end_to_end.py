@@ -50,7 +50,7 @@ LINES = (
          quick=PROGRAMS + " --seeds 1", seconds=7200),
     tests("The installed tree works when it is moved; what it needs and what it exports", "install|symbols"),
     tests("Round trips: 1 000 launches and a wait make 1; the loop {4 KB in, launch, 4 KB out} makes 1 per turn",
-          "RoundTrips"),
+          "OneRoundTrip"),
     bench("launch_async_ns", "A launch that is sent without waiting: at most 500 ns (median)", "ns", "<= 500"),
     bench("launch_loop_ratio", "1 000 launches of a 5 us kernel and a wait: at most 1.5 times the native loop", "x",
           "<= 1.5"),

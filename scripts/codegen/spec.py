@@ -12,6 +12,7 @@ OWN_NAME = re.compile(r"outboard[A-Z][A-Za-z0-9]*")
 VERSION_SUFFIX = re.compile(r"_v([2-9]|[1-9][0-9]+)$")
 PER_THREAD_SUFFIXES = ("ptsz", "ptds")
 CLASSES = ("local", "query", "async", "sync", "blocking")
+WAITING = ("sync", "blocking")
 HALVES = ("client", "server", "both")
 OP_END = 0x4000
 
@@ -33,6 +34,7 @@ class Entry:
     unsupported: str = ""  # why it is exported and does nothing
     proto: str = ""  # C parameters, as in cuda.h
     call_class: str = ""  # one of CLASSES; empty when unsupported
+    waits_for: str = ""  # what forces a round trip on its caller each time; of the classes WAITING
     op: int = 0  # number on the wire; 0 for what does not cross it
     custom: str = ""  # which halves are written by hand; empty for none
     submits: bool = False  # gives the GPU work
@@ -173,7 +175,7 @@ def _check_call(entry, table) -> Entry:
     if "unsupported" in table:
         if not entry.unsupported:
             raise ValueError("unsupported says no reason")
-        for key in ("proto", "class", "op", "custom", "submits", "changes_queries", "params"):
+        for key in ("proto", "class", "waits_for", "op", "custom", "submits", "changes_queries", "params"):
             if key in table:
                 raise ValueError(f"{key} says nothing of a call that is unsupported")
         return entry
@@ -183,7 +185,7 @@ def _check_call(entry, table) -> Entry:
     if entry.call_class not in CLASSES:
         raise ValueError(f"class = {entry.call_class!r} is none of {', '.join(CLASSES)}")
     if entry.call_class == "local":
-        for key in ("op", "custom", "submits", "changes_queries", "params"):
+        for key in ("waits_for", "op", "custom", "submits", "changes_queries", "params"):
             if key in table:
                 raise ValueError(f"{key} says nothing of a call that the client answers alone (class = 'local')")
         return dataclasses.replace(entry, parameters=parameters.parse(entry.proto))
@@ -202,6 +204,10 @@ def _check_call(entry, table) -> Entry:
 
 
 def _check_class(entry):
+    if bool(entry.waits_for) != (entry.call_class in WAITING):
+        reason = "says nothing of a class that" if entry.waits_for else "is missing: say what its caller"
+        does = "does not wait each time" if entry.waits_for else "waits for each time"
+        raise ValueError(f"class = '{entry.call_class}', and waits_for {reason} {does}")
     if entry.call_class == "async":
         for parameter in entry.parameters:
             if parameter.returns:

@@ -73,7 +73,7 @@ def hashes(text):
 class Hash(unittest.TestCase):
     """What both ends must agree on is in it, and nothing else."""
 
-    ACT = "[cuAct]\nsince = 2000\nop = 1\nproto = 'unsigned int flags'\nclass = 'sync'\n"
+    ACT = "[cuAct]\nsince = 2000\nop = 1\nproto = 'unsigned int flags'\nclass = 'sync'\nwaits_for = 'it'\n"
 
     def test_is_of_the_published_kind(self):
         # FNV-1a, 64 bits, of "cuAct(unsigned int flags) sync wire::Value<unsigned int>".
@@ -94,7 +94,8 @@ ACT = "[cuAct]\nsince = 2000\n"
 
 
 def act(proto="void", call_class="sync", *lines):
-    return ACT + "\n".join(["op = 1", f"proto = '{proto}'", f"class = '{call_class}'", *lines]) + "\n"
+    reason = ["waits_for = 'it'"] if call_class in spec.WAITING else []
+    return ACT + "\n".join(["op = 1", f"proto = '{proto}'", f"class = '{call_class}'", *reason, *lines]) + "\n"
 
 
 # (what is said of a.toml, what is in it)
@@ -126,7 +127,7 @@ BAD = {
         ("proto is missing; a call that is not supported says unsupported = 'why'", ACT + "class = 'sync'\nop = 1"),
         ("class is missing; a call that is not supported says unsupported = 'why'", ACT + "proto = 'void'\nop = 1"),
         *((f"{key} says nothing of a call that is unsupported", ACT + f"unsupported = 'why'\n{key} = {value}")
-          for key, value in (("proto", "'void'"), ("class", "'sync'"), ("op", 1), ("custom", "'both'"),
+          for key, value in (("proto", "'void'"), ("class", "'sync'"), ("waits_for", "'it'"), ("op", 1), ("custom", "'both'"),
                              ("submits", "true"), ("changes_queries", "true"), ("params", "{}"))),
     ],
     "classes": [
@@ -134,10 +135,14 @@ BAD = {
         ("op is missing: a call that crosses the wire has a number", ACT + "proto = 'void'\nclass = 'sync'"),
         ("op = 0 is not between 1 and 16383", ACT + "proto = 'void'\nclass = 'sync'\nop = 0"),
         ("op = 16384 is not between 1 and 16383", ACT + "proto = 'void'\nclass = 'sync'\nop = 16384"),
+        ("class = 'blocking', and waits_for is missing: say what its caller waits for each time",
+         act("void", "blocking").replace("waits_for", "submits = true #")),
+        ("class = 'async', and waits_for says nothing of a class that does not wait each time",
+         act("void", "async", "waits_for = 'it'")),
         ("custom = 'all' is none of client, server, both", act("void", "sync", "custom = 'all'")),
         *((f"{key} says nothing of a call that the client answers alone (class = 'local')",
            ACT + f"proto = 'void'\nclass = 'local'\n{key} = {value}")
-          for key, value in (("op", 1), ("custom", "'client'"), ("submits", "true"), ("changes_queries", "true"),
+          for key, value in (("waits_for", "'it'"), ("op", 1), ("custom", "'client'"), ("submits", "true"), ("changes_queries", "true"),
                              ("params", "{}"))),
         ("class = 'async', but answer is an output that the caller waits for", act("int *answer", "async")),
         ("class = 'async', but device is an output that the caller waits for", act("CUdevice *device", "async")),
@@ -276,6 +281,7 @@ class Compiler(unittest.TestCase):
         op = 1
         proto = "CUevent hEvent"
         class = "sync"
+        waits_for = "an answer"
         [cuGraphDestroy]
         since = 10000
         unsupported = "why"
@@ -299,7 +305,7 @@ class Compiler(unittest.TestCase):
 
     def test_refuses_wrong_prototypes_and_opaque_pointers(self):
         bad = self.GOOD.replace("int ordinal", "long ordinal").replace("CUevent hEvent", "CUstream hEvent")
-        bad = bad.replace('unsupported = "why"', 'op = 2\nproto = "CUgraph hGraph"\nclass = "sync"')
+        bad = bad.replace('unsupported = "why"', 'op = 2\nproto = "CUgraph hGraph"\nclass = "sync"\nwaits_for = "it"')
         errors = "\n".join(self.errors(bad))
         self.assertRegex(errors, r"conflicting declaration .*cuDeviceGet\(CUdevice\*, long int\)")
         self.assertRegex(errors, r"conflicting declaration .*cuEventQuery\(CUstream\)")

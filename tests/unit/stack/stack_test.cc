@@ -73,7 +73,7 @@ TEST_F(StackTest, AddsVectors) {
   EXPECT_EQ(cuMemFree_v2(device_sum), CUDA_SUCCESS);
 }
 
-TEST_F(StackTest, LaunchesWaitForNothing) {
+TEST_F(StackTest, AThousandLaunchesAndAWaitAreOneRoundTrip) {
   CUfunction add = GetFunction("add");
   CUdeviceptr memory;
   ASSERT_EQ(cuMemAlloc_v2(&memory, 4096), CUDA_SUCCESS);

@@ -144,7 +144,7 @@ TEST_F(MemoryTest, CopiesByAddressAlone) {
   EXPECT_EQ(back, source);
 }
 
-TEST_F(MemoryTest, ASteadyLoopCostsOneRoundTripEach) {
+TEST_F(MemoryTest, EachTurnOfASteadyLoopIsOneRoundTrip) {
   std::vector<unsigned char> buffer(4096);
   const uint64_t before = RoundTrips();
   for (int i = 0; i < 100; ++i) {
