@@ -48,6 +48,7 @@ CUresult Remote(Session& session, Lane& lane, bool certain, typename Rules::Arg.
   }
 
   uint64_t epoch = 0;
+  [[maybe_unused]] const bool keeps = !Call::OfThread(args);
   if constexpr (kClass == wire::Class::kQuery) {
     // The answer may depend on the current context.
     lane.request.resize(16 + bytes);
@@ -55,7 +56,7 @@ CUresult Remote(Session& session, Lane& lane, bool certain, typename Rules::Arg.
     writer.Put(kOp);
     writer.Put(lane.context);
     Call::PutRequest(writer, args, states);
-    if (const auto answer = session.answers().Find(lane.request)) {
+    if (const auto answer = keeps ? session.answers().Find(lane.request) : nullptr) {
       wire::Reader reader(answer->outputs);
       return Call::GetReply(reader, args) ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
     }
@@ -78,7 +79,9 @@ CUresult Remote(Session& session, Lane& lane, bool certain, typename Rules::Arg.
   Call::Done(session.ids(), args, states, result == CUDA_SUCCESS);
   if constexpr (kChangesQueries) session.answers().Forget();
   if constexpr (kClass == wire::Class::kQuery) {
-    if (result == CUDA_SUCCESS) session.answers().Keep(lane.request, std::make_shared<const Reply>(reply), epoch);
+    if (keeps && result == CUDA_SUCCESS) {
+      session.answers().Keep(lane.request, std::make_shared<const Reply>(reply), epoch);
+    }
   }
   return result == CUDA_SUCCESS ? reply.earlier : result;
 }

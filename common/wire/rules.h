@@ -28,6 +28,7 @@
 //   Bound                  what the worker keeps from decoding to the reply
 // and, for the client,
 //   Known(ids, arg)        whether the driver will accept this argument for sure, so that the call need not wait
+//   OfThread(arg)          whether it means another thing on each thread, so that an answer is good for this one alone
 //   Prepare(ids, arg, &state)
 //   Fixed / PutFixed, Tail / PutTail, GetReply, Done(ids, state, succeeded)
 // and for the worker
@@ -52,6 +53,7 @@ struct Plain {
   static bool Known(Ids&, const Arg&) {
     return true;
   }
+  static bool OfThread(const Arg&) { return false; }
   template <class Ids>
   static CUresult Prepare(Ids&, const Arg&, State&) {
     return CUDA_SUCCESS;
@@ -137,6 +139,10 @@ struct Handle : Plain<T> {
   template <class Ids>
   static bool Known(Ids& ids, const T& arg) {
     return ids.IsLive(kKindOf<T>, reinterpret_cast<HandleId>(arg));
+  }
+  static bool OfThread(const T& arg) {
+    if constexpr (std::is_same_v<T, CUstream>) return arg == CU_STREAM_PER_THREAD;
+    return false;
   }
   static void PutFixed(Writer& writer, const T& arg, const Nothing&) { writer.Put(reinterpret_cast<HandleId>(arg)); }
   static bool TakeFixed(Reader& reader, Bound& bound) { return reader.Get(&bound.id); }
@@ -391,6 +397,10 @@ class Parameters {
   template <class Ids>
   static bool Known(Ids& ids, const Args& args) {
     return [&]<size_t... I>(std::index_sequence<I...>) { return (Rules::Known(ids, std::get<I>(args)) && ...); }
+    (Indices());
+  }
+  static bool OfThread(const Args& args) {
+    return [&]<size_t... I>(std::index_sequence<I...>) { return (Rules::OfThread(std::get<I>(args)) || ...); }
     (Indices());
   }
   template <class Ids>

@@ -69,9 +69,10 @@ TEST(Query, IsAskedOncePerContextAndArguments) {
     }
     const SentFrame frame = open.peer.Take();
     open.peer.Reply(frame.commands().back().sequence, CUDA_ERROR_INVALID_HANDLE).Deliver();
-    const SentFrame again = open.peer.Take();
-    const uint64_t answer = 43;
-    open.peer.Reply(again.commands().back().sequence, CUDA_SUCCESS, std::as_bytes(std::span(&answer, 1))).Deliver();
+    for (uint64_t answer = 43; answer < 46; ++answer) {
+      const SentFrame again = open.peer.Take();
+      open.peer.Reply(again.commands().back().sequence, CUDA_SUCCESS, std::as_bytes(std::span(&answer, 1))).Deliver();
+    }
   });
   int priority = 0;
   for (int i = 0; i < 3; ++i) {
@@ -84,11 +85,19 @@ TEST(Query, IsAskedOncePerContextAndArguments) {
   EXPECT_EQ(GetPriority(open, lane, CU_STREAM_LEGACY, &priority), CUDA_SUCCESS);
   EXPECT_EQ(priority, 42);
   // An error is no answer to keep.
-  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_PER_THREAD, &priority), CUDA_ERROR_INVALID_HANDLE);
-  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_PER_THREAD, &priority), CUDA_SUCCESS);
+  const auto other = reinterpret_cast<CUstream>(open.session.ids().New(wire::HandleKind::kStream));
+  EXPECT_EQ(GetPriority(open, lane, other, &priority), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(GetPriority(open, lane, other, &priority), CUDA_SUCCESS);
   EXPECT_EQ(priority, 43);
+  EXPECT_EQ(GetPriority(open, lane, other, &priority), CUDA_SUCCESS);
+  EXPECT_EQ(priority, 43);
+  // Each thread has such a stream of its own.
+  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_PER_THREAD, &priority), CUDA_SUCCESS);
+  EXPECT_EQ(priority, 44);
+  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_PER_THREAD, &priority), CUDA_SUCCESS);
+  EXPECT_EQ(priority, 45);
   worker.join();
-  EXPECT_EQ(open.session.counts().round_trips, 5u);
+  EXPECT_EQ(open.session.counts().round_trips, 7u);
 }
 
 TEST(Remote, ACallWithoutProofWaits) {
