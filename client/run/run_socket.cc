@@ -13,11 +13,12 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/limits.h"
+
 namespace outboard::run {
 namespace {
 
 constexpr std::string_view kRequest = "outboard 1 session";
-constexpr size_t kMaxWaiting = 256;  // connections that have not asked yet
 
 bool IsOurs(int fd) {
   ucred peer{};
@@ -90,7 +91,7 @@ void RunSocket::Serve() {
 
     if (polled[1].revents != 0) {
       UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      if (fd && IsOurs(fd.get()) && waiting.size() < kMaxWaiting) waiting.push_back(std::move(fd));
+      if (fd && IsOurs(fd.get()) && waiting.size() < kMaxWaitingConnections) waiting.push_back(std::move(fd));
     }
   }
 }

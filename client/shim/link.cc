@@ -91,7 +91,7 @@ Result<Lease> ParseLease(std::string_view answer) {
   lease.address = TakeWord(&rest, ' ');
   const std::string_view hex = TakeWord(&rest, ' ');
   const auto ticket = BytesOfHex(hex == "-" ? "" : hex);
-  bool is_good = verdict == "ok" && !lease.address.empty() && ticket && ticket->size() <= wire::kMaxTicketBytes;
+  bool is_good = verdict == "ok" && !lease.address.empty() && ticket && ticket->size() <= kMaxTicketBytes;
   while (is_good && !rest.empty()) {
     is_good = lease.uuids.size() < kMaxDevices;
     // A name of another form, such as a part of a GPU has, is no UUID that a program would give.
@@ -121,7 +121,7 @@ Result<Lease> AskForLease(const std::string& path) {
     bytes = send(socket.fd(), kQuestion.data(), kQuestion.size(), MSG_NOSIGNAL);
   } while (bytes < 0 && errno == EINTR);
   if (bytes < 0) return SystemError("gpu-run at " + path + " cannot be asked for the lease");
-  std::string answer(2 * wire::kMaxTicketBytes + 8192, '\0');
+  std::string answer(2 * kMaxTicketBytes + 8192, '\0');
   do {
     bytes = recv(socket.fd(), answer.data(), answer.size(), 0);
   } while (bytes < 0 && errno == EINTR);

@@ -26,6 +26,15 @@ inline constexpr uint64_t kMaxUploadBytes = uint64_t{1} << 31;  // code images o
 inline constexpr uint64_t kCreditBytes = 64u << 20;             // commands sent and not yet acknowledged, per session
 inline constexpr uint32_t kCreditCommands = 1u << 16;
 inline constexpr uint64_t kMaxStagingBytes = uint64_t{1} << 30;  // host memory of copies in flight, per session
+inline constexpr uint64_t kMaxOutgoingBytes = 64u << 20;  // that a client does not take; then nothing more is read
+inline constexpr uint32_t kMaxReadAheadBytes = 4096;      // behind a preamble, read together with it
+
+inline constexpr uint32_t kMaxTicketBytes = 1024;
+inline constexpr uint32_t kMaxWaitingConnections = 256;      // that have not said yet what they are for
+inline constexpr uint32_t kMaxNodeRequestBytes = 64u << 10;  // one message to the node's service
+inline constexpr uint32_t kMaxProbeAnswerBytes = 1u << 16;   // what the process that tries a driver out says
+inline constexpr uint32_t kMaxLeases = 4096;                 // of a node
 inline constexpr uint32_t kMaxWorkersPerLease = 256;
+inline constexpr uint32_t kMaxTicketsPerLease = kMaxWorkersPerLease;  // a further one makes the oldest void
 
 }  // namespace outboard

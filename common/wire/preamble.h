@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "common/base/limits.h"
+
 // The first bytes of every connection to a node, before HTTP/2: what the connection is for. One port serves all.
 
 namespace outboard::wire {
@@ -12,8 +14,6 @@ enum class ConnectionKind : uint32_t {
   kNode = 1,     // gRPC service Node (proto/node.proto), spoken to the node itself
   kSession = 2,  // a session; the node hands the connection to a worker
 };
-
-inline constexpr size_t kMaxTicketBytes = 1024;
 
 // Followed by `ticket_bytes` bytes of the ticket (none for kNode). The peer answers nothing; a connection that is
 // refused is closed.

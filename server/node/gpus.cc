@@ -18,8 +18,6 @@
 namespace outboard::node {
 namespace {
 
-constexpr size_t kMaxAnswerBytes = 1 << 16;
-
 // Takes the first line off a text; nullopt when no line's end is there.
 std::optional<std::string> TakeLine(std::string_view* text) {
   const size_t end = text->find('\n');
@@ -113,7 +111,7 @@ Result<std::vector<Gpu>> Probe::Wait(std::chrono::milliseconds limit) {
     const ssize_t got = read(answers_, piece, sizeof piece);
     if (got < 0 && errno == EINTR) continue;
     if (got > 0) text.append(piece, static_cast<size_t>(got));
-    if (got <= 0 || text.size() > kMaxAnswerBytes) return DecodeProbeAnswer(text);
+    if (got <= 0 || text.size() > kMaxProbeAnswerBytes) return DecodeProbeAnswer(text);
   }
 }
 

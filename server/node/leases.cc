@@ -131,7 +131,7 @@ std::string Leases::NewTicket(const std::string& lease) {
   std::string ticket(kTicketBytes, '\0');
   FillRandom(ticket.data(), ticket.size());
   std::vector<std::string>& tickets = found->second.tickets;
-  if (tickets.size() == kMaxTickets) tickets.erase(tickets.begin());
+  if (tickets.size() == kMaxTicketsPerLease) tickets.erase(tickets.begin());
   tickets.push_back(ticket);
   return ticket;
 }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "server/node/gpus.h"
 
 namespace outboard::node {
@@ -35,9 +36,7 @@ struct Grant {
   std::vector<Slice> slices;
 };
 
-inline constexpr size_t kMaxLeases = 4096;
 inline constexpr size_t kTicketBytes = 32;
-inline constexpr size_t kMaxTickets = 64;  // of one lease; a further one makes the oldest void
 
 // Who has which part of which GPU. Leases on one GPU never have more memory or compute together than it has. Thread-
 // confined.

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/limits.h"
 #include "common/base/log.h"
 
 namespace outboard::node {
@@ -17,7 +18,6 @@ namespace {
 
 constexpr std::chrono::seconds kTimeForPreamble{5};
 constexpr std::chrono::milliseconds kPauseWithoutDescriptors{100};
-constexpr size_t kMaxWaiting = 256;
 
 void SetOption(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
@@ -35,7 +35,7 @@ const char* Complaint(const wire::Preamble& preamble) {
   const wire::Preamble ours;
   if (std::memcmp(preamble.magic, ours.magic, sizeof ours.magic) != 0) return "it does not speak Outboard's protocol";
   if (preamble.major_version != ours.major_version) return "its protocol has another major version";
-  if (preamble.ticket_bytes > wire::kMaxTicketBytes) return "its ticket is too long";
+  if (preamble.ticket_bytes > kMaxTicketBytes) return "its ticket is too long";
   if (preamble.reserved != 0) return "its preamble is malformed";
   switch (preamble.kind) {
     case wire::ConnectionKind::kNode:
@@ -72,8 +72,9 @@ void Reception::Accept() {
                          [this] { loop_->Watch(listener_, POLLIN, [this](short) { Accept(); }); });
       return;
     }
-    if (waiting_.size() >= kMaxWaiting) {
-      Log(LogLevel::kWarn, "closes a connection: %zu others have not said yet what they are for", kMaxWaiting);
+    if (waiting_.size() >= kMaxWaitingConnections) {
+      Log(LogLevel::kWarn, "closes a connection: %u others have not said yet what they are for",
+          kMaxWaitingConnections);
       continue;
     }
     const int fd = connection.get();

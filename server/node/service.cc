@@ -8,13 +8,13 @@
 #include <utility>
 #include <variant>
 
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "proto/node.grpc.pb.h"
 
 namespace outboard::node {
 namespace {
 
-constexpr int kMaxRequestBytes = 64 << 10;
 constexpr size_t kMaxShownBytes = 200;  // of a client's name
 
 // Does `work` on the loop's thread and waits for what it returns.
@@ -123,7 +123,7 @@ class Service::Implementation final : public outboard::Node::CallbackService {
   Implementation() {
     grpc::ServerBuilder builder;
     builder.RegisterService(this);
-    builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+    builder.SetMaxReceiveMessageSize(kMaxNodeRequestBytes);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
     server_ = builder.BuildAndStart();

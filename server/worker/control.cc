@@ -20,7 +20,7 @@ constexpr uint32_t kReadyMagic = 0x31525742;       // "BWR1"
 constexpr uint32_t kAssignmentMagic = 0x31415742;  // "BWA1"
 constexpr size_t kMaxDescriptors = kMaxDevices + 1;
 constexpr size_t kMaxErrorBytes = 2048;
-constexpr size_t kMaxPacketBytes = 64 + wire::kMaxTicketBytes + kMaxReadAheadBytes + kMaxDevices * 16;
+constexpr size_t kMaxPacketBytes = 64 + kMaxTicketBytes + kMaxReadAheadBytes + kMaxDevices * 16;
 
 struct DeviceEntry {
   int32_t ordinal;
@@ -150,7 +150,7 @@ Result<std::optional<Ready>> ReceiveReady(int socket) {
 }
 
 std::optional<Error> SendAssignment(int socket, const Assignment& assignment) {
-  if (assignment.devices.size() > kMaxDevices || assignment.ticket.size() > wire::kMaxTicketBytes ||
+  if (assignment.devices.size() > kMaxDevices || assignment.ticket.size() > kMaxTicketBytes ||
       assignment.read_ahead.size() > kMaxReadAheadBytes) {
     return Error{"a worker's assignment is larger than its limits (limits.h, control.h) allow"};
   }
@@ -178,7 +178,7 @@ Result<std::optional<Assignment>> ReceiveAssignment(int socket) {
   Assignment assignment;
   uint64_t devices;
   if (!GetMagic(reader, kAssignmentMagic) || !reader.Get(&assignment.session) ||
-      !GetText(reader, wire::kMaxTicketBytes, &assignment.ticket) ||
+      !GetText(reader, kMaxTicketBytes, &assignment.ticket) ||
       !GetText(reader, kMaxReadAheadBytes, &assignment.read_ahead) || !reader.Get(&devices) || devices > kMaxDevices ||
       packet.descriptors.size() != devices + 1) {
     return malformed;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
 
@@ -37,8 +38,6 @@ struct Assignment {
   UniqueFd connection;     // connected stream socket; the node closes its own copy at once
   std::vector<Device> devices;  // of the lease, in its order; at most kMaxDevices
 };
-
-inline constexpr size_t kMaxReadAheadBytes = 4096;
 
 // Sends one message; waits for room. Does not take the descriptors.
 std::optional<Error> SendReady(int socket, const Ready& ready);

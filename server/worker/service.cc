@@ -25,7 +25,6 @@ constexpr std::chrono::microseconds kSpin{50};
 constexpr std::chrono::seconds kBegin{30};
 constexpr std::chrono::milliseconds kLookForHangUp{100};
 // Past it a client that does not read is not read from either.
-constexpr size_t kMaxOutgoingBytes = 64u << 20;
 constexpr int kPingMilliseconds = 5'000;
 
 void* AsTag(auto tag) { return reinterpret_cast<void*>(tag); }

@@ -6,6 +6,8 @@
 #include <map>
 #include <random>
 
+#include "common/base/limits.h"
+
 namespace outboard::node {
 namespace {
 
@@ -162,7 +164,7 @@ TEST(Leases, TicketsAreBounded) {
   const std::string lease = Granted(leases.Take({1})).lease;
   const std::string first = leases.NewTicket(lease);
   const std::string second = leases.NewTicket(lease);
-  for (size_t i = 1; i < kMaxTickets; ++i) leases.NewTicket(lease);
+  for (size_t i = 1; i < kMaxTicketsPerLease; ++i) leases.NewTicket(lease);
   EXPECT_EQ(leases.UseTicket(first), std::nullopt);
   EXPECT_EQ(leases.UseTicket(second), lease);
 }

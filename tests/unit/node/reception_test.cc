@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "server/node/listener.h"
 #include "tests/unit/node/temporary_folder.h"
 
@@ -106,7 +107,7 @@ TEST_F(ReceptionTest, ClosesWhatIsWrong) {
   EXPECT_TRUE(IsClosed(Send(changed(12, 0)))) << "kind";
   EXPECT_TRUE(IsClosed(Send(changed(12, 3)))) << "kind";
   EXPECT_TRUE(IsClosed(Send(changed(20, 1)))) << "reserved";
-  EXPECT_TRUE(IsClosed(Send(Head(wire::ConnectionKind::kSession, wire::kMaxTicketBytes + 1))));
+  EXPECT_TRUE(IsClosed(Send(Head(wire::ConnectionKind::kSession, kMaxTicketBytes + 1))));
   EXPECT_TRUE(IsClosed(Send(Head(wire::ConnectionKind::kNode, 4) + "ABCD")));
   const UniqueFd half = Send(Head(wire::ConnectionKind::kSession, 4) + "AB");
   shutdown(half.get(), SHUT_WR);

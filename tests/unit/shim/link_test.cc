@@ -52,7 +52,7 @@ TEST(LeaseTest, PassesOnWhyThereIsNone) {
 }
 
 TEST(LeaseTest, RefusesWhatItDoesNotUnderstand) {
-  const std::string long_ticket(2 * wire::kMaxTicketBytes + 2, 'a');
+  const std::string long_ticket(2 * kMaxTicketBytes + 2, 'a');
   std::string many_uuids;
   for (unsigned i = 0; i <= kMaxDevices; ++i) many_uuids += "GPU-00000000000000000000000000000000,";
   for (const std::string& answer :

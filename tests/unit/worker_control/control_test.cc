@@ -171,13 +171,13 @@ TEST_F(ControlTest, ANodeTakesNoDescriptorsFromAWorker) {
 
 TEST_F(ControlTest, WhatIsTooLongIsNotSent) {
   Assignment assignment = Example(1);
-  assignment.ticket.assign(wire::kMaxTicketBytes + 1, 'x');
+  assignment.ticket.assign(kMaxTicketBytes + 1, 'x');
   EXPECT_TRUE(SendAssignment(node_.get(), assignment));
   assignment = Example(1);
   assignment.read_ahead.assign(kMaxReadAheadBytes + 1, 'x');
   EXPECT_TRUE(SendAssignment(node_.get(), assignment));
   assignment = Example(1);
-  assignment.ticket.assign(wire::kMaxTicketBytes, 'x');
+  assignment.ticket.assign(kMaxTicketBytes, 'x');
   assignment.read_ahead.assign(kMaxReadAheadBytes, 'x');
   ASSERT_FALSE(SendAssignment(node_.get(), assignment));
   EXPECT_TRUE(ReceiveAssignment(worker_.get()));
