@@ -43,12 +43,19 @@ struct Options {
   int announce_fd = -1;
 };
 
-// Tells who started us how that went: one line, "ready ADDRESS" or "failed SENTENCE".
+// Tells who started us how that went: a program by one line, "ready ADDRESS" or "failed SENTENCE", a person by a
+// sentence.
 class Announcement {
  public:
   explicit Announcement(int fd) : fd_(fd) {}
 
-  void Ready(const std::string& address) { Write("ready " + address); }
+  void Ready(const std::string& address, const Inventory& inventory) {
+    if (fd_ < 0) {
+      std::fprintf(stderr, "outboard: lends out %zu GPU%s at %s, with %s\n", inventory.gpus.size(),
+                   inventory.gpus.size() == 1 ? "" : "s", address.c_str(), inventory.driver.c_str());
+    }
+    Write("ready " + address);
+  }
   int Failed(const std::string& sentence) {
     if (fd_ < 0) Log(LogLevel::kError, "%s", sentence.c_str());
     Write("failed " + sentence);
@@ -140,7 +147,7 @@ int Serve(const Options& options, Announcement& announcement) {
     loop.Forget(signals.get());
     end();
   });
-  announcement.Ready(listener->address());
+  announcement.Ready(listener->address(), *inventory);
   if (options.is_private && announcement.fd() >= 0) {
     // The other end of this pipe closes when who started us ends, in whatever way.
     loop.Watch(announcement.fd(), 0, [&](short) {
@@ -148,7 +155,6 @@ int Serve(const Options& options, Announcement& announcement) {
       end();
     });
   }
-  Log(LogLevel::kInfo, "lends out %zu GPUs at %s", node.gpus().size(), listener->address().c_str());
   loop.Run();
   ender.join();
   return 0;
