@@ -26,6 +26,12 @@ std::string_view TextOf(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// Of Control::kEnd.
+std::string_view ReasonOf(const wire::Command& command) {
+  const std::string_view text = TextOf(command.body);
+  return text.substr(0, text.find('\0'));
+}
+
 // What is wrong with what the worker sent, for the log.
 constexpr const char* kMalformed = "the worker sent a malformed command";
 constexpr const char* kUnasked = "the worker answers a call that nobody waits for";
@@ -34,15 +40,26 @@ constexpr const char* kOutside = "the worker sent bytes for host memory that was
 }  // namespace
 
 void Session::State::OnFrame(std::span<const std::byte> frame) {
-  if (session.status() != CUDA_SUCCESS) return;
   try {
+    if (session.status() != CUDA_SUCCESS) return LookForEnd(frame);
     if (const char* failure = Receive(frame)) Lose(Goodbye::kSend, failure);
   } catch (const std::exception& exception) {  // there is no memory
     Lose(Goodbye::kSend, exception.what());
   }
 }
 
-void Session::State::OnClosed(const std::string& reason) { Lose(Goodbye::kNone, reason); }
+void Session::State::OnClosed(const std::string& reason) {
+  NoteWorkersEnd({});
+  Lose(Goodbye::kNone, reason);
+}
+
+void Session::State::LookForEnd(std::span<const std::byte> frame) {
+  auto reader = wire::FrameReader::Open(frame);
+  if (!reader) return;
+  while (const auto command = reader->Next()) {
+    if (static_cast<Control>(command->header.op) == Control::kEnd) NoteWorkersEnd(ReasonOf(*command));
+  }
+}
 
 const char* Session::State::Receive(std::span<const std::byte> frame) {
   auto reader = wire::FrameReader::Open(frame);
@@ -115,8 +132,8 @@ const char* Session::State::Execute(const wire::Command& command) {
       return nullptr;
     }
     case Control::kEnd: {
-      const std::string_view text = TextOf(command.body);
-      const std::string reason(text.substr(0, text.find('\0')));
+      const std::string reason(ReasonOf(command));
+      NoteWorkersEnd(reason);
       Lose(Goodbye::kNone, reason.empty() ? "the worker ended the session" : reason);
       return nullptr;
     }

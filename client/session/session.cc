@@ -255,6 +255,7 @@ bool Session::State::End(CUresult result, Goodbye goodbye, std::string_view reas
   if (has_mutex && goodbye == Goodbye::kSend && session.status() == CUDA_SUCCESS) {
     AppendControl(wire::Control::kEnd, {}, std::as_bytes(std::span(reason)));
     SendFrame();
+    said_goodbye = true;
   }
   int running = CUDA_SUCCESS;
   const bool ended = session.status_.compare_exchange_strong(running, result);
@@ -289,13 +290,37 @@ void Session::Close() {
   // Whoever is about to send has the mutex, and whoever comes later finds no connection.
   if (!Becomes([&] { return state.mutex.try_lock(); })) return;
   const SessionCounts all = state.counts;
+  const bool said_goodbye = ended && state.said_goodbye;
   state.mutex.unlock();
   if (ended) {
     Log(LogLevel::kInfo, "session %llx: %llu commands in %llu frames, %llu round trips",
         static_cast<unsigned long long>(worker_.session), static_cast<unsigned long long>(all.commands),
         static_cast<unsigned long long>(all.frames), static_cast<unsigned long long>(all.round_trips));
   }
-  if (Becomes([&] { return state.polling.load() == 0; })) state.transport->close(connection);
+  if (!Becomes([&] { return state.polling.load() == 0; })) return;
+  if (said_goodbye) state.AwaitWorkersEnd(connection);
+  state.transport->close(connection);
+}
+
+void Session::State::AwaitWorkersEnd(OutboardConnection* on) {
+  const auto end = steady_clock::now() + options.farewell;
+  transport->poll(on, static_cast<uint64_t>(options.spin.count()));
+  std::unique_lock lock(ending_mutex);
+  if (!ending_changed.wait_until(lock, end, [this] { return workers_end.has_value(); })) {
+    Log(LogLevel::kWarn,
+        "the worker does not confirm the end of this process within %lld ms; the memory that it used on the GPU may be "
+        "taken for some time yet",
+        static_cast<long long>(options.farewell.count()));
+  } else if (!workers_end->empty()) {
+    Log(LogLevel::kWarn, "%s", workers_end->c_str());
+  }
+}
+
+void Session::State::NoteWorkersEnd(std::string_view reason) {
+  const std::lock_guard lock(ending_mutex);
+  if (workers_end) return;
+  workers_end = reason;
+  ending_changed.notify_all();
 }
 
 void Session::Abandon() {

@@ -17,6 +17,7 @@
 #include "client/session/query_cache.h"
 #include "client/session/waiter.h"
 #include "client/transport/transport.h"
+#include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
 #include "common/wire/hello.h"
@@ -51,6 +52,7 @@ struct SessionCounts {
 struct SessionOptions {
   std::chrono::nanoseconds flush_age{50'000};  // how long a command may lie about before it is sent
   std::chrono::nanoseconds spin{20'000};       // how long a waiting thread looks for its reply before it blocks
+  std::chrono::milliseconds farewell{kMaxFarewellMilliseconds};  // how long Close waits for the worker's end
 };
 
 // The client's half of a session: numbers commands, packs them into frames, sends these in good time, finds the reply
@@ -132,8 +134,9 @@ class Session {
 
   // Sends what is gathered.
   void Flush();
-  // Says goodbye, if there is still somebody to say it to: the orderly end of a session. Takes a second or two at most.
-  // Not from an event function.
+  // The orderly end of a session: says goodbye, if there is still somebody to say it to, and waits until the worker has
+  // carried out what was sent, freed the memory, and ended too. That is bounded by SessionOptions::farewell and about a
+  // second for the transport; one line says when the worker did not get that far. Not from an event function.
   void Close();
   // In a forked child: forgets the connection without a byte to the peer. Takes no lock.
   void Abandon();

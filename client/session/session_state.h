@@ -43,6 +43,10 @@ struct Session::State {
   // It is over by no will of ours.
   void Lose(Goodbye goodbye, const std::string& reason);
 
+  // After a goodbye: waits for the worker's end, and says so if it does not come or has a reason.
+  void AwaitWorkersEnd(OutboardConnection* on);
+  void NoteWorkersEnd(std::string_view reason);
+
   // Called by the transport.
   void OnFrame(std::span<const std::byte> frame);
   void OnClosed(const std::string& reason);
@@ -51,6 +55,8 @@ struct Session::State {
   const char* OnAcknowledged(uint64_t last);
   const char* Execute(const wire::Command& command);
   const char* OnHello(std::span<const std::byte> body);
+  // The frames that come after the session's end: only the worker's is of interest.
+  void LookForEnd(std::span<const std::byte> frame);
 
   Session& session;
   const OutboardTransport* const transport;
@@ -82,12 +88,17 @@ struct Session::State {
   enum class Opening { kWaiting, kGreeted, kFailed } opening = Opening::kWaiting;
   std::string open_failure;  // after kFailed
 
+  std::mutex ending_mutex;
+  std::condition_variable ending_changed;
+  std::optional<std::string> workers_end;  // the worker's reason; empty when it ended as planned or is gone
+
   mutable std::mutex mutex;  // the order of commands. Guards what follows
   std::condition_variable credits_returned;
   Outbox outbox;
   Credits credits;
   uint64_t gathering_since = 0;  // Ticks::Now() when the first of the commands came that are not sent yet
   uint64_t last_sent = 0;
+  bool said_goodbye = false;
   SessionCounts counts;
   // For LookAfterAge.
   std::chrono::nanoseconds look_interval{0};  // 0 while nobody looks

@@ -36,5 +36,7 @@ inline constexpr uint32_t kMaxProbeAnswerBytes = 1u << 16;   // what the process
 inline constexpr uint32_t kMaxLeases = 4096;                 // of a node
 inline constexpr uint32_t kMaxWorkersPerLease = 256;
 inline constexpr uint32_t kMaxTicketsPerLease = kMaxWorkersPerLease;  // a further one makes the oldest void
+inline constexpr uint32_t kMaxFinishMilliseconds = 3000;              // a worker's work for a client that has ended
+inline constexpr uint32_t kMaxFarewellMilliseconds = 4000;            // an ending process's wait for that
 
 }  // namespace outboard

@@ -162,10 +162,18 @@ void Lanes::EndRun(Lane& lane) {
     std::lock_guard lock(mutex_);
     pinned_ -= std::exchange(lane.pinned, 0);
     if (lane.may_pass) wake = GiveTurn(lane);
-    if (--working_ == 0 && stopped_) done_.notify_all();
+    if (--working_ == 0 && (stopped_ || queue_.empty())) done_.notify_all();
   }
   if (wake != nullptr) wake->woken.notify_one();
   lane.run = Run();
+}
+
+void Lanes::Finish() {
+  {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return working_ == 0 && queue_.empty(); });
+  }
+  Stop();
 }
 
 void Lanes::Stop() {

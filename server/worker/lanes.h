@@ -88,6 +88,8 @@ class Lanes {
   // done.
   void PassTurn(Lane& lane);
 
+  // Carries out everything that was queued, then stops. Waits for that; Stop cuts it short. No Push follows.
+  void Finish();
   // No command begins any more; what waits is dropped. A running one goes on to its end. Idempotent.
   void Stop();
   // Waits for Stop, and then until no command runs, for at most `grace`. False when one still does.

@@ -1,8 +1,6 @@
 #include <cuda.h>
 #include <poll.h>
 #include <signal.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/limits.h"
+#include "common/base/log.h"
 #include "server/driver/driver_table.h"
 #include "server/slice/gate.h"
 #include "server/slice/ledger.h"
@@ -36,17 +36,36 @@ void LeaveSignalsToOthers() {
   for (const int number : {SIGINT, SIGQUIT, SIGHUP, SIGPIPE}) signal(number, SIG_IGN);
 }
 
-// Ends the session when the node closes the control socket, and the process soon after: a lane may be in a kernel that
-// never ends.
-void EndWithNode(int control, Session* session) {
+// Says so to the client, and ends the process soon after: a lane may be in a kernel that never ends.
+void GiveUp(Session* session, const std::string& reason, LogLevel level) {
   constexpr std::chrono::seconds kGrace{2};
+  session->End(reason, level);
+  std::this_thread::sleep_for(kGrace);
+  _exit(0);
+}
+
+// Gives up when the node closes the control socket, which is how a lease ends.
+void EndWithNode(int control, Session* session) {
   char byte;
   ssize_t received;
   do received = recv(control, &byte, sizeof byte, 0);
   while (received > 0 || (received < 0 && errno == EINTR));
-  session->End("the lease has ended");
-  std::this_thread::sleep_for(kGrace);
-  _exit(0);
+  GiveUp(session, "the lease has ended", LogLevel::kInfo);
+}
+
+// Finishes a session that has got its last frame, and gives up when that takes too long.
+void Finish(Session* session, StreamService* service) {
+  std::thread([session, service] {
+    session->Finish();
+    service->End();
+  }).detach();
+  std::thread([session] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(kMaxFinishMilliseconds));
+    GiveUp(session,
+           "what the process left behind on the GPU did not end within " + std::to_string(kMaxFinishMilliseconds) +
+               " ms and is stopped; wait for it in the program, say with cudaDeviceSynchronize",
+           LogLevel::kInfo);  // the client says it
+  }).detach();
 }
 
 Ready LoadDriver(const std::string& path, std::unique_ptr<const driver::DriverTable>* table) {
@@ -66,7 +85,7 @@ Ready LoadDriver(const std::string& path, std::unique_ptr<const driver::DriverTa
 }
 
 int Fail(const Error& error) {
-  spdlog::error("{}", error.message);
+  Log(LogLevel::kError, "%s", error.message.c_str());
   return 1;
 }
 
@@ -103,10 +122,23 @@ int Work(int control, const std::string& driver_path) {
                   &service);
   session.copies().SetOutput(std::move(*output));
   std::thread(&EndWithNode, control, &session).detach();
+  bool is_finishing = false;
+  const auto finish = [&] {
+    if (!std::exchange(is_finishing, true)) Finish(&session, &service);
+  };
   service.Serve(std::move(assignment.connection), assignment.read_ahead,
-                {.frame = [&](std::span<const std::byte> frame) { return session.OnFrame(frame); },
-                 .closed = [&] { session.OnClosed(); }});
-  spdlog::info("session {} is over", assignment.session);
+                {.frame =
+                     [&](std::span<const std::byte> frame) {
+                       const bool goes_on = session.OnFrame(frame);
+                       if (!goes_on) finish();
+                       return goes_on;
+                     },
+                 .closed =
+                     [&] {
+                       session.OnClosed();
+                       finish();
+                     }});
+  Log(LogLevel::kInfo, "session %llu is over", static_cast<unsigned long long>(assignment.session));
   // Not by way of destructors: what still runs for a client that is gone would only hold them up.
   _exit(0);
 }
@@ -114,9 +146,6 @@ int Work(int control, const std::string& driver_path) {
 int Main(int argc, char** argv) {
   TuneAllocatorForFrames();
   LeaveSignalsToOthers();
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("gpu-worker"));
-  spdlog::set_pattern("outboard: %l: %v");
-  spdlog::set_level(spdlog::level::warn);
 
   CLI::App app("Carries out the CUDA calls of one client process. Started by gpu-node.", "gpu-worker");
   int control = -1;

@@ -48,7 +48,7 @@ void Outbox::Hold::Release() {
 Outbox::Encoding::Encoding(Outbox& outbox, wire::Control control, uint32_t lane, size_t body_bytes)
     : outbox_(outbox), lock_(outbox.mutex_) {
   outbox_.MakeRoom(lock_, sizeof(wire::CommandHeader) + body_bytes);
-  if (!outbox_.ending_ && !outbox_.closed_) body_ = outbox_.Append(control, lane, body_bytes);
+  if (outbox_.takes_commands()) body_ = outbox_.Append(control, lane, body_bytes);
 }
 
 Outbox::Encoding::~Encoding() {
@@ -57,7 +57,7 @@ Outbox::Encoding::~Encoding() {
 
 // Until `bytes` more fit into the next frame, beside a goodbye.
 void Outbox::MakeRoom(std::unique_lock<std::mutex>& lock, size_t bytes) {
-  while (!ending_ && !closed_ && next_.size() + bytes > kMaxFrameBytes - kGoodbyeBytes) {
+  while (takes_commands() && next_.size() + bytes > kMaxFrameBytes - kGoodbyeBytes) {
     if (sending_) {
       sent_one_.wait(lock);
     } else {
@@ -117,7 +117,7 @@ void Outbox::Flush(std::unique_lock<std::mutex>& lock) {
 void Outbox::Acknowledge() {
   if (!credits_->HasNews()) return;
   std::unique_lock lock(mutex_);
-  if (ending_) return;
+  if (!takes_commands()) return;
   acknowledge_ = true;
   Flush(lock);
 }
@@ -126,14 +126,21 @@ void Outbox::AcknowledgeIfDue() {
   if (credits_->IsDue()) Acknowledge();
 }
 
-void Outbox::End(const std::string& reason) {
+void Outbox::Mute() {
+  std::lock_guard lock(mutex_);
+  muted_ = true;
+  sent_one_.notify_all();
+}
+
+bool Outbox::End(const std::string& reason) {
   std::unique_lock lock(mutex_);
-  if (ending_ || closed_) return;
+  if (ending_ || closed_) return false;
   const size_t bytes = std::min(reason.size(), kGoodbyeBytes - sizeof(wire::CommandHeader) - 8);
   wire::Writer(Append(wire::Control::kEnd, 0, wire::Padded(bytes))).PutBytes(reason.data(), bytes);
   ending_ = true;
   sent_one_.notify_all();
   Flush(lock);
+  return true;
 }
 
 void Outbox::End() {

@@ -79,8 +79,10 @@ class Outbox {
   void Acknowledge();
   void AcknowledgeIfDue();
 
-  // Says goodbye to the client and ends the sink; nothing is sent afterwards. The first call counts.
-  void End(const std::string& reason);
+  // The client has ended: of what is added from now on, only the end goes out.
+  void Mute();
+  // Says goodbye to the client and ends the sink; nothing is sent afterwards. The first call counts: then true.
+  bool End(const std::string& reason);
   // As End, after a hello that refuses: without goodbye.
   void End();
   // The connection is gone: nothing is sent any more.
@@ -90,6 +92,7 @@ class Outbox {
   uint64_t sent() const;
 
  private:
+  bool takes_commands() const { return !muted_ && !ending_ && !closed_; }
   void MakeRoom(std::unique_lock<std::mutex>& lock, size_t bytes);
   std::byte* Append(wire::Control control, uint32_t lane, size_t body_bytes);
   void Flush(std::unique_lock<std::mutex>& lock);
@@ -105,7 +108,7 @@ class Outbox {
   bool acknowledge_ = false;
   FrameBuffer out_;  // being sent, while sending_
   bool sending_ = false;
-  bool ending_ = false, ended_ = false, closed_ = false;
+  bool muted_ = false, ending_ = false, ended_ = false, closed_ = false;
   std::thread::id holder_;
 };
 

@@ -129,9 +129,8 @@ void StreamService::RunStream(const Receiver& receiver) {
     const Tag tag = Next(&ok);
     switch (tag) {
       case Tag::kRead:
-        if (!ok) {  // the client has said all that it wants to say and waits for the end, or it is gone
+        if (!ok) {  // the client has said all that it wants to say and waits for the end, or it is gone: then kDone
           close();
-          End();
         } else if (receiver.frame(Assemble(incoming_))) {
           StartRead();
         }  // else the session is over, and its last frame is still to come

@@ -40,8 +40,8 @@ class StreamService final : public FrameSink {
   StreamService();
   ~StreamService() override;
 
-  // Serves the connection, whose first bytes are `read_ahead` if somebody has read them already, until the session has
-  // ended or the client is gone. Takes the connection, a stream socket past its preamble.
+  // Serves the connection, whose first bytes are `read_ahead` if somebody has read them already, until End is called or
+  // the client is gone. Takes the connection, a stream socket past its preamble.
   void Serve(UniqueFd connection, std::string_view read_ahead, const Receiver& receiver);
 
   // FrameSink. Before the stream began and after it ended, frames go nowhere.

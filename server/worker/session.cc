@@ -42,19 +42,29 @@ Session::Session(Config config, FrameSink* sink)
 Session::~Session() {
   OnClosed();
   state_->lanes.reset();
-  // With their contexts, the driver's objects go.
+  EndContexts();
+}
+
+void Session::Finish() {
+  state_->lanes->Finish();
+  EndContexts();
+  state_->outbox.End({});
+}
+
+// With their contexts, the driver's objects go.
+void Session::EndContexts() {
   const driver::DriverTable& driver = *config_.driver;
   handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
+    handles_.Remove(id);
     const auto context = static_cast<CUcontext>(object);
-    if (driver.cuCtxSetCurrent(context) != CUDA_SUCCESS) return;
     state_->copies.ForgetContext(context);
-    state_->allocations.ForgetContext(context);
-    CUdevice device;
     if (!IsPrimaryContext(id)) {
       driver.cuCtxDestroy_v2(context);
-    } else if (driver.cuCtxGetDevice(&device) == CUDA_SUCCESS) {
-      driver.cuDevicePrimaryCtxReset_v2(device);
+    } else if (const LeasedDevice* device = FindDevice(static_cast<CUdevice>(wire::SlotOf(id)))) {
+      driver.cuDevicePrimaryCtxReset_v2(device->ordinal);
     }
+    // Only now: whoever is promised this memory must be able to get it.
+    state_->allocations.ForgetContext(context);
   });
 }
 
@@ -102,25 +112,28 @@ void Session::Send(wire::Control control, uint32_t lane, std::span<const std::by
   writer.PutBytes(bytes.data(), bytes.size());
 }
 
-void Session::End(std::string reason) {
-  if (state_->is_over.exchange(true)) return;
-  Log(LogLevel::kWarn, "session %llu of %s ends: %s", static_cast<unsigned long long>(config_.number),
-      state_->client().c_str(), reason.c_str());
-  state_->outbox.End(reason);
+void Session::End(std::string reason, LogLevel level) {
+  state_->is_over = true;
+  if (state_->outbox.End(reason)) {
+    Log(level, "session %llu of %s ends: %s", static_cast<unsigned long long>(config_.number), state_->client().c_str(),
+        reason.c_str());
+  }
   Release();
+  state_->lanes->Stop();
 }
 
 void Session::OnClosed() {
   state_->is_over = true;
   state_->outbox.Close();
   Release();
+  state_->lanes->Stop();
 }
 
-// Lets go of everything that waits for the client. The lanes last: whoever waits for them finds all the rest done.
+// Lets go of everything that waits for the client. Before the lanes are stopped: whoever waits for that finds all the
+// rest done.
 void Session::Release() {
   state_->host_calls.ReleaseAll();
   state_->copies.ReleaseAll();
-  state_->lanes->Stop();
 }
 
 bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return state_->lanes->Wait(grace); }

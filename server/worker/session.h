@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/log.h"
 #include "common/wire/frame.h"
 #include "common/wire/hello.h"
 #include "server/driver/driver_table.h"
@@ -59,7 +60,7 @@ class Session {
   // `sink` outlives it, and so does what `config` points to.
   Session(Config config, FrameSink* sink);
   // Ends everything: lanes are joined after waiting host functions and copies were released, then contexts are
-  // destroyed and memory is refunded. Waits for the driver where a lane or a context is busy. OnFrame and OnClosed have
+  // destroyed and memory is refunded. Waits for the driver where a lane or a context is busy. The other functions have
   // returned.
   ~Session();
 
@@ -67,6 +68,11 @@ class Session {
   bool OnFrame(std::span<const std::byte> frame);
   // The connection is gone.
   void OnClosed();
+  // The orderly end, for which the client waits: carries out all that a client has sent before it said that it is done
+  // (what a session that ended otherwise has not begun is dropped), destroys the contexts, gives their memory back to
+  // the lease and says goodbye. After OnFrame has returned false, or OnClosed; once. Waits for the driver where a lane
+  // or a context is busy; End meanwhile drops what has not begun, and takes leave with its own reason.
+  void Finish();
   // Blocks until the session is over, and then until its lanes are done, for at most `grace` if there is one. False
   // when a lane is still in the driver by then: a kernel that does not end can only be stopped with the process.
   bool Wait(std::optional<std::chrono::milliseconds> grace = std::nullopt);
@@ -90,8 +96,9 @@ class Session {
   void Send(wire::Control control, const Head& head, std::span<const std::byte> bytes = {}) {
     Send(control, 0, std::as_bytes(std::span(&head, 1)), bytes);
   }
-  // A malformed command or frame, or a fault of ours: says why to the client and ends the session.
-  void End(std::string reason);
+  // Says why to the client and ends the session. Logged, by default as what it is for: a malformed command or frame, or
+  // a fault of ours.
+  void End(std::string reason, LogLevel level = LogLevel::kWarn);
 
  private:
   friend class Call;
@@ -107,6 +114,7 @@ class Session {
   CUresult MakeCurrent(Lane& lane, wire::HandleId id);
   std::string CallName(const wire::Command& command) const;  // for messages
   void Release();
+  void EndContexts();
 
   Config config_;
   HandleTable handles_;

@@ -88,7 +88,7 @@ std::string Session::TakeFrame(std::span<const std::byte> frame) {
     if (IsControl(*command)) {
       run = nullptr;
       if (std::string wrong = TakeControl(*command); !wrong.empty()) return wrong;
-      if (state.is_over) return {};
+      if (state.is_over) break;
       continue;
     }
     Lane* lane = state.lanes->Get(command->header.lane);
@@ -138,6 +138,7 @@ std::string Session::TakeHello(wire::FrameReader& reader) {
         hello->client.c_str(), greeting.hello.error.c_str());
     state.outbox.End();
     Release();
+    state.lanes->Stop();
     return {};
   }
   state.visible = std::move(greeting.visible);
@@ -204,11 +205,10 @@ std::string Session::TakeControl(const wire::Command& command) {
       if (Split(command, &head, &rest) && state_->copies.OnPulled(head, rest.first(head.bytes))) return {};
       return Name(command) + " brings bytes that nobody asked for";
     }
-    default:  // kEnd: the client is done
-      if (!state_->is_over.exchange(true)) {
-        state_->outbox.End();
-        Release();
-      }
+    default:  // kEnd: the client is done, and waits for Finish
+      state_->outbox.Mute();
+      state_->is_over = true;
+      Release();
       return {};
   }
 }

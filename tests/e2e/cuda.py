@@ -70,5 +70,19 @@ def read(address, size):
     return data.raw
 
 
+def load(ptx):
+    """A module of this text."""
+    module = ctypes.c_void_p()
+    call("cuModuleLoadData", ctypes.byref(module), ptx)
+    return module
+
+
+def launch(module, name):
+    """One thread of a kernel without parameters."""
+    function = ctypes.c_void_p()
+    call("cuModuleGetFunction", ctypes.byref(function), module, name)
+    call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, None, None, None)
+
+
 def synchronize():
     call("cuCtxSynchronize")

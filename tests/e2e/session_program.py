@@ -4,11 +4,17 @@ usage: session_program.py hold       stays until it is killed
        session_program.py work       copies back and forth until a call fails, then prints the code and that it stays
        session_program.py take N     takes blocks of N bytes until memory is out; prints the bytes, frees all, prints the
                                      free bytes
+       session_program.py watch COMMAND...   starts COMMAND and prints the free bytes before that, when it has printed
+                                     a line, and after its end; then waits until they are what they were before
+       session_program.py leave N    takes N bytes, says so, and ends at its next line of input without freeing them
+       session_program.py spin       starts a kernel that never ends, and ends
        session_program.py facts      prints devices, their memory, and free and total memory of the first
 """
 
 import signal
+import subprocess
 import sys
+import time
 
 import cuda
 
@@ -55,6 +61,34 @@ def take(block):
     print(f"free {cuda.memory()[0]}", flush=True)
 
 
+SPIN = b"""
+.version 7.0
+.target sm_75
+.address_size 64
+.visible .entry spin()
+{
+AGAIN:
+  bra AGAIN;
+}
+"""
+
+
+def watch(command):
+    before = cuda.memory()[0]
+    print(f"before {before}", flush=True)
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    print(f"during {cuda.memory()[0]}", flush=True)
+    child.stdin.close()
+    status = child.wait()
+    print(f"after {cuda.memory()[0]} status {status}", flush=True)
+    end = time.monotonic() + 60
+    while cuda.memory()[0] < before:
+        if time.monotonic() > end:
+            sys.exit(f"of {before} bytes {cuda.memory()[0]} came back")
+        time.sleep(0.01)
+
+
 def main():
     cuda.init()
     cuda.use_device()
@@ -62,6 +96,15 @@ def main():
         cuda.allocate(1 << 20)
         print("ready", flush=True)
         signal.pause()
+    elif sys.argv[1] == "watch":
+        watch(sys.argv[2:])
+    elif sys.argv[1] == "leave":
+        cuda.allocate(int(sys.argv[2]))
+        print("taken", flush=True)
+        sys.stdin.readline()
+    elif sys.argv[1] == "spin":
+        cuda.launch(cuda.load(SPIN), b"spin")
+        print("ready", flush=True)
     elif sys.argv[1] == "work":
         work()
     elif sys.argv[1] == "take":

@@ -2,8 +2,10 @@
 application, its worker or the node is killed."""
 
 import concurrent.futures
+import pathlib
 import re
 import signal
+import time
 
 import stack
 from stack import StackTest, program
@@ -78,6 +80,24 @@ class Slices(StackTest):
                 self.assertGreaterEqual(int(re.search(r"took (\d+)", output).group(1)), 16 * MIB)
 
 
+class OrderlyEnd(StackTest):
+    def test_memory_is_back_when_the_process_is_gone(self):
+        program_ = self.python("session_program.py")
+        for _ in range(5):
+            status, output, errors = self.gpu_run("-q", *program_, "watch", *program_, "leave", str(16 * MIB))
+            self.assertEqual((status, errors), (0, ""))
+            before, during, after = map(int, re.findall(r"(?:before|during|after) (\d+)", output))
+            self.assertLessEqual(during, before - 16 * MIB)
+            self.assertEqual(after, before)
+
+    def test_a_kernel_that_does_not_end_is_given_up_with_a_line(self):
+        start = time.monotonic()
+        status, output, errors = self.gpu_run("-q", *self.python("session_program.py"), "spin")
+        self.assertLess(time.monotonic() - start, stack.SECONDS / 2)
+        self.assertEqual((status, output), (0, "ready\n"))
+        self.assert_one_line(errors, "outboard: warn: what the process left behind on the GPU", "is stopped")
+
+
 class Killed(StackTest):
     def start_session(self, action, *options):
         run = self.start(program("gpu-run"), *options, "-q", *self.python("session_program.py"), action)
@@ -92,6 +112,23 @@ class Killed(StackTest):
                     self.kill(pid)
         run.communicate(timeout=stack.SECONDS)
         self.assertEqual(run.returncode, 128 + signal.SIGKILL)
+
+    def test_memory_of_one_comes_back_to_the_other_processes_of_the_lease(self):
+        program_ = self.python("session_program.py")
+        run = self.start(program("gpu-run"), "-q", *program_, "watch", *program_, "hold")
+        before = int(self.read_line(run).removeprefix("before "))
+        self.assertLess(int(self.read_line(run).removeprefix("during ")), before)
+        holders = [pid for pids in self.marked_processes().values() for pid in pids if self.is_holder(pid)]
+        self.assertEqual(len(holders), 1)
+        self.kill(holders[0])
+        output, errors = run.communicate(timeout=2 * stack.SECONDS)
+        self.assertEqual((run.returncode, errors), (0, ""), output)
+        self.assertIn(f"status {-signal.SIGKILL}", output)
+
+    @staticmethod
+    def is_holder(pid):
+        arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return "hold" in arguments and "watch" not in arguments
 
     def test_gpu_run(self):
         run = self.start_session("hold")

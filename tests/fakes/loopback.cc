@@ -124,8 +124,13 @@ void Loopback::Connect(const OutboardTransportEvents& events) {
       },
       [this, events] { events.closed(events.user, end_.c_str()); });
   session_ = std::make_unique<worker::Session>(config_, this);
-  to_worker_ = std::make_unique<Pipe>([this](std::span<const std::byte> frame) { return session_->OnFrame(frame); },
-                                      [this] { session_->OnClosed(); });
+  to_worker_ = std::make_unique<Pipe>(
+      [this](std::span<const std::byte> frame) {
+        const bool goes_on = session_->OnFrame(frame);
+        if (!goes_on) session_->Finish();
+        return goes_on;
+      },
+      [this] { session_->OnClosed(); });
 }
 
 void Loopback::Break() {

@@ -43,7 +43,7 @@ driver::DriverTable DriverOfContexts() {
     has_current_context = context != nullptr;
     return CUDA_SUCCESS;
   };
-  driver.cuCtxGetDevice = [](CUdevice*) { return CUDA_ERROR_INVALID_CONTEXT; };
+  driver.cuDevicePrimaryCtxReset_v2 = [](CUdevice) { return CUDA_SUCCESS; };
   driver.cuCtxDestroy_v2 = [](CUcontext) { return CUDA_SUCCESS; };
   return driver;
 }

@@ -33,7 +33,6 @@ GPUS = {"multi_device": "3"}  # gpu-run -n
 NOT_THROUGH_THE_STACK = {
     "stream_wait_value": "needs cuStreamWaitValue32",
     "device_faults": "the text of a failed assertion is on the worker's standard error, not on the program's",
-    "two_processes": "the memory of a process that has ended comes back when its worker has, a moment later",
 }
 STACK_PARTS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker", "lib/outboard/client", "lib/outboard/softgpu",
                "lib/outboard/liboutboard_grpc.so", "lib/outboard/private")

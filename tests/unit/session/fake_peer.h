@@ -65,15 +65,18 @@ class FakePeer {
   void DeliverBytes(std::span<const std::byte> frame);  // as they are
   void Break(const char* reason);                       // the connection is gone
 
-  // Called by Session::Await before it blocks, on its thread. To be set before the session opens.
+  // Called by Session::Await before it blocks, on its thread, and once by Session::Close, when it has said goodbye. To
+  // be set before the session opens.
   std::function<void()> on_poll;
-  std::string refusal;  // not empty: open fails with this
+  bool answers_goodbye = true;  // with an end of its own
+  std::string refusal;          // not empty: open fails with this
 
   std::vector<std::byte> preamble() const { return preamble_; }
   bool closed() const;
   bool abandoned() const;
 
  private:
+  void AnswerGoodbye();
   static FakePeer* From(OutboardConnection* connection) { return reinterpret_cast<FakePeer*>(connection); }
 
   const OutboardTransport transport_;
@@ -87,6 +90,7 @@ class FakePeer {
   std::condition_variable changed_;
   std::deque<SentFrame> sent_;
   uint64_t last_sent_ = 0;
+  bool heard_goodbye_ = false;
   bool closed_ = false;
   bool abandoned_ = false;
 };
@@ -170,11 +174,15 @@ inline FakePeer::FakePeer()
                 self->sent_.push_back({{from, from + bytes}});
                 const wire::FrameHeader header = self->sent_.back().header();
                 if (header.count != 0) self->last_sent_ = header.first + header.count - 1;
+                for (const wire::Command& command : self->sent_.back().commands()) {
+                  self->heard_goodbye_ |= command.header.op == static_cast<uint16_t>(wire::Control::kEnd);
+                }
                 self->changed_.notify_all();
               },
           .poll =
               [](OutboardConnection* connection, uint64_t) {
                 if (From(connection)->on_poll) From(connection)->on_poll();
+                From(connection)->AnswerGoodbye();
               },
           .close =
               [](OutboardConnection* connection) {
@@ -250,6 +258,14 @@ inline void FakePeer::DeliverBytes(std::span<const std::byte> frame) {
 inline void FakePeer::Break(const char* reason) {
   const std::lock_guard lock(delivering_);
   events_.closed(events_.user, reason);
+}
+
+inline void FakePeer::AnswerGoodbye() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!answers_goodbye || !std::exchange(heard_goodbye_, false)) return;
+  }
+  Say(wire::Control::kEnd, std::span<const std::byte>()).Deliver();
 }
 
 inline bool FakePeer::closed() const {

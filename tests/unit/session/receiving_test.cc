@@ -331,6 +331,64 @@ TEST(Ending, CloseWakesWhoWaits) {
   EXPECT_EQ(result, CUDA_ERROR_DEINITIALIZED);
 }
 
+// An open session whose peer does not answer a goodbye by itself. `on_goodbye` is called when Close has said it.
+struct Farewell : OpenSession {
+  explicit Farewell(std::chrono::milliseconds limit, std::function<void()> on_goodbye = nullptr)
+      : OpenSession({.flush_age = std::chrono::hours(1), .spin = std::chrono::seconds(0), .farewell = limit},
+                    std::move(on_goodbye)) {
+    peer.answers_goodbye = false;
+  }
+  std::string CloseAndRead() {
+    CaptureStderr();
+    session.Close();
+    return GetCapturedStderr();
+  }
+};
+
+TEST(Ending, CloseWaitsForTheWorkersEnd) {
+  bool was_closed = true;
+  std::thread worker;
+  Farewell* at = nullptr;
+  Farewell open(std::chrono::hours(1), [&] {
+    worker = std::thread([&] {
+      // Nobody waits for a reply any more, and bytes are not wanted; both are no breach.
+      at->peer.Reply(1).Say(Control::kLand, wire::LandHead{.bytes = 8}, Bytes("12345678")).Deliver();
+      was_closed = at->peer.closed();
+      at->peer.Say(Control::kEnd, std::span<const std::byte>()).Deliver();
+    });
+  });
+  at = &open;
+  EXPECT_EQ(open.CloseAndRead(), "");
+  ASSERT_TRUE(worker.joinable()) << "it did not look for the worker's end";
+  worker.join();
+  EXPECT_FALSE(was_closed);
+  EXPECT_TRUE(open.peer.closed());
+  EXPECT_TRUE(open.events.landings.empty());
+}
+
+TEST(Ending, CloseDoesNotWaitForAWorkerThatIsGone) {
+  Farewell* at = nullptr;
+  Farewell open(std::chrono::hours(1), [&] { at->peer.Break("the worker was killed"); });
+  at = &open;
+  EXPECT_EQ(open.CloseAndRead(), "");
+  EXPECT_TRUE(open.peer.closed());
+}
+
+TEST(Ending, CloseSaysWhyTheWorkerDidNotEndWell) {
+  Farewell* at = nullptr;
+  Farewell open(std::chrono::hours(1), [&] { at->peer.Say(Control::kEnd, Bytes("a kernel still runs")).Deliver(); });
+  at = &open;
+  EXPECT_EQ(open.CloseAndRead(), "outboard: warn: a kernel still runs\n");
+}
+
+TEST(Ending, CloseWaitsNoLongerThanItMay) {
+  Farewell open(std::chrono::milliseconds(1));
+  const std::string line = open.CloseAndRead();
+  EXPECT_TRUE(line.starts_with("outboard: warn: the worker does not confirm")) << line;
+  EXPECT_EQ(line.find('\n'), line.size() - 1) << line;
+  EXPECT_TRUE(open.peer.closed());
+}
+
 TEST(Ending, AbandonSaysNothing) {
   OpenSession open;
   Lane lane;

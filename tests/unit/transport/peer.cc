@@ -86,7 +86,10 @@ void Peer::Run(const Options& options) {
     read_ahead.resize(more > 0 ? static_cast<size_t>(more) : 0);
   }
   fcntl(connection.get(), F_SETFL, O_NONBLOCK);
-  service_.Serve(std::move(connection), read_ahead, {.frame = on_frame_, .closed = [this] { ++closings_; }});
+  service_.Serve(std::move(connection), read_ahead, {.frame = on_frame_, .closed = [this] {
+                                                       ++closings_;
+                                                       service_.End();
+                                                     }});
 }
 
 }  // namespace outboard::transport_test

@@ -162,6 +162,21 @@ TEST_F(WorkerProcessTest, ServesOneSessionAndExits) {
   EXPECT_EQ(worker_.Wait(), 0);
 }
 
+TEST_F(WorkerProcessTest, AnswersAGoodbyeByItsOwn) {
+  ASSERT_NO_FATAL_FAILURE(Attach());
+  SayHello("ticket");
+  ASSERT_TRUE(Answer()) << client_.reason();
+  client_.Send(Frame(2, wire::Control::kEnd, {}));
+  client_.WaitForEnd();
+  EXPECT_EQ(client_.reason(), "the worker ended the session");
+  const Bytes last = client_.frame(client_.frames() - 1);
+  const auto command = wire::FrameReader::Open(last)->Next();
+  ASSERT_TRUE(command);
+  EXPECT_EQ(command->header.op, static_cast<uint16_t>(wire::Control::kEnd));
+  EXPECT_TRUE(command->body.empty()) << "as planned";
+  EXPECT_EQ(worker_.Wait(), 0);
+}
+
 TEST_F(WorkerProcessTest, AnotherTicketOpensNothing) {
   ASSERT_NO_FATAL_FAILURE(Attach());
   SayHello("another");

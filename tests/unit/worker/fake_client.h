@@ -141,6 +141,10 @@ class FakeClient final : public FrameSink {
     std::string reason(reinterpret_cast<const char*>(body.data()), body.size());
     return reason.substr(0, reason.find('\0'));
   }
+  bool ended() const {
+    std::lock_guard lock(mutex_);
+    return ended_;
+  }
   size_t frames() const {
     std::lock_guard lock(mutex_);
     return frames_.size();

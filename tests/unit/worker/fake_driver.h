@@ -66,7 +66,6 @@ class FakeDriver {
     table.cuCtxSetCurrent = [](CUcontext context) { return current_->Note("cuCtxSetCurrent", {context}); };
     table.cuCtxSynchronize = [] { return current_->Note("cuCtxSynchronize", {}); };
     table.cuCtxDestroy_v2 = [](CUcontext context) { return current_->Note("cuCtxDestroy_v2", {context}); };
-    table.cuCtxGetDevice = [](CUdevice* device) { return *device = 5, current_->Note("cuCtxGetDevice", {}); };
     table.cuDevicePrimaryCtxReset_v2 = [](CUdevice device) {
       return current_->Note("cuDevicePrimaryCtxReset_v2", {reinterpret_cast<void*>(static_cast<intptr_t>(device))});
     };

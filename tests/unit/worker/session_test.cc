@@ -514,8 +514,53 @@ TEST_F(SessionTest, EndsQuietlyWhenTheClientSaysSo) {
   client_.Greet(*session_);
   EXPECT_EQ(client_.ResultOf(Send({Query(1, kStream)})), CUDA_SUCCESS);
   Send({Tell(Control::kEnd, {})});
+  session_->Finish();
   EXPECT_EQ(client_.AwaitEnd(), "");
   EXPECT_TRUE(session_->Wait());
+}
+
+TEST_F(SessionTest, CarriesOutWhatWasSentBeforeTheEndAndDestroysContextsBeforeItSaysGoodbye) {
+  ASSERT_TRUE(session_->handles().Add(HandleKind::kContext, Context(1), reinterpret_cast<void*>(2)));
+  Block("cuEventRecord");
+  std::atomic<bool> said_goodbye{false};
+  driver_.On("cuCtxDestroy_v2", [&] {
+    said_goodbye = client_.ended();
+    return CUDA_SUCCESS;
+  });
+  client_.Greet(*session_);
+  Send({Record(1, 10)});
+  entered_.Wait();
+  const uint64_t query = Send({Record(2, 11), Query(2, kStream), Tell(Control::kEnd, {})}) + 1;
+  EXPECT_FALSE(session_->OnFrame(MakeFrame(client_.next(), 0, {Record(1, 12)}))) << "it is over";
+  let_go_.Happen();
+  session_->Finish();
+  EXPECT_EQ(client_.AwaitEnd(), "");
+  EXPECT_FALSE(client_.Await(query).has_value()) << "a client that has ended is told of nothing but the end";
+  EXPECT_FALSE(said_goodbye);
+  const std::vector<std::string> calls = driver_.calls();
+  const auto last = std::find(calls.begin(), calls.end(), "cuStreamQuery 1");
+  EXPECT_NE(last, calls.end());
+  EXPECT_LT(last, std::find(calls.begin(), calls.end(), "cuCtxDestroy_v2 2"));
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), Recorded(12)), 0);
+  session_.reset();
+  const std::vector<std::string> all = driver_.calls();
+  EXPECT_EQ(std::count(all.begin(), all.end(), "cuCtxDestroy_v2 2"), 1);
+}
+
+TEST_F(SessionTest, AnEndThatTakesTooLongIsCutShortWithAReason) {
+  Block("cuStreamSynchronize");
+  Block("cuEventRecord");
+  client_.Greet(*session_);
+  Send({Synchronize(1)});
+  entered_.Wait();
+  Send({Synchronize(2), Record(3, 10), Record(3, 11), Tell(Control::kEnd, {})});
+  std::thread finish([this] { session_->Finish(); });
+  session_->End("it takes too long");
+  EXPECT_EQ(client_.AwaitEnd(), "it takes too long");
+  let_go_.Happen();
+  finish.join();
+  const std::vector<std::string> calls = driver_.calls();
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), Recorded(11)), 0) << "what had not begun is dropped";
 }
 
 TEST_F(SessionTest, WaitsForALaneThatIsInTheDriverWhenItIsClosed) {

@@ -210,6 +210,20 @@ TEST_F(CustomSessionTest, ResetTakesTheMemoryAndTheContextComesBack) {
   EXPECT_EQ(Read(Allocate(4), 4), std::string(4, '\0'));
 }
 
+TEST_F(CustomSessionTest, WhatTheClientLeavesIsFreeWhenItIsToldOfTheEnd) {
+  const wire::HandleId context = NewHandle(wire::HandleKind::kContext);
+  ASSERT_EQ(Ask(wire::Op::koutboardCtxCreate, Body().Handle(context).Value(0).Value(0)).result, CUDA_SUCCESS);
+  Allocate(16u << 20);
+  context_ = context;
+  Allocate(8u << 20);
+  EXPECT_EQ(ledger_.used(), 24u << 20);
+  client_.Send(session_, {{static_cast<uint16_t>(wire::Control::kEnd), 0, 0, {}}});
+  EXPECT_FALSE(client_.ended());
+  session_.Finish();
+  EXPECT_EQ(client_.AwaitEnd(), "");
+  EXPECT_EQ(ledger_.used(), 0u);
+}
+
 TEST_F(CustomSessionTest, ContextsAreCreatedAndDestroyed) {
   const wire::HandleId context = NewHandle(wire::HandleKind::kContext);
   ASSERT_EQ(Ask(wire::Op::koutboardCtxCreate, Body().Handle(context).Value(0).Value(0)).result, CUDA_SUCCESS);
