@@ -124,11 +124,12 @@ const char* Session::State::Execute(const wire::Command& command) {
       events->Pull(head.pull, head.offset, head.bytes);
       return nullptr;
     }
-    case Control::kOutput: {
+    case Control::kOutput:
+    case Control::kErrorOutput: {
       wire::TextHead head;
       const auto text = SplitBody(command.body, &head);
       if (!text) return kMalformed;
-      events->Output(TextOf(*text));
+      control == Control::kOutput ? events->Output(TextOf(*text)) : events->ErrorOutput(TextOf(*text));
       return nullptr;
     }
     case Control::kEnd: {

@@ -39,6 +39,8 @@ class SessionEvents {
   virtual void Pull(uint64_t pull, uint64_t offset, uint64_t bytes) = 0;
   // What kernels printed, for the process's stdout.
   virtual void Output(std::string_view text) = 0;
+  // What the driver wrote to its standard error, as of failed assertions, for the process's stderr.
+  virtual void ErrorOutput(std::string_view text) = 0;
 
  protected:
   ~SessionEvents() = default;

@@ -141,7 +141,8 @@ void Process::HostFunction(uint64_t call, CUresult status) { host_calls_->Run(ca
 
 void Process::Pull(uint64_t pull, uint64_t offset, uint64_t bytes) { memory_->Pull(pull, offset, bytes); }
 
-// Into the stream that the program itself prints to, so that the order of lines is kept.
+// Into the streams that the program itself prints to, so that the order of lines is kept.
 void Process::Output(std::string_view text) { fwrite(text.data(), 1, text.size(), stdout); }
+void Process::ErrorOutput(std::string_view text) { fwrite(text.data(), 1, text.size(), stderr); }
 
 }  // namespace outboard::shim

@@ -70,6 +70,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   void HostFunction(uint64_t call, CUresult status) override;
   void Pull(uint64_t pull, uint64_t offset, uint64_t bytes) override;
   void Output(std::string_view text) override;
+  void ErrorOutput(std::string_view text) override;
 
   // interop::Host (process_interop.cc).
   CUresult CurrentContext(CUcontext* context) override;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -12,6 +13,8 @@ namespace outboard {
 namespace {
 
 constexpr const char* kNames[] = {"error", "warn", "info", "debug"};
+
+std::atomic<int> log_descriptor{STDERR_FILENO};
 
 LogLevel LevelFromEnvironment() {
   const char* wanted = std::getenv("OUTBOARD_LOG");
@@ -41,8 +44,10 @@ void Log(LogLevel level, const char* format, ...) {
   if (used > static_cast<int>(sizeof line) - 2) used = sizeof line - 2;
   line[used] = '\n';
   // A log line that cannot be written has nowhere else to go.
-  [[maybe_unused]] ssize_t ignored = write(STDERR_FILENO, line, used + 1);
+  [[maybe_unused]] ssize_t ignored = write(log_descriptor, line, used + 1);
   errno = saved_errno;
 }
+
+void SetLogDescriptor(int descriptor) { log_descriptor = descriptor; }
 
 }  // namespace outboard

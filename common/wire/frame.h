@@ -38,6 +38,7 @@ enum class Control : uint16_t {
   kHostFunctionDone = 0xff06,  // client: CallHead
   kPulled = 0xff07,            // client: PullHead, bytes
   kHello = 0xff08,             // either, the first command of each direction (hello.h)
+  kErrorOutput = 0xff09,       // worker: TextHead, bytes that the driver wrote to standard error: failed assertions
 };
 inline constexpr uint16_t kFirstControl = 0xff00;
 

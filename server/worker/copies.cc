@@ -374,10 +374,11 @@ void Copies::ForgetContext(CUcontext context) {
   if (staging != nullptr && is_current) staging->Destroy();
 }
 
-void Copies::SetOutput(std::unique_ptr<Output> output) {
+void Copies::SetOutput(std::unique_ptr<Output> output, std::unique_ptr<Output> errors) {
   std::lock_guard sweep(state_->sweep_mutex);
   state_->output = std::move(output);
-  state_->has_output = state_->output != nullptr;
+  state_->errors = std::move(errors);
+  state_->has_output = true;
 }
 
 }  // namespace outboard::worker

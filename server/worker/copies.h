@@ -64,8 +64,9 @@ class Copies {
   // that belongs to it. Called by a lane; the current context is the same afterwards.
   void ForgetContext(CUcontext context);
 
-  // Where what kernels print is found. Null: nowhere. Called before the first command.
-  void SetOutput(std::unique_ptr<Output> output);
+  // Where what kernels print is found, and what they say of failed assertions. Null: nowhere. Called before the first
+  // command.
+  void SetOutput(std::unique_ptr<Output> output, std::unique_ptr<Output> errors);
 
   // The client is gone: no stream waits for its bytes any more (what the copies then write is undefined), and nothing
   // is sent any more. Idempotent.

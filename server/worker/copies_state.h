@@ -92,7 +92,7 @@ struct Copies::State {
 
   const driver::DriverTable& driver;
   const Sender send;
-  std::unique_ptr<Output> output;  // set before the first command; used under sweep_mutex
+  std::unique_ptr<Output> output, errors;  // set before the first command; used under sweep_mutex
   std::atomic<bool> has_output{false};
   std::atomic<uint64_t> staging_bytes{0};
   std::thread helper;
@@ -148,7 +148,7 @@ struct Copies::State {
   bool LookAtPulled(StreamCopies& copies, Current& current);
   bool LandFirst();  // of those that are complete; false when there is none
   void AskFirst(StreamCopies& copies);
-  void SendOutput();
+  void SendOutput(Output* from, wire::Control control);
 
   void RunHelper();
 };

@@ -174,10 +174,10 @@ void Copies::State::AskFirst(StreamCopies& copies) {
   send(wire::Control::kPull, std::as_bytes(std::span(&head, 1)), {});
 }
 
-void Copies::State::SendOutput() {
-  while (output != nullptr && output->Read(&output_text)) {
+void Copies::State::SendOutput(Output* from, wire::Control control) {
+  while (from != nullptr && from->Read(&output_text)) {
     const wire::TextHead head{output_text.size()};
-    send(wire::Control::kOutput, std::as_bytes(std::span(&head, 1)), std::as_bytes(std::span(output_text)));
+    send(control, std::as_bytes(std::span(&head, 1)), std::as_bytes(std::span(output_text)));
   }
 }
 
@@ -242,7 +242,8 @@ void Copies::LandCompleted() {
     return;
   std::lock_guard sweep(state_->sweep_mutex);
   if (state_->pending.load(std::memory_order_acquire) != 0) state_->Sweep();
-  state_->SendOutput();
+  state_->SendOutput(state_->output.get(), wire::Control::kOutput);
+  state_->SendOutput(state_->errors.get(), wire::Control::kErrorOutput);
 }
 
 void Copies::LandThen(std::function<void()> then) {

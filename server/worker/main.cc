@@ -1,11 +1,14 @@
 #include <cuda.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,6 +24,7 @@
 #include "server/slice/ledger.h"
 #include "server/worker/control.h"
 #include "server/worker/copies.h"
+#include "server/worker/last_words.h"
 #include "server/worker/output.h"
 #include "server/worker/service.h"
 #include "server/worker/session.h"
@@ -84,6 +88,16 @@ Ready LoadDriver(const std::string& path, std::unique_ptr<const driver::DriverTa
   return ready;
 }
 
+// The log stays where standard error was.
+Result<std::unique_ptr<Output>> TakeStderr() {
+  const int log = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (log < 0) return Error{std::string("Standard error cannot be duplicated: ") + strerror(errno) + "."};
+  SetLogDescriptor(log);
+  Result<std::unique_ptr<Output>> errors = Output::Take(STDERR_FILENO);
+  if (errors) SaveLastWords(errors->get(), log);
+  return errors;
+}
+
 int Fail(const Error& error) {
   Log(LogLevel::kError, "%s", error.message.c_str());
   return 1;
@@ -91,7 +105,7 @@ int Fail(const Error& error) {
 
 // One worker's life: what main returns.
 int Work(int control, const std::string& driver_path) {
-  Result<std::unique_ptr<Output>> output = Output::TakeStdout();
+  Result<std::unique_ptr<Output>> output = Output::Take(STDOUT_FILENO);
   if (!output) return Fail(output.error());
   std::unique_ptr<const driver::DriverTable> driver;
   const Ready ready = LoadDriver(driver_path, &driver);
@@ -103,6 +117,9 @@ int Work(int control, const std::string& driver_path) {
   if (!received) return Fail(received.error());
   if (!*received) return 0;
   Assignment assignment = std::move(**received);
+  // From here on it is of the client's kernels that the driver writes.
+  Result<std::unique_ptr<Output>> errors = TakeStderr();
+  if (!errors) return Fail(errors.error());
 
   slice::Gate gate;
   std::vector<slice::Ledger> ledgers;
@@ -120,7 +137,7 @@ int Work(int control, const std::string& driver_path) {
                    .number = assignment.session,
                    .ticket_is_good = [&](const std::string& ticket) { return ticket == assignment.ticket; }},
                   &service);
-  session.copies().SetOutput(std::move(*output));
+  session.copies().SetOutput(std::move(*output), std::move(*errors));
   std::thread(&EndWithNode, control, &session).detach();
   bool is_finishing = false;
   const auto finish = [&] {

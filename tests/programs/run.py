@@ -32,7 +32,6 @@ GPUS = {"multi_device": "3"}  # gpu-run -n
 # What the stack cannot carry yet, and why.
 NOT_THROUGH_THE_STACK = {
     "stream_wait_value": "needs cuStreamWaitValue32",
-    "device_faults": "the text of a failed assertion is on the worker's standard error, not on the program's",
 }
 STACK_PARTS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker", "lib/outboard/client", "lib/outboard/softgpu",
                "lib/outboard/liboutboard_grpc.so", "lib/outboard/private")

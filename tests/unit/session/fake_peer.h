@@ -107,12 +107,13 @@ class RecordedEvents : public SessionEvents {
   void HostFunction(uint64_t call, CUresult status) override { host_functions.push_back({call, status}); }
   void Pull(uint64_t pull, uint64_t offset, uint64_t bytes) override { pulls.push_back({pull, offset, bytes}); }
   void Output(std::string_view text) override { output += text; }
+  void ErrorOutput(std::string_view text) override { error_output += text; }
 
   std::vector<Landing> landings;
   bool accepts_landings = true;
   std::vector<std::pair<uint64_t, CUresult>> host_functions;
   std::vector<wire::PullHead> pulls;
-  std::string output;
+  std::string output, error_output;
 };
 
 // What a worker with one device says first.

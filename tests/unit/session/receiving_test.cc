@@ -123,6 +123,7 @@ TEST(Receiving, TheWorkerCallsBack) {
   open.peer.Say(Control::kHostFunction, wire::CallHead{.call = 3, .status = CUDA_ERROR_LAUNCH_FAILED})
       .Say(Control::kPull, wire::PullHead{.pull = 4, .offset = 8, .bytes = 16})
       .Say(Control::kOutput, wire::TextHead{.bytes = 5}, Bytes("hello"))
+      .Say(Control::kErrorOutput, wire::TextHead{.bytes = 6}, Bytes("failed"))
       .Say(Control::kOutput, wire::TextHead{.bytes = 1}, Bytes("\n"))
       .Deliver();
   EXPECT_EQ(open.events.host_functions, (std::vector<std::pair<uint64_t, CUresult>>{{3, CUDA_ERROR_LAUNCH_FAILED}}));
@@ -131,6 +132,7 @@ TEST(Receiving, TheWorkerCallsBack) {
   EXPECT_EQ(open.events.pulls[0].offset, 8u);
   EXPECT_EQ(open.events.pulls[0].bytes, 16u);
   EXPECT_EQ(open.events.output, "hello\n");
+  EXPECT_EQ(open.events.error_output, "failed");
 }
 
 TEST(Receiving, WhatCameIsAcknowledgedByTheWay) {
@@ -216,6 +218,7 @@ const Bad kBad[] = {
     {"a pull of too much",
      [](FakePeer& peer) { peer.Say(Control::kPull, wire::PullHead{.bytes = kMaxPayloadBytes + 1}).Deliver(); }},
     {"output cut short", [](FakePeer& peer) { SayCut(peer, Control::kOutput, 0); }},
+    {"error output cut short", [](FakePeer& peer) { SayCut(peer, Control::kErrorOutput, 0); }},
 };
 
 class BadWord : public testing::TestWithParam<Bad> {};

@@ -213,5 +213,34 @@ TEST_F(WorkerProcessTest, AKilledWorkerIsReportedToItsClient) {
   EXPECT_NE(client_.reason().find("broke"), std::string::npos) << client_.reason();
 }
 
+// What the worker writes to its standard error.
+struct CapturedStderr {
+  CapturedStderr() { testing::internal::CaptureStderr(); }
+};
+class WorkerLogTest : CapturedStderr, public WorkerProcessTest {
+ protected:
+  std::string Log() {
+    EXPECT_EQ(worker_.Wait(), 0);
+    return testing::internal::GetCapturedStderr();
+  }
+};
+
+TEST_F(WorkerLogTest, IsWrittenWhereItWasWhileTheClientHasStandardError) {
+  ASSERT_NO_FATAL_FAILURE(Attach());
+  client_.Send(Bytes(64, std::byte{0x5a}));
+  client_.WaitForEnd();
+  const std::string log = Log();
+  EXPECT_TRUE(log.starts_with("outboard: warn: session 7 of ")) << log;
+}
+
+TEST_F(WorkerLogTest, SaysNothingOfTheEndOfALease) {
+  ASSERT_NO_FATAL_FAILURE(Attach());
+  SayHello("ticket");
+  ASSERT_TRUE(Answer()) << client_.reason();
+  worker_.CloseControl();
+  client_.WaitForEnd();
+  EXPECT_EQ(Log(), "");
+}
+
 }  // namespace
 }  // namespace outboard::transport_test

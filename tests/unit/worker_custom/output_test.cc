@@ -5,8 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
 #include "common/base/limits.h"
 #include "server/worker/copies.h"
+#include "server/worker/last_words.h"
 #include "tests/unit/worker_custom/fake_driver.h"
 
 namespace outboard::worker {
@@ -49,11 +54,37 @@ TEST_F(OutputTest, MuchComesInPiecesAndIsNotKept) {
   EXPECT_LE(info.st_blocks * 512, 4096);
 }
 
-TEST_F(OutputTest, GoesBeforeTheReply) {
+TEST_F(OutputTest, WhatIsLeftGoesWhereItIsWanted) {
+  Print("one");
+  ASSERT_TRUE(output_->Read(&text_));
+  const std::string rest(5000, 'x');
+  Print(rest);
+  const UniqueFd log(memfd_create("log", MFD_CLOEXEC));
+  output_->WriteUnread(log.get());
+  text_.resize(2 * rest.size());
+  const ssize_t got = pread(log.get(), text_.data(), text_.size(), 0);
+  EXPECT_EQ(text_.substr(0, got), rest);
+}
+
+TEST_F(OutputTest, AnAbortingWorkersLastWordsGoToItsLog) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        const int log = dup(STDERR_FILENO);
+        const auto errors = Output::Take(STDERR_FILENO);
+        SaveLastWords(errors->get(), log);
+        std::fputs("Assertion `it is so' failed.\n", stderr);
+        std::abort();
+      },
+      testing::KilledBySignal(SIGABRT), "Assertion `it is so' failed");
+}
+
+TEST_F(OutputTest, GoesBeforeTheReplyAndOfStandardErrorToo) {
   FakeDriver driver;
   Sent sent;
   Copies copies(driver.table(), sent.sender());
-  copies.SetOutput(std::move(output_));
+  const UniqueFd errors(memfd_create("errors", MFD_CLOEXEC));
+  copies.SetOutput(std::move(output_), std::make_unique<Output>(UniqueFd(dup(errors.get()))));
   copies.LandCompleted();
   EXPECT_EQ(sent.size(), 0u);
   Print("hello");
@@ -61,6 +92,11 @@ TEST_F(OutputTest, GoesBeforeTheReply) {
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(sent.At(0).control, wire::Control::kOutput);
   EXPECT_EQ(sent.At(0).Text(), "hello");
+  ASSERT_EQ(write(errors.get(), "failed", 6), 6);
+  copies.LandCompleted();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent.At(1).control, wire::Control::kErrorOutput);
+  EXPECT_EQ(sent.At(1).Text(), "failed");
   copies.ReleaseAll();
 }
 
