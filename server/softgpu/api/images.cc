@@ -52,8 +52,9 @@ Outcome ImageInFile(const char* path, Image* image) {
 }
 
 CUresult Conclude(const Outcome& outcome, const JitOptions& options, const Stopwatch& watch) {
+  const bool has_log = options.HasErrorLog();  // the report changes its size
   options.Report(outcome.message, watch.Milliseconds());
-  if (!outcome.ok()) Log(LogLevel::kError, "%s", outcome.message.c_str());
+  if (!outcome.ok() && !has_log) Log(LogLevel::kError, "%s", outcome.message.c_str());
   return outcome.code;
 }
 

@@ -15,6 +15,12 @@ bool JitOptions::Valid() const {
                      [](const CUjit_option& option) { return NumberOf(option) < CU_JIT_NUM_OPTIONS; });
 }
 
+bool JitOptions::HasErrorLog() const {
+  void** const buffer = Find(CU_JIT_ERROR_LOG_BUFFER);
+  void** const size = Find(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
+  return buffer && *buffer && size && static_cast<unsigned>(reinterpret_cast<uintptr_t>(*size)) > 0;
+}
+
 void JitOptions::Report(std::string_view error, float milliseconds) const {
   FillLog(CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, error);
   FillLog(CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, {});

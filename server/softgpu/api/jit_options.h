@@ -17,6 +17,9 @@ class JitOptions {
   // False when an option does not exist, or when the arrays are missing.
   bool Valid() const;
 
+  // Whether the caller gave memory for the error log.
+  bool HasErrorLog() const;
+
   // Writes the outputs: `error` into the error log, an empty info log, the sizes that the logs have now, and the wall
   // time.
   void Report(std::string_view error, float milliseconds) const;

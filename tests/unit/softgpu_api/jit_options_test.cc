@@ -27,6 +27,19 @@ TEST(JitOptions, FillsTheErrorLogAndItsSize) {
   EXPECT_EQ(reinterpret_cast<size_t>(values[1]), 12u);
 }
 
+TEST(JitOptions, KnowsWhetherThereIsAnErrorLog) {
+  char log[32] = {};
+  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void* values[] = {log, reinterpret_cast<void*>(sizeof(log))};
+  EXPECT_TRUE(JitOptions(2, options, values).HasErrorLog());
+  EXPECT_FALSE(JitOptions(0, nullptr, nullptr).HasErrorLog());
+  EXPECT_FALSE(JitOptions(1, options, values).HasErrorLog());
+  values[1] = nullptr;
+  EXPECT_FALSE(JitOptions(2, options, values).HasErrorLog());
+  values[0] = nullptr, values[1] = reinterpret_cast<void*>(sizeof(log));
+  EXPECT_FALSE(JitOptions(2, options, values).HasErrorLog());
+}
+
 TEST(JitOptions, CutsWhatDoesNotFit) {
   char log[8];
   std::fill(std::begin(log), std::end(log), 'x');
