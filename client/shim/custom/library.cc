@@ -120,6 +120,7 @@ CUresult cuLibraryGetKernel(CUkernel* pKernel, CUlibrary library, const char* na
 }
 
 CUresult cuLibraryEnumerateKernels(CUkernel* kernels, unsigned int numKernels, CUlibrary lib) {
+  if (const CUresult entered = Process::Get().Enter(); entered != CUDA_SUCCESS) return entered;
   if (kernels == nullptr) return CUDA_ERROR_INVALID_VALUE;
   unsigned count = 0;
   if (const CUresult result = remote::cuLibraryGetKernelCount(&count, lib); result != CUDA_SUCCESS) return result;
