@@ -22,6 +22,9 @@ constexpr std::string_view kRunSocket = "OUTBOARD_RUN_SOCKET=";
 constexpr std::string_view kPreload = "LD_PRELOAD=";
 constexpr std::string_view kLibraryPath = "LD_LIBRARY_PATH=";
 constexpr std::string_view kTriton = "TRITON_LIBCUDA_PATH=";
+// A program built with AddressSanitizer refuses to start behind any preloaded library unless told not to look.
+constexpr std::string_view kSanitizer = "ASAN_OPTIONS=";
+constexpr std::string_view kAnyOrder = "verify_asan_link_order=0";
 
 // A list as the dynamic linker reads it, without the entry `ours`.
 std::string Without(std::string_view list, std::string_view separators, std::string_view ours) {
@@ -38,7 +41,7 @@ std::string Without(std::string_view list, std::string_view separators, std::str
 // The environment without our variables, which are put aside: what others had in the two lists.
 struct Split {
   std::vector<std::string> others;
-  std::string preload, library_path;
+  std::string preload, library_path, sanitizer;
 };
 
 Split SplitEnvironment(char* const* environment, const Installation& installation) {
@@ -49,6 +52,8 @@ Split SplitEnvironment(char* const* environment, const Installation& installatio
       split.preload = Without(entry.substr(kPreload.size()), ": ", installation.shim);
     } else if (entry.starts_with(kLibraryPath)) {
       split.library_path = Without(entry.substr(kLibraryPath.size()), ":;", installation.shim_folder);
+    } else if (entry.starts_with(kSanitizer)) {
+      split.sanitizer = Without(entry.substr(kSanitizer.size()), ":", kAnyOrder);
     } else if (!entry.starts_with(kRunSocket) && entry != std::string(kTriton) + installation.shim_folder) {
       split.others.emplace_back(entry);
     }
@@ -94,6 +99,7 @@ std::vector<std::string> CommandEnvironment(char* const* environment, const Inst
   result.push_back(std::string(kLibraryPath) + first(installation.shim_folder, split.library_path));
   std::erase_if(result, [](const std::string& entry) { return entry.starts_with(kTriton); });
   result.push_back(std::string(kTriton) + installation.shim_folder);
+  result.push_back(std::string(kSanitizer) + first(std::string(kAnyOrder), split.sanitizer));
   result.push_back(std::string(kRunSocket) + run_socket);
   return result;
 }
@@ -103,6 +109,7 @@ std::vector<std::string> NodeEnvironment(char* const* environment, const Install
   std::vector<std::string> result = std::move(split.others);
   std::erase_if(result, [](const std::string& entry) { return entry.starts_with("CUDA_VISIBLE_DEVICES="); });
   if (!split.library_path.empty()) result.push_back(std::string(kLibraryPath) + split.library_path);
+  if (!split.sanitizer.empty()) result.push_back(std::string(kSanitizer) + split.sanitizer);
   return result;
 }
 

@@ -14,7 +14,8 @@
 namespace outboard::run {
 
 // The environment in which a command finds our driver instead of the machine's: ours preloaded, its folder first in the
-// library path, and the socket at which its sessions are opened. `environment` is what gpu-run has itself.
+// library path, and the socket at which its sessions are opened. AddressSanitizer is told to accept the preload.
+// `environment` is what gpu-run has itself.
 std::vector<std::string> CommandEnvironment(char* const* environment, const Installation& installation,
                                             const std::string& run_socket);
 
