@@ -20,6 +20,11 @@ namespace {
 
 constexpr int kControl = 3;  // where a worker finds its control socket
 
+bool HasEnded(int process) {
+  pollfd end{process, POLLIN, 0};
+  return poll(&end, 1, 0) > 0;
+}
+
 }  // namespace
 
 Workers::Workers(Loop* loop, Config config) : loop_(loop), config_(std::move(config)) { StartSpare(); }
@@ -34,6 +39,7 @@ Workers::~Workers() {
 }
 
 void Workers::Serve(const std::string& lease, const worker::Assignment& assignment, std::function<void()> ended) {
+  if (spare_ >= 0 && HasEnded(spare_)) Reap(spare_);  // of which the loop was about to tell
   Worker* const worker = spare_ >= 0 ? &workers_.at(spare_) : Start();
   spare_ = -1;
   if (worker == nullptr) return ended();
