@@ -3,7 +3,15 @@
 import ctypes
 
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED = 0, 1, 2, 3
-UNAVAILABLE = 46
+UNAVAILABLE, NO_BINARY_FOR_GPU, NOT_SUPPORTED = 46, 209, 801
+
+KERNELS = b"""
+.version 7.0
+.target sm_75
+.address_size 64
+.visible .entry Nothing() { ret; }
+.visible .entry Endless() { again: bra again; }
+"""
 
 library = ctypes.CDLL("libcuda.so.1")
 
@@ -70,19 +78,25 @@ def read(address, size):
     return data.raw
 
 
-def load(ptx):
-    """A module of this text."""
+def synchronize():
+    call("cuCtxSynchronize")
+
+
+def load_file(path):
+    """The module in a file."""
     module = ctypes.c_void_p()
-    call("cuModuleLoadData", ctypes.byref(module), ptx)
+    call("cuModuleLoad", ctypes.byref(module), str(path).encode())
     return module
 
 
-def launch(module, name):
-    """One thread of a kernel without parameters."""
-    function = ctypes.c_void_p()
-    call("cuModuleGetFunction", ctypes.byref(function), module, name)
+def kernel(name):
+    """One of KERNELS."""
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    call("cuModuleLoadData", ctypes.byref(module), KERNELS)
+    call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
+    return function
+
+
+def launch(function):
+    """One thread in the legacy stream."""
     call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, None, None, None)
-
-
-def synchronize():
-    call("cuCtxSynchronize")

@@ -1,16 +1,20 @@
 """A program of the tests: opens a session, says so, and does as its arguments say.
 
 usage: session_program.py hold       stays until it is killed
+       session_program.py idle       does nothing until it reads a line, then as `work`
        session_program.py work       copies back and forth until a call fails, then prints the code and that it stays
-       session_program.py take N     takes blocks of N bytes until memory is out; prints the bytes, frees all, prints the
-                                     free bytes
        session_program.py watch COMMAND...   starts COMMAND and prints the free bytes before that, when it has printed
                                      a line, and after its end; then waits until they are what they were before
        session_program.py leave N    takes N bytes, says so, and ends at its next line of input without freeing them
        session_program.py spin       starts a kernel that never ends, and ends
+       session_program.py launch     the same with launches that it never waits for
+       session_program.py wait       the same with one wait, for a kernel that never ends
+       session_program.py take N     reads a line, takes blocks of N bytes until memory is out, prints the bytes, reads
+                                     a line, frees all, prints the free bytes
        session_program.py facts      prints devices, their memory, and free and total memory of the first
 """
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -19,17 +23,11 @@ import time
 import cuda
 
 
-def work():
-    address = cuda.allocate(4096)
-    cuda.write(address, bytes(4096))
+def until_it_fails(action):
     print("ready", flush=True)
     try:
-        number = 0
         while True:
-            number = (number + 1) % 256
-            cuda.write(address, bytes([number]) * 4096)
-            if cuda.read(address, 4096) != bytes([number]) * 4096:
-                sys.exit("what was written does not come back")
+            action()
     except cuda.CudaError as first:
         for again in range(3):
             try:
@@ -41,7 +39,39 @@ def work():
         print(f"lost {first.code}", flush=True)
 
 
+def copies():
+    """Returns what copies once to the device and back."""
+    address = cuda.allocate(4096)
+    numbers = itertools.count(1)
+    def copy():
+        data = bytes([next(numbers) % 256]) * 4096
+        cuda.write(address, data)
+        if cuda.read(address, 4096) != data:
+            sys.exit("what was written does not come back")
+    return copy
+
+
+def idle():
+    copy = copies()
+    def wait_and_copy():
+        sys.stdin.readline()
+        copy()
+    until_it_fails(wait_and_copy)
+
+
+def launch():
+    nothing = cuda.kernel("Nothing")
+    until_it_fails(lambda: cuda.launch(nothing))
+
+
+def wait():
+    cuda.launch(cuda.kernel("Endless"))
+    until_it_fails(cuda.synchronize)
+
+
 def take(block):
+    print("ready", flush=True)
+    sys.stdin.readline()
     addresses = []
     try:
         while True:
@@ -50,6 +80,7 @@ def take(block):
         if error.code != cuda.OUT_OF_MEMORY:
             raise
     # The program goes on.
+    cuda.synchronize()
     for address in addresses[-1:]:
         cuda.write(address, b"x" * 16)
         if cuda.read(address, 16) != b"x" * 16:
@@ -59,18 +90,6 @@ def take(block):
     for address in addresses:
         cuda.free(address)
     print(f"free {cuda.memory()[0]}", flush=True)
-
-
-SPIN = b"""
-.version 7.0
-.target sm_75
-.address_size 64
-.visible .entry spin()
-{
-AGAIN:
-  bra AGAIN;
-}
-"""
 
 
 def watch(command):
@@ -89,28 +108,34 @@ def watch(command):
         time.sleep(0.01)
 
 
+def leave(size):
+    cuda.allocate(size)
+    print("taken", flush=True)
+    sys.stdin.readline()
+
+
+def spin():
+    cuda.launch(cuda.kernel("Endless"))
+    print("ready", flush=True)
+
+
+def hold():
+    cuda.allocate(1 << 20)
+    print("ready", flush=True)
+    signal.pause()
+
+
+def facts():
+    print(cuda.device_count(), [cuda.device_memory(i) for i in range(cuda.device_count())], *cuda.memory())
+
+
 def main():
     cuda.init()
     cuda.use_device()
-    if sys.argv[1] == "hold":
-        cuda.allocate(1 << 20)
-        print("ready", flush=True)
-        signal.pause()
-    elif sys.argv[1] == "watch":
-        watch(sys.argv[2:])
-    elif sys.argv[1] == "leave":
-        cuda.allocate(int(sys.argv[2]))
-        print("taken", flush=True)
-        sys.stdin.readline()
-    elif sys.argv[1] == "spin":
-        cuda.launch(cuda.load(SPIN), b"spin")
-        print("ready", flush=True)
-    elif sys.argv[1] == "work":
-        work()
-    elif sys.argv[1] == "take":
-        take(int(sys.argv[2]))
-    else:
-        print(cuda.device_count(), [cuda.device_memory(i) for i in range(cuda.device_count())], *cuda.memory())
+    actions = {"hold": hold, "idle": idle, "work": lambda: until_it_fails(copies()), "launch": launch, "wait": wait,
+               "take": lambda: take(int(sys.argv[2])), "facts": facts,
+               "watch": lambda: watch(sys.argv[2:]), "leave": lambda: leave(int(sys.argv[2])), "spin": spin}
+    actions[sys.argv[1]]()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
-"""Sessions through the whole stack: slices and their memory, several processes under one lease, and what remains when the
-application, its worker or the node is killed."""
+"""Sessions through the whole stack: slices and their memory, several processes under one lease."""
 
 import concurrent.futures
-import pathlib
 import re
-import signal
 import time
 
 import stack
@@ -51,24 +48,17 @@ class Slices(StackTest):
         self.assertGreaterEqual(taken, 16 * MIB)
         self.assertGreaterEqual(free, taken)
 
-    def test_four_processes_share_one_slice(self):
-        # Each takes what it can get and holds it until all have: the parent's standard input of `sh` is closed then.
-        child = " ".join(self.python("session_program.py")) + f" take {MIB // 4}"
-        run = self.start(program("gpu-run"), "-q", "-n", "0.5", "sh", "-c",
-                         f"mkfifo $XDG_RUNTIME_DIR/go; for i in 1 2 3 4; do {child} < $XDG_RUNTIME_DIR/go & done; "
-                         "exec 3> $XDG_RUNTIME_DIR/go; wait_for() { while ! test -e $XDG_RUNTIME_DIR/all; do sleep 0.05; "
-                         "done; }; wait_for; exec 3>&-; wait")
-        taken = []
-        while len(taken) < 4:
-            line = self.read_line(run)
-            self.assertIsNotNone(line, taken)
-            taken.append(int(re.fullmatch(r"took (\d+)", line).group(1)))
-        (self.folder / "runtime/all").touch()
-        _, errors = run.communicate(timeout=stack.SECONDS)
-        self.assertEqual(run.returncode, 0, errors)
-        self.assertEqual(len(taken), 4, errors)
+    def test_eight_processes_share_one_slice(self):
+        run = self.start(program("gpu-run"), "-q", "-m", "32MiB", *self.python("many_processes.py"), "7", str(MIB // 4),
+                         str(stack.PROGRAMS / "raw_client"), environment={
+                             "OUTBOARD_TRANSPORT_PLUGIN": str(stack.ROOT / "lib/outboard/liboutboard_grpc.so")})
+        output, errors = run.communicate(timeout=stack.SECONDS)
+        self.assertEqual((run.returncode, errors), (0, ""))
+        taken = [int(number) for number in re.findall(r"took (\d+)", output)]
+        self.assertEqual(len(taken), 8, output)
         self.assertLessEqual(sum(taken), 32 * MIB)
         self.assertGreaterEqual(sum(taken), 16 * MIB)
+        self.assertEqual(len(re.findall(r"free \d+", output)), 8, output)
 
     def test_leases_on_one_gpu_do_not_reach_each_other(self):
         _, address = self.start_node("--listen", f"unix:{self.folder}/node")
@@ -98,99 +88,13 @@ class OrderlyEnd(StackTest):
         self.assert_one_line(errors, "outboard: warn: what the process left behind on the GPU", "is stopped")
 
 
-class Killed(StackTest):
-    def start_session(self, action, *options):
-        run = self.start(program("gpu-run"), *options, "-q", *self.python("session_program.py"), action)
-        self.wait_for_line(run, "ready")
-        return run
-
-    def test_the_application(self):
-        run = self.start_session("hold")
-        for name, pids in self.marked_processes().items():
-            if name.startswith("python"):
-                for pid in pids:
-                    self.kill(pid)
-        run.communicate(timeout=stack.SECONDS)
-        self.assertEqual(run.returncode, 128 + signal.SIGKILL)
-
-    def test_memory_of_one_comes_back_to_the_other_processes_of_the_lease(self):
-        program_ = self.python("session_program.py")
-        run = self.start(program("gpu-run"), "-q", *program_, "watch", *program_, "hold")
-        before = int(self.read_line(run).removeprefix("before "))
-        self.assertLess(int(self.read_line(run).removeprefix("during ")), before)
-        holders = [pid for pids in self.marked_processes().values() for pid in pids if self.is_holder(pid)]
-        self.assertEqual(len(holders), 1)
-        self.kill(holders[0])
-        output, errors = run.communicate(timeout=2 * stack.SECONDS)
-        self.assertEqual((run.returncode, errors), (0, ""), output)
-        self.assertIn(f"status {-signal.SIGKILL}", output)
-
-    @staticmethod
-    def is_holder(pid):
-        arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        return "hold" in arguments and "watch" not in arguments
-
-    def test_gpu_run(self):
-        run = self.start_session("hold")
-        run.kill()
-        run.wait()
-
-    def lost(self, run):
-        output, errors = run.communicate(timeout=stack.SECONDS)
-        self.assertEqual(run.returncode, 0, errors)
-        self.assertEqual(output, "lost 46\n")
-        self.assertEqual(len([line for line in errors.splitlines() if "is lost" in line]), 1, errors)
-
-    def test_the_worker(self):
-        run = self.start_session("work")
-        for pid in self.marked_processes()["gpu-worker"]:
-            self.kill(pid)
-        self.lost(run)
-
-    def test_the_node(self):
-        run = self.start_session("work")
-        for pid in self.marked_processes()["gpu-node"]:
-            self.kill(pid)
-        self.lost(run)
-
-    def test_a_node_elsewhere(self):
-        node, address = self.start_node("--listen", "127.0.0.1:0")
-        run = self.start_session("work", "--node", address)
-        node.kill()
-        self.lost(run)
-
-    def test_memory_of_a_killed_session_is_free_for_the_next(self):
-        _, address = self.start_node("--listen", f"unix:{self.folder}/node")
-        for _ in range(3):
-            run = self.start_session("hold", "--node", address, "-n", "1")
-            run.kill()
-            run.wait()
-            self.wait_until(lambda: self.gpu_run("--node", address, "-q", "-n", "1", "true")[0] == 0,
-                            "the GPU is free again")
-
-    def test_a_session_cannot_be_opened_when_the_node_is_gone(self):
-        run = self.start(program("gpu-run"), "-q", "sh", "-c",
-                         "echo ready; while ! test -e $XDG_RUNTIME_DIR/go; do sleep 0.05; done; "
-                         + " ".join(self.python("session_program.py")) + " facts")
-        self.wait_for_line(run, "ready")
-        for pid in self.marked_processes()["gpu-node"]:
-            self.kill(pid)
-        self.wait_until(lambda: "gpu-node" not in self.marked_processes(), "the node is gone")
-        (self.folder / "runtime/go").touch()
-        _, errors = run.communicate(timeout=stack.SECONDS)
-        self.assertEqual(run.returncode, 1)
-        self.assertIn("cuInit returned 46", errors)
-        self.assertEqual(len([line for line in errors.splitlines() if line.startswith("outboard:")]), 1, errors)
-
-
 class WithoutGpuRun(StackTest):
     def test_the_driver_says_how_to_start_the_program(self):
         environment = {"LD_LIBRARY_PATH": str(stack.ROOT / "lib/outboard/client")}
         status, _, errors = self.run_to_end(*self.python("session_program.py"), "facts", environment=environment)
         self.assertEqual(status, 1)
-        ours = [line for line in errors.splitlines() if line.startswith("outboard:")]
-        self.assertEqual(len(ours), 1, errors)
-        self.assertIn("gpu-run", ours[0])
+        self.assertEqual(len(self.ours(errors)), 1, errors)
+        self.assertIn("gpu-run", errors)
 
 
 if __name__ == "__main__":

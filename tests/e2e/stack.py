@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import uuid
 
 SECONDS = 60  # for what takes a second on a machine with nothing else to do
 HERE = pathlib.Path(__file__).resolve().parent
+USER = 65534  # "nobody" on every Linux
 ROOT = None  # of the installation; set by main
+PROGRAMS = None  # folder of the programs that the build made for these tests; set by main
 
 
 def program(name):
@@ -42,8 +45,8 @@ class StackTest(unittest.TestCase):
     def start(self, *command, **more):
         """A process with pipes for its output, killed at the end of the test if it is still there."""
         environment = {**self.environment, **more.pop("environment", {})}
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True, **more)
+        process = subprocess.Popen(command, env=environment, stdin=more.pop("stdin", subprocess.DEVNULL),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
         self.addCleanup(self._end, process)
         return process
 
@@ -107,8 +110,20 @@ class StackTest(unittest.TestCase):
         while (line := self.read_line(process)) != wanted:
             self.assertIsNotNone(line, f"it ended without saying {wanted!r}")
 
-    def kill(self, pid, number=signal.SIGKILL):
+    @staticmethod
+    def kill(pid, number=signal.SIGKILL):
         os.kill(pid, number)
+
+    def kill_all(self, name):
+        """Kills the test's processes of this program, and waits until they are gone."""
+        for pid in self.marked_processes()[name]:
+            self.kill(pid)
+        self.wait_until(lambda: name not in self.marked_processes(), f"{name} is gone")
+
+    @staticmethod
+    def ours(errors):
+        """The lines that Outboard wrote."""
+        return [line for line in errors.splitlines() if line.startswith("outboard:")]
 
     def assert_one_line(self, text, *words):
         lines = text.splitlines()
@@ -120,6 +135,7 @@ class StackTest(unittest.TestCase):
         self.wait_until(lambda: not self.marked_processes(), f"its processes end: {self.marked_processes()}")
         self.assertEqual(self.abandoned(runtime), [])
         self.assertEqual(self.abandoned(pathlib.Path("/dev/shm")), [])
+        self.assertEqual([path for path in runtime.rglob("*") if path.is_socket()], [])
 
     @staticmethod
     def abandoned(folder):
@@ -131,15 +147,41 @@ class StackTest(unittest.TestCase):
                 found.append(str(lock.parent))
         return found
 
-    @staticmethod
-    def _end(process):
+    def _end(self, process):
         process.kill()
-        process.communicate()
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:  # the test has failed: what it started has the pipes still
+            for pid in sum(self.marked_processes().values(), []):
+                self.kill(pid)
+            process.communicate()
+
+
+def run_as_user(test, root, programs, arguments):
+    """The status of a test that was run as an ordinary user, with copies of what that one may not be able to reach."""
+    with tempfile.TemporaryDirectory(prefix="outboard-e2e-") as folder:
+        copies = pathlib.Path(folder)
+        copies.chmod(0o755)
+        for part in ("tests/e2e", "scripts/codegen", "common/api"):
+            shutil.copytree(HERE.parents[1] / part, copies / "sources" / part)
+        for part in ("bin", "lib/outboard"):
+            shutil.copytree(root / part, copies / "root" / part, symlinks=True)
+        shutil.copytree(programs, copies / "programs", ignore=lambda _, names: [n for n in names if n == "installed"])
+        command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "/usr/bin/python3", "-B",
+                   str(copies / "sources/tests/e2e" / test), str(copies / "root"), str(copies / "programs"), *arguments]
+        return subprocess.run(command, cwd="/", env={"PATH": os.environ["PATH"]}).returncode
 
 
 def main():
-    """For each test program: its first argument is the installation, or a build folder, which has the same shape."""
-    global ROOT
-    # A test file is __main__, and imports this module by name: the one that it sees must know the folder.
+    """For each test program: its first argument is the installation, or a build folder, which has the same shape; the
+    second is the folder of the programs that the build made for these tests. With --user, run by root, the tests run as
+    an ordinary user."""
+    global ROOT, PROGRAMS
+    if "--user" in sys.argv:
+        sys.argv.remove("--user")
+        if os.geteuid() == 0:
+            sys.exit(run_as_user(pathlib.Path(sys.argv[0]).name, *map(pathlib.Path, sys.argv[1:3]), sys.argv[3:]))
+    # A test file is __main__, and imports this module by name: the one that it sees must know the folders.
     ROOT = pathlib.Path(sys.argv.pop(1)).resolve()
+    PROGRAMS = pathlib.Path(sys.argv.pop(1)).resolve()
     unittest.main(module="__main__", verbosity=2)

@@ -1,0 +1,236 @@
+// A client that is not the shim: speaks docs/wire.md over the transport plugin, one command at a time, and knows
+// nothing of slices. Under gpu-run, with OUTBOARD_TRANSPORT_PLUGIN naming the plugin.
+//
+// usage: raw_client take N      what `session_program.py take N` does
+
+#include <dlfcn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <mutex>
+#include <optional>
+#include <queue>
+#include <span>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "client/transport/transport.h"
+#include "common/wire/codec.h"
+#include "common/wire/frame.h"
+#include "common/wire/handle.h"
+#include "common/wire/hello.h"
+#include "common/wire/op.h"
+#include "common/wire/preamble.h"
+
+namespace {
+
+using namespace outboard;
+using Bytes = std::vector<std::byte>;
+
+[[noreturn]] void Fail(const std::string& why) {
+  std::fprintf(stderr, "raw_client: %s\n", why.c_str());
+  std::exit(1);
+}
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) Fail(std::string(name) + " is not set");
+  return value;
+}
+
+struct Lease {
+  std::string address, ticket;
+};
+
+Lease AskGpuRun() {
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  Variable("OUTBOARD_RUN_SOCKET").copy(at.sun_path, sizeof at.sun_path - 1);
+  const int asking = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  constexpr std::string_view kQuestion = "outboard 1 session";
+  char answer[8192] = {};
+  if (connect(asking, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 ||
+      send(asking, kQuestion.data(), kQuestion.size(), 0) < 0 || recv(asking, answer, sizeof answer - 1, 0) <= 0) {
+    Fail("gpu-run does not answer");
+  }
+  close(asking);
+  Lease lease;
+  std::string ok, hex;
+  std::istringstream(answer) >> ok >> lease.address >> hex;
+  if (ok != "ok") Fail(answer);
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    lease.ticket += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return lease;
+}
+
+const OutboardTransport* LoadPlugin() {
+  void* const plugin = dlopen(Variable("OUTBOARD_TRANSPORT_PLUGIN").c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (plugin == nullptr) Fail(dlerror());
+  return reinterpret_cast<decltype(&OutboardTransportEntry)>(dlsym(plugin, "OutboardTransportEntry"))(
+      kOutboardTransportVersion);
+}
+
+// One session, used by one thread.
+class Session {
+ public:
+  Session() {
+    const Lease lease = AskGpuRun();
+    wire::Preamble preamble;
+    preamble.kind = wire::ConnectionKind::kSession;
+    preamble.ticket_bytes = static_cast<uint32_t>(lease.ticket.size());
+    std::string greeting(reinterpret_cast<const char*>(&preamble), sizeof preamble);
+    greeting += lease.ticket;
+    char error[256] = {};
+    connection_ =
+        transport_->open(lease.address.c_str(), greeting.data(), greeting.size(), &events_, error, sizeof error);
+    if (connection_ == nullptr) Fail(error);
+
+    wire::ClientHello hello;
+    hello.major_version = wire::kMajorVersion;
+    hello.abi = wire::kAbi;
+    hello.ticket = lease.ticket;
+    hello.client = "raw_client";
+    hello.visible_devices = {0};
+    hello.op_hashes = wire::OpHashes();
+    Send({.op = static_cast<uint16_t>(wire::Control::kHello)}, wire::Encode(hello));
+    const Bytes body = Receive(wire::Control::kHello);
+    const auto answer = wire::DecodeWorkerHello(body);
+    if (!answer || !answer->error.empty()) Fail("the worker does not open the session");
+  }
+
+  // Says goodbye.
+  ~Session() {
+    Send({.op = static_cast<uint16_t>(wire::Control::kEnd)}, {});
+    transport_->close(connection_);
+  }
+
+  // The result of an operation in the first device's primary context, and what it returned.
+  std::pair<CUresult, Bytes> Call(wire::Op op, const std::vector<uint64_t>& parameters) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(parameters.data());
+    Send({.op = static_cast<uint16_t>(op),
+          .flags = wire::kWantsReply,
+          .lane = 1,
+          .context = wire::PrimaryContextHandle(0)},
+         Bytes(bytes, bytes + parameters.size() * sizeof(uint64_t)));
+    const Bytes body = Receive(wire::Control::kReply);
+    wire::ReplyHead head;
+    if (body.size() < sizeof head) Fail("a reply is too short");
+    std::memcpy(&head, body.data(), sizeof head);
+    if (head.request != sent_) Fail("a reply is not to the last command");
+    return {static_cast<CUresult>(head.result), Bytes(body.begin() + sizeof head, body.end())};
+  }
+
+ private:
+  void Send(wire::CommandHeader command, const Bytes& body) {
+    command.bytes = static_cast<uint32_t>(sizeof command + body.size());
+    const wire::FrameHeader header{.magic = wire::kFrameMagic,
+                                   .bytes = static_cast<uint32_t>(sizeof header + command.bytes),
+                                   .first = ++sent_,
+                                   .acknowledged = received_,
+                                   .count = 1};
+    Bytes frame(header.bytes);
+    wire::Writer writer(frame.data());
+    writer.Put(header);
+    writer.Put(command);
+    writer.PutBytes(body.data(), body.size());
+    transport_->send(connection_, frame.data(), frame.size());
+  }
+
+  // The body of the worker's next command, which must be of this kind.
+  Bytes Receive(wire::Control wanted) {
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      arrived_.wait(lock, [&] { return !frames_.empty() || !end_.empty(); });
+      if (frames_.empty()) Fail(end_);
+      const Bytes frame = std::move(frames_.front());
+      frames_.pop();
+      lock.unlock();
+      auto reader = wire::FrameReader::Open(frame);
+      if (!reader) Fail("the worker sent a malformed frame");
+      const auto command = reader->Next();
+      if (!command) continue;  // it only acknowledges
+      received_ = command->sequence;
+      if (command->header.op != static_cast<uint16_t>(wanted) || reader->Next()) Fail("the worker sent something else");
+      return Bytes(command->body.begin(), command->body.end());
+    }
+  }
+
+  static void OnFrame(void* user, const void* data, size_t bytes) {
+    auto& self = *static_cast<Session*>(user);
+    const auto* from = static_cast<const std::byte*>(data);
+    const std::lock_guard lock(self.mutex_);
+    self.frames_.emplace(from, from + bytes);
+    self.arrived_.notify_one();
+  }
+  static void OnClosed(void* user, const char* reason) {
+    auto& self = *static_cast<Session*>(user);
+    const std::lock_guard lock(self.mutex_);
+    self.end_ = reason;
+    self.arrived_.notify_one();
+  }
+
+  const OutboardTransport* const transport_ = LoadPlugin();
+  const OutboardTransportEvents events_{this, &OnFrame, &OnClosed};
+  OutboardConnection* connection_ = nullptr;
+  uint64_t sent_ = 0, received_ = 0;  // the last command of each direction
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::queue<Bytes> frames_;
+  std::string end_;
+};
+
+uint64_t Number(const Bytes& bytes, size_t index) {
+  uint64_t number;
+  if (bytes.size() < (index + 1) * sizeof number) Fail("a reply is too short");
+  std::memcpy(&number, bytes.data() + index * sizeof number, sizeof number);
+  return number;
+}
+
+// The address, or nothing when there is no memory.
+std::optional<uint64_t> Allocate(Session& session, uint64_t bytes) {
+  const auto [result, outputs] = session.Call(wire::Op::kcuMemAlloc_v2, {1, bytes});
+  if (result == CUDA_SUCCESS) return Number(outputs, 0);
+  if (result != CUDA_ERROR_OUT_OF_MEMORY) Fail("cuMemAlloc_v2 returned " + std::to_string(result));
+  return std::nullopt;
+}
+
+Bytes Ok(Session& session, wire::Op op, const std::vector<uint64_t>& parameters) {
+  auto [result, outputs] = session.Call(op, parameters);
+  if (result != CUDA_SUCCESS) {
+    Fail(std::string(wire::FindOp(static_cast<uint16_t>(op))->name) + " returned " + std::to_string(result));
+  }
+  return outputs;
+}
+
+void Say(const std::string& what) { std::cout << what << std::endl; }
+
+void WaitForLine() {
+  std::string line;
+  std::getline(std::cin, line);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3 || argv[1] != std::string_view("take")) Fail("usage: raw_client take N");
+  const uint64_t block = std::stoull(argv[2]);
+  Session session;
+  Ok(session, wire::Op::koutboardPrimaryCtxRetain, {0});
+  Say("ready");
+  WaitForLine();
+  std::vector<uint64_t> addresses;
+  while (const auto address = Allocate(session, block)) addresses.push_back(*address);
+  Ok(session, wire::Op::kcuCtxSynchronize, {});
+  Say("took " + std::to_string(addresses.size() * block));
+  WaitForLine();
+  for (const uint64_t address : addresses) Ok(session, wire::Op::kcuMemFree_v2, {address});
+  Say("free " + std::to_string(Number(Ok(session, wire::Op::kcuMemGetInfo_v2, {1, 1}), 1)));
+}
