@@ -9,7 +9,7 @@
 
 #include "common/wire/private.h"
 #include "tests/unit/worker/fake_client.h"
-#include "tests/unit/worker_custom/software_gpu.h"
+#include "tests/unit/worker_softgpu/software_gpu.h"
 
 // The hand-written halves as a client reaches them: a whole session on the software GPU.
 

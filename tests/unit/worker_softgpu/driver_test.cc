@@ -13,7 +13,7 @@
 #include "server/worker/function_info.h"
 #include "server/worker/host_calls.h"
 #include "server/worker/session.h"
-#include "tests/unit/worker_custom/software_gpu.h"
+#include "tests/unit/worker_softgpu/software_gpu.h"
 
 // The worker's halves on the software GPU, where streams go on by themselves. The client is this file: it lands bytes
 // in its memory and answers pulls from it.
