@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <fstream>
 #include <functional>
@@ -82,6 +83,32 @@ TEST_F(NodeTest, MemoryIsFreeAgainWhenTheWorkersAreGone) {
   std::string next;
   RunUntil([&] { return !(next = Open({1})).empty(); });
   EXPECT_NE(next, lease);
+  siginfo_t left{};
+  EXPECT_EQ(waitid(P_ALL, 0, &left, WEXITED | WNOHANG | WNOWAIT), 0);
+  EXPECT_EQ(left.si_pid, 0) << "a worker that ended was not reaped";
+}
+
+TEST_F(NodeTest, AnEndedSessionLeavesRoomForAnother) {
+  // Its workers end as soon as they have their assignment.
+  const std::string program = folder_.path() + "/brief";
+  std::ofstream(program) << "#!/bin/sh\nexec dd bs=1 count=1 <&3 >/dev/null 2>&1\n";
+  chmod(program.c_str(), 0700);
+  Node node(&loop_, {{"GPU", "GPU-0", 16 * kGib}}, Workers::Config{program, "driver", {}, /*keep_spare=*/false});
+  const std::string lease = std::get<Grant>(node.OpenLease({1})).lease;
+  testing::internal::CaptureStderr();
+  UniqueFd session;
+  uint32_t sessions = 0;
+  RunUntil([&] {
+    if (session && !IsClosed(session)) return false;
+    if (sessions++ > kMaxWorkersPerLease) return true;
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    session = UniqueFd(ends[1]);
+    node.Admit({UniqueFd(ends[0]), wire::ConnectionKind::kSession, node.NewTicket(lease)});
+    return false;
+  });
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(log.find("as many sessions as it may have"), std::string::npos) << log;
 }
 
 TEST_F(NodeTest, ALeaseWithoutSessionsEndsAtOnce) {

@@ -100,6 +100,48 @@ TEST(Query, IsAskedOncePerContextAndArguments) {
   EXPECT_EQ(open.session.counts().round_trips, 7u);
 }
 
+TEST(Query, IsAskedAgainAfterACallThatChangesItsAnswer) {
+  OpenSession* self = nullptr;
+  OpenSession open({.flush_age = std::chrono::hours(1), .spin = std::chrono::hours(1)}, [&] {
+    while (const auto frame = self->peer.TakeIfSent()) {
+      for (const wire::Command& command : frame->commands()) {
+        if ((command.header.flags & wire::kWantsReply) == 0) continue;
+        self->peer.Reply(command.sequence, CUDA_SUCCESS, std::as_bytes(std::span(&command.sequence, 1))).Deliver();
+      }
+    }
+  });
+  self = &open;
+  Lane lane;
+  lane.context = wire::PrimaryContextHandle(0);
+  const auto event = reinterpret_cast<CUevent>(open.session.ids().New(wire::HandleKind::kEvent));
+  int before = 0, after = 0;
+  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_LEGACY, &before), CUDA_SUCCESS);
+  // Nobody waits for it.
+  EXPECT_EQ((Remote<wire::Op::kcuEventRecord, wire::Class::kAsync, true, wire::Handle<CUevent>, wire::Handle<CUstream>>(
+                open.session, lane, true, event, CU_STREAM_LEGACY)),
+            CUDA_SUCCESS);
+  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_LEGACY, &after), CUDA_SUCCESS);
+  EXPECT_NE(after, before);
+  EXPECT_EQ(open.session.counts().round_trips, 2u);
+}
+
+TEST(Remote, TellsTheErrorOfEarlierWork) {
+  OpenSession open;
+  Lane lane;
+  lane.context = wire::PrimaryContextHandle(0);
+  std::thread worker([&] {
+    const SentFrame frame = open.peer.Take();
+    const auto command = frame.commands().back();
+    EXPECT_EQ(command.header.flags, wire::kWantsReply | wire::kTakesEarlier);
+    const uint64_t answer = 40;
+    open.peer.Reply(command.sequence, CUDA_SUCCESS, std::as_bytes(std::span(&answer, 1)), CUDA_ERROR_INVALID_VALUE)
+        .Deliver();
+  });
+  int priority = 0;
+  EXPECT_EQ(GetPriority(open, lane, CU_STREAM_LEGACY, &priority), CUDA_ERROR_INVALID_VALUE);
+  worker.join();
+}
+
 TEST(Remote, ACallWithoutProofWaits) {
   OpenSession open;
   Lane lane;
@@ -133,6 +175,7 @@ TEST(Remote, AnObjectIsThereAtOnceAndGoneWhenItsMakingFailed) {
   std::thread worker([&] {
     const SentFrame frame = open.peer.Take();
     const auto command = frame.commands().back();
+    EXPECT_EQ(command.header.flags, wire::kWantsReply) << "an earlier error would make its caller lose the object";
     ASSERT_TRUE(wire::Reader(command.body).Get(&proposed));
     open.peer.Reply(command.sequence, CUDA_ERROR_OUT_OF_MEMORY).Deliver();
   });

@@ -158,6 +158,18 @@ TEST(Receiving, WhatCameIsAcknowledgedWhenItIsMuch) {
   EXPECT_FALSE(open.peer.TakeIfSent());
 }
 
+TEST(Receiving, WhatCameIsAcknowledgedWhenItIsManyCommands) {
+  OpenSession open;
+  // The hello was one.
+  for (uint32_t i = 2; i < kCreditCommands / 4; ++i) open.peer.Say(Control::kOutput, wire::TextHead{.bytes = 0});
+  open.peer.Deliver();
+  EXPECT_FALSE(open.peer.TakeIfSent());
+  open.peer.Say(Control::kOutput, wire::TextHead{.bytes = 0}).Deliver();
+  const auto frame = open.peer.TakeIfSent();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->header().acknowledged, kCreditCommands / 4);
+}
+
 // What no worker sends. Each ends the session: the worker is told, and so is the user, once.
 struct Bad {
   const char* name;

@@ -98,7 +98,7 @@ TEST(Hello, OfAnotherVersionOnlyTheVersionIsRead) {
 }
 
 TEST(Hello, ALengthThatLiesTakesNoMemory) {
-  // The ticket's length, then that of the devices' list.
+  // The ticket's length, then that of the devices' list, then that of the visible devices.
   for (const uint64_t lie : {~uint64_t{0}, uint64_t{1} << 62, uint64_t{1} << 32, uint64_t{4096}}) {
     auto client = Encode(SomeClient());
     std::memcpy(client.data() + 16, &lie, sizeof lie);
@@ -106,6 +106,9 @@ TEST(Hello, ALengthThatLiesTakesNoMemory) {
     auto worker = Encode(WorkerHello{.major_version = kMajorVersion});
     std::memcpy(worker.data() + 32, &lie, sizeof lie);
     EXPECT_FALSE(DecodeWorkerHello(worker).ok()) << lie;
+    auto without_names = Encode(ClientHello{.major_version = kMajorVersion, .abi = kAbi});
+    std::memcpy(without_names.data() + 32, &lie, sizeof lie);
+    EXPECT_FALSE(DecodeClientHello(without_names).ok()) << lie;
   }
 }
 

@@ -149,6 +149,13 @@ class FakeClient final : public FrameSink {
     std::lock_guard lock(mutex_);
     return frames_.size();
   }
+  // What has come, in its order.
+  std::vector<wire::Control> controls() const {
+    std::lock_guard lock(mutex_);
+    std::vector<wire::Control> controls;
+    for (const Incoming& command : incoming_) controls.push_back(static_cast<wire::Control>(command.header.op));
+    return controls;
+  }
   uint64_t next() const { return next_; }
 
   void Send(std::span<const std::byte> frame) override {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +18,8 @@
 
 #include "common/base/limits.h"
 #include "common/wire/handle.h"
+#include "server/worker/copies.h"
+#include "server/worker/output.h"
 #include "server/worker/scratch.h"
 #include "tests/unit/worker/fake_client.h"
 #include "tests/unit/worker/fake_driver.h"
@@ -244,6 +248,29 @@ TEST_F(SessionTest, LetsNobodyOvertakeACallThatNobodyWaitsFor) {
   let_go_.Happen();
   EXPECT_EQ(client_.ResultOf(query), CUDA_SUCCESS);
   EXPECT_FALSE(overtaken);
+}
+
+TEST_F(SessionTest, UnderstandsArgumentsBeforeTheNextCommandBegins) {
+  client_.Greet(*session_);
+  for (uint32_t round = 0; round < 50; ++round) {
+    const wire::HandleId stream = wire::MakeHandle(HandleKind::kStream, 1, 500 + round);
+    // The output's memory is made before the stream is looked up, and takes longer than the other lane's command.
+    const uint64_t read = Send({{Number(Op::koutboardRead), 1, kAsksAll, {1, kMaxPayloadBytes, 0x1000, stream}},
+                                {Number(Op::kcuStreamCreate), 2, 0, {stream, 0}}});
+    ASSERT_EQ(client_.ResultOf(read), CUDA_ERROR_INVALID_HANDLE) << "of a stream that is made after it";
+  }
+}
+
+TEST_F(SessionTest, SendsWhatKernelsPrintedBeforeTheReply) {
+  const UniqueFd file(memfd_create("output", MFD_CLOEXEC));
+  session_->copies().SetOutput(std::make_unique<Output>(UniqueFd(dup(file.get()))));
+  driver_.On("cuStreamSynchronize", [&file] {
+    EXPECT_EQ(write(file.get(), "hello", 5), 5);
+    return CUDA_SUCCESS;
+  });
+  client_.Greet(*session_);
+  EXPECT_EQ(client_.ResultOf(Send({Synchronize(1)})), CUDA_SUCCESS);
+  EXPECT_EQ(client_.controls(), (std::vector{Control::kHello, Control::kOutput, Control::kReply}));
 }
 
 TEST_F(SessionTest, TellsOfARefusedCallOnceAndOnlyItsOwnLane) {

@@ -55,6 +55,17 @@ TEST_F(CopiesTest, WritesReuseTheirStaging) {
   EXPECT_LE(driver_.events(), 70u);
 }
 
+TEST_F(CopiesTest, WritesThatAreNotDoneKeepTheirStaging) {
+  constexpr size_t kWrites = 300, kBytes = 4096;
+  const auto text = [](size_t i) { return std::string(kBytes, static_cast<char>('a' + i % 26)); };
+  std::vector<std::string> device(kWrites, std::string(kBytes, '.'));
+  for (size_t i = 0; i < kWrites; ++i) {
+    ASSERT_EQ(copies_->Write(Device(device[i].data()), text(i).data(), kBytes, stream_), CUDA_SUCCESS);
+  }
+  driver_.Run(stream_);
+  for (size_t i = 0; i < kWrites; ++i) ASSERT_EQ(device[i], text(i)) << i;
+}
+
 TEST_F(CopiesTest, WriteWithoutStagingLeavesTheBytesToTheDriver) {
   driver_.host_limit = 0;
   std::string device(4, '.');
