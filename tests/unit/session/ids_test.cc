@@ -51,6 +51,8 @@ TEST(Ids, WhatIsNotLiveIsNotReleased) {
   const HandleId old = ids.New(HandleKind::kEvent);
   ids.Release(old);
   const HandleId heir = ids.New(HandleKind::kEvent);
+  ASSERT_EQ(wire::SlotOf(heir), wire::SlotOf(old));
+  EXPECT_FALSE(ids.IsLive(HandleKind::kEvent, old));
   ids.Release(old);
   ids.Release(0);
   ids.Release(1);

@@ -377,6 +377,33 @@ TEST_F(SessionTest, DoesNotAcknowledgeWhatHasTheTurnOrWaitsForIt) {
   client_.AwaitAcknowledgement(last);
 }
 
+TEST_F(SessionTest, DoesNotAcknowledgeWhatBeginsWhenATurnIsOver) {
+  Occasion first_entered, first_let_go, second_entered, second_let_go;
+  Block("cuStreamSynchronize");
+  driver_.On(Recorded(10), [&] {
+    first_entered.Happen();
+    first_let_go.Wait();
+    return CUDA_SUCCESS;
+  });
+  driver_.On(Recorded(11), [&] {
+    second_entered.Happen();
+    second_let_go.Wait();
+    return CUDA_SUCCESS;
+  });
+  client_.Greet(*session_);
+  const uint64_t waits = Send({Synchronize(1)});
+  entered_.Wait();
+  const uint64_t first = Send({Record(2, 10)});
+  first_entered.Wait();
+  const uint64_t second = Send({Record(2, 11)});
+  first_let_go.Happen();
+  second_entered.Wait();
+  let_go_.Happen();
+  EXPECT_EQ(client_.Await(waits)->acknowledged, first);
+  second_let_go.Happen();
+  client_.AwaitAcknowledgement(second);
+}
+
 TEST_F(SessionTest, AcknowledgesAQuarterOfTheWindowAtATime) {
   client_.Greet(*session_);
   // All is queued behind one call, so that no lane is idle in between.

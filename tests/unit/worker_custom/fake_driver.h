@@ -301,6 +301,8 @@ class Sent {
     std::lock_guard lock(mutex_);
     return commands_.size();
   }
+  // While it lives, whoever sends waits.
+  std::unique_lock<std::mutex> HoldBack() { return std::unique_lock(mutex_); }
   // Waits for command number `index`.
   Command At(size_t index) {
     std::unique_lock lock(mutex_);
