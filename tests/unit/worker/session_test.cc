@@ -263,7 +263,7 @@ TEST_F(SessionTest, UnderstandsArgumentsBeforeTheNextCommandBegins) {
 
 TEST_F(SessionTest, SendsWhatKernelsPrintedBeforeTheReply) {
   const UniqueFd file(memfd_create("output", MFD_CLOEXEC));
-  session_->copies().SetOutput(std::make_unique<Output>(UniqueFd(dup(file.get()))));
+  session_->copies().SetOutput(std::make_unique<Output>(UniqueFd(dup(file.get()))), nullptr);
   driver_.On("cuStreamSynchronize", [&file] {
     EXPECT_EQ(write(file.get(), "hello", 5), 5);
     return CUDA_SUCCESS;
