@@ -57,14 +57,23 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   return CUDA_SUCCESS;
 }
 
-// Memory at addresses that are not set aside. What lies at others is held until one that does not is found.
+// Memory at addresses that are not set aside. What lies at others is held until one that does not is found: all of such
+// a range, if the driver gives that, since a large one has room for more small ones than there are attempts.
 CUresult Allocations::AllocateUsable(CUdeviceptr* address, size_t bytes) {
   std::vector<CUdeviceptr> held;
   CUresult result;
   while (true) {
     result = driver_.cuMemAlloc_v2(address, bytes);
-    if (result != CUDA_SUCCESS || !IsAside(*address, bytes)) break;
-    held.push_back(*address);
+    const size_t aside = result == CUDA_SUCCESS ? AsideBytes(*address, bytes) : 0;
+    if (aside == 0) break;
+    CUdeviceptr unusable = *address;
+    if (aside > bytes) {
+      driver_.cuMemFree_v2(*address);
+      result = driver_.cuMemAlloc_v2(&unusable, aside);
+      if (result == CUDA_ERROR_OUT_OF_MEMORY) result = driver_.cuMemAlloc_v2(&unusable, bytes);
+      if (result != CUDA_SUCCESS) break;
+    }
+    held.push_back(unusable);
     if (held.size() == kAttempts) {
       result = CUDA_ERROR_OUT_OF_MEMORY;
       break;
@@ -74,10 +83,12 @@ CUresult Allocations::AllocateUsable(CUdeviceptr* address, size_t bytes) {
   return result;
 }
 
-bool Allocations::IsAside(CUdeviceptr address, size_t bytes) const {
+size_t Allocations::AsideBytes(CUdeviceptr address, size_t bytes) const {
   std::lock_guard lock(mutex_);
-  return std::any_of(aside_.begin(), aside_.end(),
-                     [&](const Range& range) { return range.begin < address + bytes && address < range.end; });
+  for (const Range& range : aside_) {
+    if (range.begin < address + bytes && address < range.end) return range.end - address;
+  }
+  return 0;
 }
 
 // On a stream of its own, that the application's streams neither wait for nor delay.

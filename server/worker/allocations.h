@@ -54,7 +54,8 @@ class Allocations {
   CUresult AllocateUsable(CUdeviceptr* address, size_t bytes);
   CUresult Zero(CUcontext context, CUdeviceptr address, size_t bytes);
   CUresult ZeroingStream(CUcontext context, CUstream* stream);
-  bool IsAside(CUdeviceptr address, size_t bytes) const;
+  // Of the range set aside in which one at `address` would lie, how many bytes follow from there; 0 if in none.
+  size_t AsideBytes(CUdeviceptr address, size_t bytes) const;
   static void Refund(const Block& block);
 
   const driver::DriverTable& driver_;

@@ -29,8 +29,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
   }
   Log(LogLevel::kError,
       "the GPU's driver gave %d addresses for an allocation of %zu bytes, and this process uses all of them itself; "
-      "the "
-      "allocation fails",
+      "the allocation fails",
       kMaxTries, bytesize);
   return CUDA_ERROR_OUT_OF_MEMORY;
 }

@@ -31,11 +31,12 @@ Mapping ReserveAnywhere(uint64_t bytes) {
   return got == MAP_FAILED ? Mapping() : Mapping(got, bytes);
 }
 
-// Where the seed says, from 16 to 80 TiB, in steps of 2 MiB; elsewhere when something lies there.
-Mapping ReserveByChance(std::mt19937_64& chaos, uint64_t bytes) {
+// From 16 to 80 TiB, in steps of 2 MiB, where Linux puts nothing by itself: a program that has this memory on another
+// machine reserves the same addresses, and they should be free there too. Elsewhere when something lies there.
+Mapping ReserveByChance(std::mt19937_64& chance, uint64_t bytes) {
   constexpr uint64_t kLow = uint64_t{1} << 44, kSpan = uint64_t{1} << 46, kStep = uint64_t{1} << 21;
   for (int attempt = 0; attempt < 8; ++attempt) {
-    Mapping mapping = ReserveAt(kLow + chaos() % kSpan / kStep * kStep, bytes);
+    Mapping mapping = ReserveAt(kLow + chance() % kSpan / kStep * kStep, bytes);
     if (mapping.begin() != nullptr) return mapping;
   }
   return ReserveAnywhere(bytes);
@@ -51,7 +52,8 @@ Result<Mapping> ReserveAddresses(const Config& config, unsigned ordinal, std::mt
     return Error{"Cannot reserve " + std::to_string(bytes) + " bytes of addresses at " + text + " for device " +
                  std::to_string(ordinal) + "; SOFTGPU_ARENA must name a free range."};
   }
-  Mapping mapping = config.chaos != 0 ? ReserveByChance(chaos, bytes) : ReserveAnywhere(bytes);
+  std::mt19937_64 chance(std::random_device{}());
+  Mapping mapping = ReserveByChance(config.chaos != 0 ? chaos : chance, bytes);
   if (mapping.begin() != nullptr) return mapping;
   return Error{"Cannot reserve " + std::to_string(bytes) + " bytes of addresses for device " + std::to_string(ordinal) +
                "."};

@@ -75,7 +75,7 @@ TEST_F(AllocationsTest, FreeOfWhatIsNotOursIsTheDriversToAnswer) {
 }
 
 TEST_F(AllocationsTest, AddressesThatAreSetAsideDoNotComeBack) {
-  driver_.next_addresses = {0x10000, 0x10200, 0x10000, 0x20000};
+  driver_.next_addresses = {0x10000, 0x10200, 0x10000, 0x10000, 0x20000};
   ASSERT_EQ(allocations_->Allocate(&address_, 1024), CUDA_SUCCESS);
   ASSERT_EQ(allocations_->SetAside(address_), CUDA_SUCCESS);
   EXPECT_EQ(ledger_.used(), 0u);
@@ -84,6 +84,18 @@ TEST_F(AllocationsTest, AddressesThatAreSetAsideDoNotComeBack) {
   EXPECT_EQ(address_, 0x20000u);
   EXPECT_EQ(driver_.allocated.size(), 1u);
   EXPECT_EQ(ledger_.used(), 512u);
+}
+
+TEST_F(AllocationsTest, SmallOnesGoAroundALargeRangeThatIsSetAside) {
+  driver_.first_address = 0x10000;
+  ASSERT_EQ(allocations_->Allocate(&address_, kLimit), CUDA_SUCCESS);
+  ASSERT_EQ(allocations_->SetAside(address_), CUDA_SUCCESS);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+    EXPECT_EQ(address_, 0x10000 + kLimit + 512 * i);
+  }
+  EXPECT_EQ(driver_.allocated.size(), 3u);
+  EXPECT_EQ(ledger_.used(), 3 * 512u);
 }
 
 TEST_F(AllocationsTest, GivesUpWhenThereAreOnlyAddressesThatAreSetAside) {

@@ -160,9 +160,13 @@ class FakeDriver {
       return CUDA_SUCCESS;
     };
     table_.cuMemAlloc_v2 = [](CUdeviceptr* address, size_t bytes) {
-      if (self->next_addresses.empty()) return CUDA_ERROR_OUT_OF_MEMORY;
-      *address = self->next_addresses.front();
-      self->next_addresses.pop_front();
+      if (self->first_address != 0) {
+        *address = self->FirstFit(bytes);
+      } else {
+        if (self->next_addresses.empty()) return CUDA_ERROR_OUT_OF_MEMORY;
+        *address = self->next_addresses.front();
+        self->next_addresses.pop_front();
+      }
       self->allocated[*address] = bytes;
       return CUDA_SUCCESS;
     };
@@ -231,11 +235,20 @@ class FakeDriver {
   std::set<CUcontext> destroyed;
 
   std::deque<CUdeviceptr> next_addresses;
+  CUdeviceptr first_address = 0;  // if not 0: memory lies at the lowest free address from here on
   std::map<CUdeviceptr, size_t> allocated, zeroed;
   bool refuse_memset = false;
   size_t device_free = 0, device_total = 0;
 
  private:
+  CUdeviceptr FirstFit(size_t bytes) const {
+    CUdeviceptr address = first_address;
+    for (const auto& [begin, size] : allocated) {
+      if (address + bytes <= begin) break;
+      address = begin + size;
+    }
+    return address;
+  }
   bool IsAlive(CUcontext context) { return context != nullptr && destroyed.count(context) == 0; }
   void RunAll() {
     std::vector<CUstream> streams;
