@@ -112,7 +112,7 @@ class PacketWriter {
 };
 
 bool GetMagic(wire::Reader& reader, uint32_t expected) {
-  uint32_t magic;
+  uint32_t magic = 0;
   return reader.Get(&magic) && magic == expected;
 }
 
