@@ -1,6 +1,7 @@
 #include "server/softgpu/device/device_memory.h"
 
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -31,6 +32,13 @@ Mapping ReserveAnywhere(uint64_t bytes) {
   return got == MAP_FAILED ? Mapping() : Mapping(got, bytes);
 }
 
+// Not std::random_device, which needs a newer C library than this library does.
+uint64_t RandomSeed() {
+  uint64_t seed = 0;
+  [[maybe_unused]] const ssize_t got = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+  return seed;
+}
+
 // From 16 to 80 TiB, in steps of 2 MiB, where Linux puts nothing by itself: a program that has this memory on another
 // machine reserves the same addresses, and they should be free there too. Elsewhere when something lies there.
 Mapping ReserveByChance(std::mt19937_64& chance, uint64_t bytes) {
@@ -52,7 +60,7 @@ Result<Mapping> ReserveAddresses(const Config& config, unsigned ordinal, std::mt
     return Error{"Cannot reserve " + std::to_string(bytes) + " bytes of addresses at " + text + " for device " +
                  std::to_string(ordinal) + "; SOFTGPU_ARENA must name a free range."};
   }
-  std::mt19937_64 chance(std::random_device{}());
+  std::mt19937_64 chance(RandomSeed());
   Mapping mapping = ReserveByChance(config.chaos != 0 ? chaos : chance, bytes);
   if (mapping.begin() != nullptr) return mapping;
   return Error{"Cannot reserve " + std::to_string(bytes) + " bytes of addresses for device " + std::to_string(ordinal) +
