@@ -41,6 +41,7 @@ constexpr const char* kOutside = "the worker sent bytes for host memory that was
 
 void Session::State::OnFrame(std::span<const std::byte> frame) {
   try {
+    if (options.trace) options.trace->Write(Trace::Direction::kFromWorker, frame);
     if (session.status() != CUDA_SUCCESS) return LookForEnd(frame);
     if (const char* failure = Receive(frame)) Lose(Goodbye::kSend, failure);
   } catch (const std::exception& exception) {  // there is no memory

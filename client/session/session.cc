@@ -89,6 +89,7 @@ void Session::State::SendFrame() {
   const std::span<const std::byte> frame = outbox.Seal(acknowledged.load(std::memory_order_relaxed));
   if (!goes_out) return;
   ++counts.frames;
+  if (options.trace) options.trace->Write(Trace::Direction::kFromClient, frame);
   transport->send(to, frame.data(), frame.size());
 }
 

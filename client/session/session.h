@@ -15,6 +15,7 @@
 #include "client/session/ids.h"
 #include "client/session/lane.h"
 #include "client/session/query_cache.h"
+#include "client/session/trace.h"
 #include "client/session/waiter.h"
 #include "client/transport/transport.h"
 #include "common/base/limits.h"
@@ -55,6 +56,7 @@ struct SessionOptions {
   std::chrono::nanoseconds flush_age{50'000};  // how long a command may lie about before it is sent
   std::chrono::nanoseconds spin{20'000};       // how long a waiting thread looks for its reply before it blocks
   std::chrono::milliseconds farewell{kMaxFarewellMilliseconds};  // how long Close waits for the worker's end
+  std::shared_ptr<Trace> trace;                                  // gets all frames; null for none
 };
 
 // The client's half of a session: numbers commands, packs them into frames, sends these in good time, finds the reply

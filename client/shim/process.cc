@@ -16,6 +16,7 @@
 #include "client/shim/memory.h"
 #include "client/shim/modules.h"
 #include "client/shim/thread_state.h"
+#include "common/base/env.h"
 #include "common/base/log.h"
 
 namespace outboard::shim {
@@ -25,6 +26,15 @@ std::atomic<Process*> the_process{nullptr};
 
 std::string ThisProgram() {
   return std::string(program_invocation_short_name) + " (pid " + std::to_string(getpid()) + ")";
+}
+
+std::shared_ptr<client::Trace> OpenTrace() {
+  const auto path = GetEnv("OUTBOARD_TRACE");
+  if (!path) return nullptr;
+  auto trace = client::Trace::Open(*path);
+  if (trace) return std::move(*trace);
+  Log(LogLevel::kError, "%s", trace.error().message.c_str());
+  return nullptr;
 }
 
 }  // namespace
@@ -73,7 +83,7 @@ CUresult Process::Open() {
     const Arena arena = memory_->MakeArena();
     hello.arena_begin = arena.begin;
     hello.arena_size = arena.size;
-    session_ = std::make_unique<client::Session>(link.transport, this);
+    session_ = std::make_unique<client::Session>(link.transport, this, client::SessionOptions{.trace = OpenTrace()});
     error = session_->Open(link.lease.address, SessionPreamble(link.lease), hello);
   }
   if (error) {

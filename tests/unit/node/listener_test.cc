@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "tests/unit/node/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace outboard::node {
 namespace {
@@ -21,7 +21,7 @@ TEST(Listener, ChoosesAFreePort) {
 }
 
 TEST(Listener, AUnixSocketIsForThisUserAloneAndIsRemoved) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   const std::string path = folder.path() + "/socket";
   {
     const Result<Listener> listener = Listener::Open("unix:" + path);
@@ -35,7 +35,7 @@ TEST(Listener, AUnixSocketIsForThisUserAloneAndIsRemoved) {
 }
 
 TEST(Listener, ReplacesASocketThatNobodyListensAt) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   const std::string path = folder.path() + "/socket";
   {
     sockaddr_un name{};

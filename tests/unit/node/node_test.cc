@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "common/base/limits.h"
-#include "tests/unit/node/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace outboard::node {
 namespace {
@@ -57,7 +57,7 @@ class NodeTest : public testing::Test {
     return recv(fd.get(), &byte, 1, MSG_DONTWAIT) == 0;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   Loop loop_;
   std::unique_ptr<Node> node_;
 };

@@ -11,7 +11,7 @@
 
 #include "common/base/limits.h"
 #include "server/node/listener.h"
-#include "tests/unit/node/temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace outboard::node {
 namespace {
@@ -45,7 +45,7 @@ class ReceptionTest : public testing::Test {
   }
   Visitor Next() { return visitors_[read_++].get_future().get(); }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   Result<Listener> listener_;
   Loop loop_;
   std::unique_ptr<Reception> reception_;

@@ -174,6 +174,8 @@ TEST(Receiving, WhatCameIsAcknowledgedWhenItIsManyCommands) {
 struct Bad {
   const char* name;
   void (*say)(FakePeer& peer);
+
+  friend void PrintTo(const Bad& bad, std::ostream* to) { *to << bad.name; }
 };
 
 void SayCut(FakePeer& peer, Control control, size_t bytes) {

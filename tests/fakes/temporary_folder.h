@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-namespace outboard::node {
+namespace outboard::fakes {
 
 // A folder for one test.
 class TemporaryFolder {
@@ -21,4 +21,4 @@ class TemporaryFolder {
   std::string path_ = "/tmp/outboard-test-XXXXXX";
 };
 
-}  // namespace outboard::node
+}  // namespace outboard::fakes

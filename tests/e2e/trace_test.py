@@ -1,0 +1,92 @@
+"""OUTBOARD_TRACE and scripts/trace: what a session says, and that calls cost as many round trips as their class says."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import stack
+from stack import StackTest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+import session_trace  # noqa: E402
+
+
+class Traces(StackTest):
+    def trace(self, *command, **more):
+        """The file in which a traced run of a program of the tests left its session."""
+        path = self.folder / "trace"
+        status, _, errors = self.gpu_run("-q", *command, environment={"OUTBOARD_TRACE": str(path)}, **more)
+        self.assertEqual((status, errors), (0, ""))
+        return path
+
+    def test_round_trips_are_those_of_the_class(self):
+        path = self.trace(*self.python("trace_program.py"))
+        entries = session_trace.op_entries()
+        seen = set()
+        for op, count in session_trace.count(path).items():
+            if op not in entries:
+                continue  # no call
+            entry = entries[op]
+            seen.add(entry.name)
+            with self.subTest(entry.name):
+                if entry.call_class == "async":
+                    self.assertEqual(count.round_trips, 0)
+                else:
+                    self.assertEqual(count.round_trips, count.calls)
+        self.assertLessEqual({"cuMemAlloc_v2", "outboardLaunch", "cuEventRecord", "cuCtxSynchronize", "outboardWrite",
+                              "outboardRead"}, seen)
+
+    def test_queries_are_asked_once(self):
+        path = self.trace(*self.python("trace_program.py"))
+        queries = [op for op, entry in session_trace.op_entries().items() if entry.call_class == "query"]
+        counts = session_trace.count(path)
+        self.assertIn(True, [op in counts for op in queries])
+        for op in queries:
+            self.assertLessEqual(counts[op].calls if op in counts else 0, 1)
+
+    def test_what_is_printed(self):
+        path = self.trace(*self.python("session_program.py"), "facts")
+        printed = self.run_to_end(sys.executable, "-B", str(SCRIPTS / "trace"), str(path))
+        self.assertEqual((printed[0], printed[2]), (0, ""))
+        lines = printed[1].splitlines()
+        self.assertRegex(lines[0], r"^ +[0-9.]+ ->      1   0 hello  [0-9]+ bytes$")
+        self.assertRegex(lines[1], r"^ +[0-9.]+ <-      1   0 hello  [0-9]+ bytes$")
+        self.assertTrue(any(re.search(r"-> +[0-9]+ +1 cuMemGetInfo_v2  .*  waits$", line) for line in lines), lines)
+        self.assertTrue(any(re.search(r"<- .* reply .* to cuMemGetInfo_v2 \([0-9]+\): 0$", line) for line in lines), lines)
+        self.assertRegex(lines[-1], r" end ")
+        counted = self.run_to_end(sys.executable, "-B", str(SCRIPTS / "trace"), "--count", str(path))
+        self.assertEqual((counted[0], counted[2]), (0, ""))
+        self.assertRegex(counted[1], r"\n +1 +1 +[0-9]+ +[0-9.]+  cuMemGetInfo_v2\n")
+
+    def test_processes_do_not_share_a_file(self):
+        # The first has its session, and the file with it, while the second runs.
+        program = self.python("session_program.py")
+        self.trace(*program, "watch", *program, "leave", "1024")
+        names = sorted(file.name for file in self.folder.glob("trace*"))
+        self.assertEqual(len(names), 2)
+        self.assertRegex(names[1], r"^trace\.[0-9]+$")
+        for name in names:
+            self.assertEqual(next(session_trace.commands(self.folder / name)).op, 0xff08)
+
+    def test_a_file_that_cannot_be_written_is_said_and_nothing_else(self):
+        status, output, errors = self.gpu_run("-q", *self.python("session_program.py"), "facts",
+                                              environment={"OUTBOARD_TRACE": "/no/such/folder/trace"})
+        self.assertEqual(status, 0)
+        self.assertTrue(output.startswith("1 "), output)
+        self.assert_one_line(errors, "not traced", "/no/such/folder/trace")
+
+    def test_what_is_no_trace_is_refused(self):
+        for text, words in (("nothing", "no trace"), ("OTBDTRC1" + "\x08" + "\0" * 15 + "no frame", "no frame")):
+            with self.subTest(text):
+                path = self.folder / "bad"
+                path.write_text(text)
+                printed = subprocess.run([sys.executable, "-B", SCRIPTS / "trace", path], capture_output=True, text=True)
+                self.assertEqual((printed.returncode, printed.stdout), (1, ""))
+                self.assert_one_line(printed.stderr, "trace: ", words)
+
+
+if __name__ == "__main__":
+    stack.main()
