@@ -28,7 +28,8 @@ class Installed(StackTest):
         other = self.folder / "other"
         other.mkdir()
         for library in (stack.ROOT / "lib/outboard/private").glob("*"):
-            (other / library.name).write_bytes(b"no library")
+            if not library.name.startswith("libz."):  # which the Python that runs the program may need itself
+                (other / library.name).write_bytes(b"no library")
         status, _, errors = self.gpu_run("-q", *self.python("session_program.py"), "facts",
                                          environment={"LD_LIBRARY_PATH": str(other)})
         self.assertEqual(status, 0, errors)
