@@ -84,7 +84,7 @@ void JitOptions::FillLog(const Log& log, std::string_view text) const {
   size_t capacity, length = 0;
   if (char* const buffer = LogBuffer(log, &capacity)) {
     length = std::min(text.size(), capacity - 1);
-    std::memcpy(buffer, text.data(), length);
+    text.copy(buffer, length);
     buffer[length] = 0;
   }
   if (void** const size = Find(log.size)) *size = reinterpret_cast<void*>(static_cast<uintptr_t>(length));

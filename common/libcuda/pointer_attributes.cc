@@ -13,7 +13,7 @@ CUresult Answer(void* data, T value) {
   return CUDA_SUCCESS;
 }
 
-CUresult PointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts) {
+CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& facts) {
   const bool is_device = facts.kind == PointerFacts::Kind::kDevice, is_host = facts.kind == PointerFacts::Kind::kHost;
   if (attribute == CU_POINTER_ATTRIBUTE_MAPPED) return Answer(data, is_device);  // any address has it
   if (!is_device && !is_host) return CUDA_ERROR_INVALID_VALUE;
@@ -57,7 +57,7 @@ CUresult PointerAttribute(void* data, CUpointer_attribute attribute, const Point
 }
 
 // What cuPointerGetAttributes stores for an address that CUDA does not know.
-CUresult NullAttribute(void* data, CUpointer_attribute attribute) {
+CUresult NullAttribute(void* data, unsigned attribute) {
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       return Answer<int>(data, -2);  // neither a device nor the host's memory of one
@@ -76,15 +76,14 @@ CUresult NullAttribute(void* data, CUpointer_attribute attribute) {
   }
 }
 
-bool Exists(CUpointer_attribute attribute) {
-  const unsigned number = NumberOf(attribute);
-  return number >= CU_POINTER_ATTRIBUTE_CONTEXT && number <= CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE &&
-         number != CU_POINTER_ATTRIBUTE_P2P_TOKENS;
+bool Exists(unsigned attribute) {
+  return attribute >= CU_POINTER_ATTRIBUTE_CONTEXT && attribute <= CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE &&
+         attribute != CU_POINTER_ATTRIBUTE_P2P_TOKENS;
 }
 
 }  // namespace
 
-CUresult GetPointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts) {
+CUresult GetPointerAttribute(void* data, unsigned attribute, const PointerFacts& facts) {
   if (data == nullptr || !Exists(attribute)) return CUDA_ERROR_INVALID_VALUE;
   return PointerAttribute(data, attribute, facts);
 }
@@ -93,10 +92,11 @@ CUresult GetPointerAttributes(unsigned count, const CUpointer_attribute* attribu
                               const PointerFacts& facts) {
   if (count == 0 || attributes == nullptr || data == nullptr) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < count; ++i) {
-    if (data[i] == nullptr || !Exists(attributes[i])) return CUDA_ERROR_INVALID_VALUE;
+    if (data[i] == nullptr || !Exists(NumberOf(attributes[i]))) return CUDA_ERROR_INVALID_VALUE;
   }
   for (unsigned i = 0; i < count; ++i) {
-    if (PointerAttribute(data[i], attributes[i], facts) != CUDA_SUCCESS) NullAttribute(data[i], attributes[i]);
+    const unsigned attribute = NumberOf(attributes[i]);
+    if (PointerAttribute(data[i], attribute, facts) != CUDA_SUCCESS) NullAttribute(data[i], attribute);
   }
   return CUDA_SUCCESS;
 }

@@ -20,9 +20,10 @@ struct PointerFacts {
   CUdevice device = 0;
 };
 
-// cuPointerGetAttribute for a caller whose context is in order. `data` has room for the attribute's type, except that
-// of IS_MANAGED and SYNC_MEMOPS four bytes are written: the runtime has and reads as many.
-CUresult GetPointerAttribute(void* data, CUpointer_attribute attribute, const PointerFacts& facts);
+// cuPointerGetAttribute for a caller whose context is in order. `attribute`: NumberOf what the program gave, which may
+// be none. `data` has room for the attribute's type, except that of IS_MANAGED and SYNC_MEMOPS four bytes are written:
+// the runtime has and reads as many.
+CUresult GetPointerAttribute(void* data, unsigned attribute, const PointerFacts& facts);
 
 // cuPointerGetAttributes, likewise. What is not known of an address is stored as null or 0, as the manual says.
 CUresult GetPointerAttributes(unsigned count, const CUpointer_attribute* attributes, void* const* data,

@@ -151,8 +151,10 @@ void Loopback::Poll(OutboardConnection* connection, uint64_t nanoseconds) {
 void Loopback::Close(OutboardConnection* connection) {
   auto* const loopback = reinterpret_cast<Loopback*>(connection);
   loopback->to_worker_->Drain();
-  loopback->to_worker_->End();
   loopback->to_client_->Drop();
+  // As the worker's process ends: no thread of it is left.
+  loopback->to_worker_.reset();
+  loopback->session_.reset();
 }
 
 void Loopback::Abandon(OutboardConnection*) {}  // nothing here is shared with a child

@@ -66,7 +66,7 @@ class Loopback final : public worker::FrameSink {
   static const OutboardTransport* transport();
   std::string address() const;
 
-  // Of the connection made last, which the caller knows to exist.
+  // Of the connection that there is.
   worker::Session& session() { return *session_; }
   // The preamble that it began with.
   const std::string& preamble() const { return preamble_; }

@@ -32,11 +32,12 @@ class OneCallDriver;
 template <class... Arguments, CUresult (*driver::DriverTable::*kMember)(Arguments...)>
 class OneCallDriver<kMember> {
  public:
-  explicit OneCallDriver(std::function<CUresult(Arguments...)> run) : table_(DriverOfContexts()) {
+  enum class Has { kCall, kNothing };  // kNothing: the driver lacks even this one
+  OneCallDriver(std::function<CUresult(Arguments...)> run, Has has) : table_(DriverOfContexts()) {
     run_ = std::move(run);
+    if (has == Has::kNothing) return;
     table_.*kMember = [](Arguments... arguments) { return HasCurrentContext() ? run_(arguments...) : CUDA_SUCCESS; };
   }
-  void TakeCallAway() { table_.*kMember = nullptr; }
   const driver::DriverTable* table() const { return &table_; }
 
  private:
@@ -69,7 +70,9 @@ class CallTest : public testing::Test {
 
   // One call: the application's side of it, the worker, the driver, and what became of it.
   struct Exchange {
-    Exchange() : driver([this](auto... arguments) { return Run(arguments...); }), worker(driver.table()) {
+    using Has = typename OneCallDriver<kMember>::Has;
+    explicit Exchange(Has has = Has::kCall)
+        : driver([this](auto... arguments) { return Run(arguments...); }, has), worker(driver.table()) {
       EachSample([this](auto& sample) { sample.SetUp(ids, worker); });
       EachSample([this](auto& sample) { sample.Join(samples); });
     }
@@ -171,8 +174,7 @@ class CallTest : public testing::Test {
 
   void CallsThatTheDriverLacksAreNotSupported() {
     SCOPED_TRACE("a call that the driver does not have");
-    Exchange exchange;
-    exchange.driver.TakeCallAway();
+    Exchange exchange(Exchange::Has::kNothing);
     exchange.Make(op_);
     EXPECT_EQ(exchange.client_result, CUDA_ERROR_NOT_SUPPORTED);
     exchange.ExpectUntouched();

@@ -3,6 +3,7 @@
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
+#include "common/base/number_of.h"
 #include "common/libcuda/pointer_attributes.h"
 
 // Unified addressing: what is known about an address.
@@ -29,7 +30,7 @@ CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdevi
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  return GetPointerAttribute(data, attribute, FactsOf(process.memory(), ptr));
+  return GetPointerAttribute(data, NumberOf(attribute), FactsOf(process.memory(), ptr));
 }
 
 CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute* attributes, void** data,

@@ -44,7 +44,7 @@ void JitOptions::FillLog(CUjit_option buffer, CUjit_option size, std::string_vie
   if (buffer_value && *buffer_value && capacity > 0) {
     length = std::min(text.size(), capacity - 1);
     char* out = static_cast<char*>(*buffer_value);
-    std::memcpy(out, text.data(), length);
+    text.copy(out, length);  // which takes an empty one, without an address, too
     out[length] = 0;
   }
   *size_value = reinterpret_cast<void*>(static_cast<uintptr_t>(length));

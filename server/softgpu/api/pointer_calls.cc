@@ -1,5 +1,6 @@
 #include "server/softgpu/api/cuda_api.h"
 
+#include "common/base/number_of.h"
 #include "common/libcuda/pointer_attributes.h"
 #include "server/softgpu/api/entry.h"
 
@@ -24,8 +25,9 @@ PointerFacts FactsOf(const Driver& driver, CUdeviceptr address) {
 }  // namespace
 
 CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr ptr) {
-  return ContextCall(
-      [&](Driver& driver, Context&) { return outboard::GetPointerAttribute(data, attribute, FactsOf(driver, ptr)); });
+  return ContextCall([&](Driver& driver, Context&) {
+    return outboard::GetPointerAttribute(data, outboard::NumberOf(attribute), FactsOf(driver, ptr));
+  });
 }
 
 CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute* attributes, void** data,

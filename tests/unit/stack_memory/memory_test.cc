@@ -138,7 +138,8 @@ TEST_F(MemoryTest, CopiesByAddressAlone) {
   const auto from = reinterpret_cast<CUdeviceptr>(source.data()), to = reinterpret_cast<CUdeviceptr>(back.data());
   ASSERT_EQ(cuMemcpy(first_, from, 4096), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpy(second_, first_, 4096), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemcpyAsync(to, second_, 4096, stream_), CUDA_SUCCESS);  // after the copy before: pageable waits
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);  // stream_ does not wait for the copy, nor did its caller
+  ASSERT_EQ(cuMemcpyAsync(to, second_, 4096, stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpy(to, second_, 4096), CUDA_SUCCESS);
   EXPECT_EQ(back, source);
