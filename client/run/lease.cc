@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "client/run/dial.h"
+#include "common/base/limits.h"
 #include "common/wire/preamble.h"
 #include "proto/node.grpc.pb.h"
 
@@ -107,6 +108,7 @@ void Lease::ReadTickets() {
   {
     std::lock_guard lock(mutex_);
     over_ = true;
+    gone_ = true;
   }
   changed_.notify_all();
 }
@@ -130,10 +132,17 @@ std::optional<std::string> Lease::TakeTicket() {
 void Lease::End() {
   {
     std::lock_guard lock(mutex_);
-    over_ = true;
+    if (std::exchange(over_, true)) return;
   }
   changed_.notify_all();
-  if (stream_ != nullptr) stream_->context.TryCancel();
+  if (stream_ == nullptr) return;
+  {
+    std::lock_guard lock(stream_->writing);
+    stream_->stream->WritesDone();
+  }
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::chrono::milliseconds(kMaxLeaseEndMilliseconds), [this] { return gone_; });
+  if (!gone_) stream_->context.TryCancel();
 }
 
 Result<NodeDescription> Describe(const std::string& address) {

@@ -61,7 +61,8 @@ class Lease {
   // The next ticket. Each opens one session, so a fresh one is fetched at once for whoever comes next; waits for it
   // when several come together. nullopt when the lease is over.
   std::optional<std::string> TakeTicket();
-  // Ends the lease; TakeTicket returns.
+  // Ends the lease; TakeTicket returns. Waits until the node says that its parts are free again, so that whoever comes
+  // next gets them, but for kMaxLeaseEndMilliseconds at most.
   void End();
 
  private:
@@ -75,6 +76,7 @@ class Lease {
   std::condition_variable changed_;
   std::vector<std::string> tickets_;  // guarded by mutex_
   bool over_ = false;                 // guarded by mutex_
+  bool gone_ = false;                 // guarded by mutex_: the stream has ended, and with it the lease at the node
   std::thread reader_;
 };
 

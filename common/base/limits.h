@@ -37,6 +37,7 @@ inline constexpr uint32_t kMaxLeases = 4096;                 // of a node
 inline constexpr uint32_t kMaxWorkersPerLease = 256;
 inline constexpr uint32_t kMaxTicketsPerLease = kMaxWorkersPerLease;  // a further one makes the oldest void
 inline constexpr uint32_t kMaxFinishMilliseconds = 3000;              // a worker's work for a client that has ended
-inline constexpr uint32_t kMaxFarewellMilliseconds = 4000;            // an ending process's wait for that
+inline constexpr uint32_t kMaxLeaseEndMilliseconds = 2000;  // gpu-run's wait for the node to have ended its lease
+inline constexpr uint32_t kMaxFarewellMilliseconds = 4000;  // an ending process's wait for that
 
 }  // namespace outboard

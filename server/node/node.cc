@@ -32,10 +32,11 @@ std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
   return taken;
 }
 
-void Node::EndLease(const std::string& lease) {
+void Node::EndLease(const std::string& lease, std::function<void()> ended) {
   const auto found = entries_.find(lease);
-  if (found == entries_.end()) return;
+  if (found == entries_.end()) return ended();
   found->second.ending = true;
+  found->second.when_ended.push_back(std::move(ended));
   workers_.Kill(lease);
   EraseIfOver(lease);
 }
@@ -80,10 +81,12 @@ void Node::EndSession(const std::string& lease, const std::vector<uint32_t>& acc
 }
 
 void Node::EraseIfOver(const std::string& lease) {
-  const Entry& entry = entries_.at(lease);
+  Entry& entry = entries_.at(lease);
   if (!entry.ending || entry.sessions != 0) return;
+  const std::vector<std::function<void()>> when_ended = std::move(entry.when_ended);
   entries_.erase(lease);
   leases_.End(lease);
+  for (const auto& ended : when_ended) ended();
 }
 
 }  // namespace outboard::node

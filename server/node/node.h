@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <variant>
@@ -24,8 +25,10 @@ class Node {
   const std::vector<Gpu>& gpus() const { return gpus_; }
 
   std::variant<Grant, Refusal> OpenLease(const Wish& wish);
-  // Its workers are killed; its parts are free when they are gone.
-  void EndLease(const std::string& lease);
+  // Its workers are killed; its parts are free when they are gone, and then `ended` is called. Also of a lease that is
+  // not known, at once.
+  void EndLease(
+      const std::string& lease, std::function<void()> ended = [] {});
   // See Leases.
   std::string NewTicket(const std::string& lease) { return leases_.NewTicket(lease); }
 
@@ -38,6 +41,7 @@ class Node {
     std::vector<slice::Ledger> ledgers;  // of the slices
     size_t sessions = 0;
     bool ending = false;
+    std::vector<std::function<void()>> when_ended;
   };
 
   void EndSession(const std::string& lease, const std::vector<uint32_t>& accounts);

@@ -42,7 +42,7 @@ class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return Finish(grpc::Status::OK);
+    if (!ok) return EndLease();
     const bool has_lease = !lease_.empty();
     switch (request_.what_case()) {
       case HoldRequest::kAsk:
@@ -74,6 +74,12 @@ class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
   }
 
  private:
+  // The client is done or gone: it hears of it when its parts are free.
+  void EndLease() {
+    if (lease_.empty()) return Finish(grpc::Status::OK);
+    loop_->Post([this] { node_->EndLease(lease_, [this] { Finish(grpc::Status::OK); }); });
+  }
+
   void Ask(const HoldRequest::Ask& ask) {
     const std::variant<Grant, Refusal> answer = On(loop_, [this, &ask] {
       return node_->OpenLease({ask.gpus(), ask.memory_bytes()});

@@ -71,6 +71,12 @@ class Slices(StackTest):
 
 
 class OrderlyEnd(StackTest):
+    def test_a_gpu_is_free_for_the_next_command_at_once(self):
+        _, address = self.start_node("--listen", f"unix:{self.folder}/node")
+        for _ in range(20):
+            status, _, errors = self.gpu_run("-q", "--node", address, "-n", "1", *self.python("session_program.py"), "facts")
+            self.assertEqual((status, errors), (0, ""))
+
     def test_memory_is_back_when_the_process_is_gone(self):
         program_ = self.python("session_program.py")
         for _ in range(5):

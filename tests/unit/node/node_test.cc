@@ -118,6 +118,23 @@ TEST_F(NodeTest, ALeaseWithoutSessionsEndsAtOnce) {
   EXPECT_NE(Open({1}), "");
 }
 
+TEST_F(NodeTest, SaysWhenThePartsOfALeaseAreFree) {
+  const std::string lease = Open({1});
+  const UniqueFd session = Visit(node_->NewTicket(lease));
+  std::string next;
+  bool ended = false;
+  node_->EndLease(lease, [&] {
+    ended = true;
+    next = Open({1});
+  });
+  EXPECT_FALSE(ended);  // the session's worker is still there
+  RunUntil([&] { return ended; });
+  EXPECT_NE(next, "");
+  bool unknown_ended = false;
+  node_->EndLease(lease, [&] { unknown_ended = true; });
+  EXPECT_TRUE(unknown_ended);
+}
+
 TEST_F(NodeTest, AnotherLeaseIsNotTouched) {
   const std::string lease = Open({0.5});
   const std::string other = Open({0.5});
