@@ -34,6 +34,7 @@ class Command:
     op: int
     flags: int
     lane: int
+    context: int  # handle of the thread's current context
     body: bytes
 
     @property
@@ -50,14 +51,25 @@ class Command:
         """Of a reply: the CUresult."""
         return REPLY.unpack_from(self.body)[1]
 
+    @property
+    def earlier(self):
+        """Of a reply: the CUresult of a call of its lane that was sent without waiting."""
+        return REPLY.unpack_from(self.body)[2]
+
+    @property
+    def outputs(self):
+        """Of a reply."""
+        return self.body[REPLY.size:]
+
 
 def op_entries():
     """{number: entry of the spec}"""
     return {entry.op: entry for entry in spec.load(sorted((ROOT / "common/api").glob("*.toml"))) if entry.op}
 
 
-def commands(path):
-    """All commands of a trace in its order. A record that was cut off at the end, as of a killed process, is left out."""
+def frames(path):
+    """(nanoseconds, direction, frame, where it is) of a trace, in its order. A record that was cut off at the end, as of
+    a killed process, is left out."""
     data = pathlib.Path(path).read_bytes()
     if not data.startswith(MAGIC):
         raise TraceError(f"{path} is no trace, or one of another version.")
@@ -67,11 +79,24 @@ def commands(path):
         at += RECORD.size
         if at + size > len(data):
             return
-        yield from _commands_of(data[at:at + size], direction, nanoseconds, f"{path}, byte {at}")
+        yield nanoseconds, direction, data[at:at + size], f"{path}, byte {at}"
         at += size
 
 
-def _commands_of(frame, direction, nanoseconds, place):
+def commands(path):
+    """All commands of a trace in its order."""
+    for nanoseconds, direction, frame, place in frames(path):
+        yield from commands_of(frame, direction, nanoseconds, place)
+
+
+def client_frames(path):
+    """What the client sent behind its hello, as it would have sent it had it heard nothing."""
+    sent = [frame for _, direction, frame, _ in frames(path) if direction == CLIENT]
+    return b"".join(frame[:16] + bytes(8) + frame[24:] for frame in sent[1:])
+
+
+def commands_of(frame, direction, nanoseconds, place):
+    """The commands of one frame. `place`: of the frame, for messages."""
     magic, size, first, _, count, _ = FRAME.unpack_from(frame) if len(frame) >= FRAME.size else (b"",) * 6
     if magic != b"OBF1" or size != len(frame):
         raise TraceError(f"{place}: this is no frame.")
@@ -79,10 +104,10 @@ def _commands_of(frame, direction, nanoseconds, place):
     for sequence in range(first, first + count):
         if at + COMMAND.size > len(frame):
             raise TraceError(f"{place}: the frame ends within command {sequence}.")
-        size, op, flags, lane, _, _ = COMMAND.unpack_from(frame, at)
+        size, op, flags, lane, _, context = COMMAND.unpack_from(frame, at)
         if size < COMMAND.size or at + size > len(frame):
             raise TraceError(f"{place}: command {sequence} is longer than its frame, or shorter than a header.")
-        yield Command(nanoseconds, direction, sequence, op, flags, lane, frame[at + COMMAND.size:at + size])
+        yield Command(nanoseconds, direction, sequence, op, flags, lane, context, frame[at + COMMAND.size:at + size])
         at += size
 
 

@@ -11,6 +11,15 @@ KERNELS = b"""
 .address_size 64
 .visible .entry Nothing() { ret; }
 .visible .entry Endless() { again: bra again; }
+.visible .entry Store(.param .u64 address, .param .u32 value)
+{
+  .reg .b64 %rd<2>;
+  .reg .b32 %r<2>;
+  ld.param.u64 %rd1, [address];
+  ld.param.u32 %r1, [value];
+  st.global.u32 [%rd1], %r1;
+  ret;
+}
 """
 
 library = ctypes.CDLL("libcuda.so.1")
@@ -97,6 +106,7 @@ def kernel(name):
     return function
 
 
-def launch(function):
-    """One thread in the legacy stream."""
-    call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, None, None, None)
+def launch(function, *parameters, stream=None):
+    """One thread. `parameters`: of ctypes."""
+    addresses = (ctypes.c_void_p * len(parameters))(*map(ctypes.addressof, parameters))
+    call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, stream, addresses, None)

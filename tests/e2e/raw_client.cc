@@ -3,100 +3,36 @@
 //
 // usage: raw_client take N      what `session_program.py take N` does
 
-#include <dlfcn.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <condition_variable>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <mutex>
 #include <optional>
-#include <queue>
-#include <span>
-#include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "client/transport/transport.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
 #include "common/wire/handle.h"
 #include "common/wire/hello.h"
 #include "common/wire/op.h"
-#include "common/wire/preamble.h"
+#include "tests/e2e/raw_connection.h"
 
 namespace {
 
 using namespace outboard;
+using e2e::Fail;
 using Bytes = std::vector<std::byte>;
-
-[[noreturn]] void Fail(const std::string& why) {
-  std::fprintf(stderr, "raw_client: %s\n", why.c_str());
-  std::exit(1);
-}
-
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr) Fail(std::string(name) + " is not set");
-  return value;
-}
-
-struct Lease {
-  std::string address, ticket;
-};
-
-Lease AskGpuRun() {
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  Variable("OUTBOARD_RUN_SOCKET").copy(at.sun_path, sizeof at.sun_path - 1);
-  const int asking = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-  constexpr std::string_view kQuestion = "outboard 1 session";
-  char answer[8192] = {};
-  if (connect(asking, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 ||
-      send(asking, kQuestion.data(), kQuestion.size(), 0) < 0 || recv(asking, answer, sizeof answer - 1, 0) <= 0) {
-    Fail("gpu-run does not answer");
-  }
-  close(asking);
-  Lease lease;
-  std::string ok, hex;
-  std::istringstream(answer) >> ok >> lease.address >> hex;
-  if (ok != "ok") Fail(answer);
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
-    lease.ticket += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  }
-  return lease;
-}
-
-const OutboardTransport* LoadPlugin() {
-  void* const plugin = dlopen(Variable("OUTBOARD_TRANSPORT_PLUGIN").c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (plugin == nullptr) Fail(dlerror());
-  return reinterpret_cast<decltype(&OutboardTransportEntry)>(dlsym(plugin, "OutboardTransportEntry"))(
-      kOutboardTransportVersion);
-}
 
 // One session, used by one thread.
 class Session {
  public:
   Session() {
-    const Lease lease = AskGpuRun();
-    wire::Preamble preamble;
-    preamble.kind = wire::ConnectionKind::kSession;
-    preamble.ticket_bytes = static_cast<uint32_t>(lease.ticket.size());
-    std::string greeting(reinterpret_cast<const char*>(&preamble), sizeof preamble);
-    greeting += lease.ticket;
-    char error[256] = {};
-    connection_ =
-        transport_->open(lease.address.c_str(), greeting.data(), greeting.size(), &events_, error, sizeof error);
-    if (connection_ == nullptr) Fail(error);
-
     wire::ClientHello hello;
     hello.major_version = wire::kMajorVersion;
     hello.abi = wire::kAbi;
-    hello.ticket = lease.ticket;
+    hello.ticket = connection_.ticket();
     hello.client = "raw_client";
     hello.visible_devices = {0};
     hello.op_hashes = wire::OpHashes();
@@ -107,10 +43,7 @@ class Session {
   }
 
   // Says goodbye.
-  ~Session() {
-    Send({.op = static_cast<uint16_t>(wire::Control::kEnd)}, {});
-    transport_->close(connection_);
-  }
+  ~Session() { Send({.op = static_cast<uint16_t>(wire::Control::kEnd)}, {}); }
 
   // The result of an operation in the first device's primary context, and what it returned.
   std::pair<CUresult, Bytes> Call(wire::Op op, const std::vector<uint64_t>& parameters) {
@@ -141,19 +74,16 @@ class Session {
     writer.Put(header);
     writer.Put(command);
     writer.PutBytes(body.data(), body.size());
-    transport_->send(connection_, frame.data(), frame.size());
+    connection_.Send(frame);
   }
 
   // The body of the worker's next command, which must be of this kind.
   Bytes Receive(wire::Control wanted) {
     for (;;) {
-      std::unique_lock lock(mutex_);
-      arrived_.wait(lock, [&] { return !frames_.empty() || !end_.empty(); });
-      if (frames_.empty()) Fail(end_);
-      const Bytes frame = std::move(frames_.front());
-      frames_.pop();
-      lock.unlock();
-      auto reader = wire::FrameReader::Open(frame);
+      std::string reason;
+      const std::optional<Bytes> frame = connection_.Receive(&reason);
+      if (!frame) Fail(reason);
+      auto reader = wire::FrameReader::Open(*frame);
       if (!reader) Fail("the worker sent a malformed frame");
       const auto command = reader->Next();
       if (!command) continue;  // it only acknowledges
@@ -163,28 +93,8 @@ class Session {
     }
   }
 
-  static void OnFrame(void* user, const void* data, size_t bytes) {
-    auto& self = *static_cast<Session*>(user);
-    const auto* from = static_cast<const std::byte*>(data);
-    const std::lock_guard lock(self.mutex_);
-    self.frames_.emplace(from, from + bytes);
-    self.arrived_.notify_one();
-  }
-  static void OnClosed(void* user, const char* reason) {
-    auto& self = *static_cast<Session*>(user);
-    const std::lock_guard lock(self.mutex_);
-    self.end_ = reason;
-    self.arrived_.notify_one();
-  }
-
-  const OutboardTransport* const transport_ = LoadPlugin();
-  const OutboardTransportEvents events_{this, &OnFrame, &OnClosed};
-  OutboardConnection* connection_ = nullptr;
+  e2e::RawConnection connection_;
   uint64_t sent_ = 0, received_ = 0;  // the last command of each direction
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::queue<Bytes> frames_;
-  std::string end_;
 };
 
 uint64_t Number(const Bytes& bytes, size_t index) {

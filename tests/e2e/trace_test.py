@@ -78,6 +78,51 @@ class Traces(StackTest):
         self.assertTrue(output.startswith("1 "), output)
         self.assert_one_line(errors, "not traced", "/no/such/folder/trace")
 
+    def replay(self, path):
+        return self.gpu_run("-q", sys.executable, "-B", str(SCRIPTS / "trace"), "--replay", str(path), environment={
+            "OUTBOARD_TRANSPORT_PLUGIN": str(stack.ROOT / "lib/outboard/liboutboard_grpc.so"),
+            "OUTBOARD_FRAME_PIPE": str(stack.PROGRAMS / "frame_pipe")})
+
+    def test_replayed_it_gives_the_same(self):
+        path = self.trace(*self.python("replay_program.py"))
+        commands = list(session_trace.commands(path))
+        kinds = {session_trace.CONTROLS.get(command.op) for command in commands}
+        self.assertLessEqual({"reply", "land", "host function", "pull", "pulled", "end"}, kinds)
+        # Each worker has its memory elsewhere, so the addresses of the trace would be refused.
+        for _ in range(2):
+            self.assertEqual(self.replay(path), (0, "0 differences\n", ""))
+
+    def test_replayed_it_says_what_differs(self):
+        path = self.trace(*self.python("replay_program.py"))
+        trace = path.read_bytes()
+        changed = {
+            "landed": trace.replace(b"\x07" * 64, b"\x08" * 64),
+            "cuStreamSynchronize (command": self.with_result(trace, path, "cuStreamSynchronize", 999),
+        }
+        for said, content in changed.items():
+            with self.subTest(said):
+                self.assertNotEqual(content, trace)
+                path.write_bytes(content)
+                status, output, errors = self.replay(path)
+                self.assertEqual((status, errors), (1, ""))
+                self.assertIn(said, output)
+
+    @staticmethod
+    def with_result(trace, path, name, result):
+        """The trace, in which the replies to an operation have another result."""
+        ops = {entry.name: op for op, entry in session_trace.op_entries().items()}
+        asked = [command.sequence for command in session_trace.commands(path) if command.op == ops[name]]
+        for command in session_trace.commands(path):
+            if session_trace.CONTROLS.get(command.op) == "reply" and command.request in asked:
+                reply = session_trace.REPLY.pack(command.request, result, command.earlier)
+                trace = trace.replace(command.body[:len(reply)], reply)
+        return trace
+
+    def test_a_replay_needs_gpu_run(self):
+        status, output, errors = self.run_to_end(sys.executable, "-B", str(SCRIPTS / "trace"), "--replay", "x")
+        self.assertEqual((status, output), (1, ""))
+        self.assert_one_line(errors, "trace: ", "start this with gpu-run")
+
     def test_what_is_no_trace_is_refused(self):
         for text, words in (("nothing", "no trace"), ("OTBDTRC1" + "\x08" + "\0" * 15 + "no frame", "no frame")):
             with self.subTest(text):
