@@ -122,7 +122,8 @@ class Surroundings(StackTest):
 
 class Signals(StackTest):
     def start_command(self, script):
-        run = self.start(program("gpu-run"), "-q", "sh", "-c", script)
+        # In a group of its own: where these tests have a session to themselves, no SIGTSTP stops what is in their group.
+        run = self.start(program("gpu-run"), "-q", "sh", "-c", script, process_group=0)
         self.wait_for_line(run, "ready")
         return run
 
@@ -138,7 +139,10 @@ class Signals(StackTest):
     def test_it_stops_and_continues_with_the_command(self):
         run = self.start_command("echo ready; sleep 0.2; while ! test -e $XDG_RUNTIME_DIR/go; do sleep 0.05; done")
         run.send_signal(signal.SIGTSTP)
-        self.assertTrue(os.WIFSTOPPED(os.waitpid(run.pid, os.WUNTRACED)[1]))
+        def has_stopped():
+            pid, status = os.waitpid(run.pid, os.WUNTRACED | os.WNOHANG)
+            return pid == run.pid and os.WIFSTOPPED(status)
+        self.wait_until(has_stopped, "gpu-run stops")
         (self.folder / "runtime/go").touch()
         run.send_signal(signal.SIGCONT)
         run.communicate(timeout=stack.SECONDS)
