@@ -83,11 +83,22 @@ CUresult Read(Memory& memory, std::byte* to, CUdeviceptr from, size_t bytes, CUs
   return result == CUDA_SUCCESS ? remote::cuStreamSynchronize(stream) : result;
 }
 
+// What the driver says of a range that is not known to be memory. Asked before any byte of the host is touched: a wrong
+// length is more than the host's range has, too.
+CUresult CheckRange(const Memory& memory, CUdeviceptr address, size_t bytes, CUstream stream) {
+  const auto range = memory.FindDevice(address);
+  if (range.has_value() && range->Contains(address, bytes)) return CUDA_SUCCESS;
+  return remote::cuMemcpyDtoDAsync_v2(address, address, bytes, stream, false);
+}
+
 CUresult CopyToDevice(Process& process, const Current& current, CUdeviceptr to, const void* from, size_t bytes,
                       CUstream stream, Form form) {
   Memory& memory = process.memory();
   const auto* source = static_cast<const std::byte*>(from);
   const bool certain = IsOfCurrentContext(stream) && memory.Has(current.context, to, bytes);
+  if (!certain) {
+    if (const CUresult refused = CheckRange(memory, to, bytes, stream); refused != CUDA_SUCCESS) return refused;
+  }
   if (form == Form::kAsync) {
     const auto address = reinterpret_cast<uint64_t>(from);
     const bool may_change = process.host_calls().outstanding() || memory.landings().MayWrite(address, bytes);
@@ -108,6 +119,9 @@ CUresult CopyToHost(Process& process, const Current& current, void* to, CUdevice
   Memory& memory = process.memory();
   auto* const target = static_cast<std::byte*>(to);
   const bool certain = IsOfCurrentContext(stream) && memory.Has(current.context, from, bytes);
+  if (!certain) {
+    if (const CUresult refused = CheckRange(memory, from, bytes, stream); refused != CUDA_SUCCESS) return refused;
+  }
   const bool waits = form == Form::kSync || !memory.IsPinned(to, bytes);
   const CUresult result = waits ? Read(memory, target, from, bytes, stream, certain)
                                 : ReadAsync(memory, target, from, bytes, stream, certain);

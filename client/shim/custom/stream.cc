@@ -16,9 +16,10 @@ CUresult Note(CUresult created, CUstream* stream) {
 }
 
 CUresult Destroy(CUstream stream) {
-  const CUresult result = remote::cuStreamDestroy_v2(stream);
-  shim::Process& process = shim::Process::Get();
   const auto id = reinterpret_cast<wire::HandleId>(stream);
+  // The driver refuses to destroy the streams that every context has.
+  const CUresult result = remote::cuStreamDestroy_v2(stream, !wire::IsBuiltInStream(id));
+  shim::Process& process = shim::Process::Get();
   // Not by the result, which may be that of an earlier call.
   if (process.Enter() == CUDA_SUCCESS && !process.session().ids().IsLive(wire::HandleKind::kStream, id)) {
     process.context_objects().Remove(id);

@@ -1,6 +1,6 @@
-#include <vector>
-
 #include "tests/unit/softgpu_api/driver_under_test.h"
+
+#include <vector>
 
 // cuGetProcAddress over the calls that this driver really defines, and cuGetExportTable before cuInit.
 

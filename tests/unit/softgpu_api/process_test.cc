@@ -1,9 +1,9 @@
+#include "tests/unit/softgpu_api/driver_under_test.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
-
-#include "tests/unit/softgpu_api/driver_under_test.h"
 
 // What lasts as long as a process does: forked children, sticky errors, contexts that come and go.
 

@@ -1,9 +1,9 @@
+#include "tests/unit/softgpu_api/driver_under_test.h"
+
 #include <sched.h>
 
 #include <atomic>
 #include <thread>
-
-#include "tests/unit/softgpu_api/driver_under_test.h"
 
 // Which streams wait for which, shown with a stream that is held until the test releases it.
 

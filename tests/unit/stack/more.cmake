@@ -3,3 +3,6 @@ target_compile_definitions(${name} PRIVATE OUTBOARD_SOFTGPU_CUDA="$<TARGET_FILE:
 add_dependencies(${name} softgpu_cuda)
 target_link_libraries(${name} PRIVATE outboard_fakes)
 target_sources(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/stack/stack.cc)
+if(folder STREQUAL "stack")
+  target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/programs/wrong_uses.cc)
+endif()

@@ -1,0 +1,592 @@
+#include "wrong_uses.h"
+
+#include <cstdint>
+#include <cstdlib>
+
+namespace wrong_uses {
+namespace {
+
+// What tests pass where a handle is wanted.
+template <class Handle>
+Handle Bogus(uint64_t value) {
+  return reinterpret_cast<Handle>(value);
+}
+
+constexpr char kNull[] =
+    "CUDA_ERROR_INVALID_VALUE: one or more of the parameters passed to the API call is not within an acceptable range "
+    "of values.";
+constexpr char kHandle[] = "CUDA_ERROR_INVALID_HANDLE: a resource handle passed to the API call was not valid.";
+constexpr char kContext[] =
+    "CUDA_ERROR_INVALID_CONTEXT: most frequently there is no context bound to the current thread; also returned if the "
+    "context passed is not a valid handle.";
+constexpr char kInit[] =
+    "CUDA_ERROR_NOT_INITIALIZED: the CUDA driver has not been initialized with cuInit() or that initialization has "
+    "failed.";
+constexpr char kDevice[] =
+    "CUDA_ERROR_INVALID_DEVICE: the device ordinal supplied by the user does not correspond to a valid CUDA device.";
+
+// store(p, v) writes v to *p; with_bounds is for at most 64 threads.
+constexpr char kPtx[] = R"(
+.version 8.0
+.target sm_75
+.address_size 64
+
+.global .align 4 .u32 answer = 42;
+
+.visible .entry store(.param .u64 store_p, .param .u32 store_v)
+{
+  .reg .b32 %r<2>;
+  .reg .b64 %rd<3>;
+  ld.param.u64 %rd1, [store_p];
+  ld.param.u32 %r1, [store_v];
+  cvta.to.global.u64 %rd2, %rd1;
+  st.global.u32 [%rd2], %r1;
+  ret;
+}
+
+.visible .entry with_bounds(.param .u64 with_bounds_p)
+.maxntid 64, 1, 1
+{
+  ret;
+}
+)";
+
+// What has to work for the rest to mean something.
+void Do(CUresult result) {
+  if (result != CUDA_SUCCESS) std::abort();
+}
+
+CUresult IsCurrent(CUcontext context) {
+  CUcontext current = nullptr;
+  const CUresult result = cuCtxGetCurrent(&current);
+  return result == CUDA_SUCCESS && current != context ? CUDA_ERROR_INVALID_CONTEXT : result;
+}
+
+class Checks {
+ public:
+  explicit Checks(const Report& report) : report_(report) {
+    Do(cuInit(0));
+    Do(cuDeviceGetCount(&count_));
+    Do(cuDevicePrimaryCtxRetain(&context_, 0));
+    Do(cuCtxSetCurrent(context_));
+    Do(cuMemAlloc_v2(&memory_, 1000));
+    Do(cuStreamCreate(&stream_, 0));
+    Do(cuStreamCreate(&stale_stream_, 0));
+    Do(cuStreamDestroy_v2(stale_stream_));
+    Do(cuEventCreate(&event_, 0));
+    Do(cuEventCreate(&stale_event_, 0));
+    Do(cuEventDestroy_v2(stale_event_));
+    Do(cuModuleLoadData(&module_, kPtx));
+    Do(cuModuleGetFunction(&store_, module_, "store"));
+    Do(cuModuleGetFunction(&with_bounds_, module_, "with_bounds"));
+  }
+  ~Checks() {
+    Do(cuModuleUnload(module_));
+    Do(cuEventDestroy_v2(event_));
+    Do(cuStreamDestroy_v2(stream_));
+    Do(cuMemFree_v2(memory_));
+    Do(cuDevicePrimaryCtxRelease_v2(0));
+    Do(cuCtxSetCurrent(nullptr));
+  }
+  Checks(const Checks&) = delete;
+  Checks& operator=(const Checks&) = delete;
+
+  void Devices() {
+    int number = 0, active = 0;
+    unsigned flags = 0;
+    CUdevice device;
+    CUcontext none;
+    CUuuid uuid;
+    size_t size;
+    char text[4];
+    Check("Devices",
+          {
+              {"init flags", [] { return cuInit(1); }, CUDA_ERROR_INVALID_VALUE,
+               "cuInit: the Flags parameter must be 0."},
+              {"get: negative", [&] { return cuDeviceGet(&device, -1); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"get: past the last", [&] { return cuDeviceGet(&device, count_); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"get: null", [] { return cuDeviceGet(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"count: null", [] { return cuDeviceGetCount(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"name: no room", [&] { return cuDeviceGetName(text, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"attribute: 0", [&] { return cuDeviceGetAttribute(&number, static_cast<CUdevice_attribute>(0), 0); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"attribute: too large", [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_MAX, 0); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"attribute: device",
+               [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_WARP_SIZE, count_ + 9); },
+               CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"bus id: no room", [&] { return cuDeviceGetPCIBusId(text, 4, 0); }, CUDA_ERROR_INVALID_VALUE,
+               "cuDeviceGetPCIBusId: pciBusId should be large enough to store 13 characters."},
+              {"by bus id: none", [&] { return cuDeviceGetByPCIBusId(&device, "0000:77:00.0"); },
+               CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"by bus id: nonsense", [&] { return cuDeviceGetByPCIBusId(&device, "zz"); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+              {"primary: device", [&] { return cuDevicePrimaryCtxRetain(&none, count_); }, CUDA_ERROR_INVALID_DEVICE,
+               kDevice},
+              {"count of attributes: null",
+               [] { return cuDeviceGetAttribute(nullptr, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 0); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+              {"name: null", [] { return cuDeviceGetName(nullptr, 4, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"name: device", [&] { return cuDeviceGetName(text, 4, count_); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"memory: null", [] { return cuDeviceTotalMem_v2(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"memory: device", [&] { return cuDeviceTotalMem_v2(&size, -1); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"uuid: null", [] { return cuDeviceGetUuid_v2(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"uuid: device", [&] { return cuDeviceGetUuid_v2(&uuid, count_); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"bus id: null", [] { return cuDeviceGetPCIBusId(nullptr, 16, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"by bus id: null", [&] { return cuDeviceGetByPCIBusId(&device, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+              {"primary: null", [] { return cuDevicePrimaryCtxRetain(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"primary: state of no device", [&] { return cuDevicePrimaryCtxGetState(count_, &flags, &active); },
+               CUDA_ERROR_INVALID_DEVICE, kDevice},
+              {"version: null", [] { return cuDriverGetVersion(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"primary: flags", [] { return cuDevicePrimaryCtxSetFlags_v2(0, 0x10000); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+          });
+  }
+
+  void Contexts() {
+    CUcontext context;
+    size_t value;
+    unsigned long long id;
+    Check(
+        "Contexts",
+        {
+            {"create: null", [] { return cuCtxCreate_v2(nullptr, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: flags", [&] { return cuCtxCreate_v2(&context, 3, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: device", [&] { return cuCtxCreate_v2(&context, 0, count_); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+            {"set: bogus", [] { return cuCtxSetCurrent(Bogus<CUcontext>(0x1234)); }, CUDA_ERROR_INVALID_CONTEXT,
+             kContext},
+            {"set: wrong kind", [&] { return cuCtxSetCurrent(reinterpret_cast<CUcontext>(stream_)); },
+             CUDA_ERROR_INVALID_CONTEXT, kContext},
+            {"push: null", [] { return cuCtxPushCurrent_v2(nullptr); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+            {"destroy: null", [] { return cuCtxDestroy_v2(nullptr); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+            {"destroy: primary", [&] { return cuCtxDestroy_v2(context_); }, CUDA_ERROR_INVALID_CONTEXT,
+             "cuDevicePrimaryCtxRetain: the primary context cannot be destroyed with cuCtxDestroy()."},
+            {"current: null", [] { return cuCtxGetCurrent(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"id: bogus", [&] { return cuCtxGetId(Bogus<CUcontext>(3), &id); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+            {"limit: unknown", [&] { return cuCtxGetLimit(&value, CU_LIMIT_MAX); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"limit: unsupported", [&] { return cuCtxGetLimit(&value, CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH); },
+             CUDA_ERROR_UNSUPPORTED_LIMIT,
+             "CUDA_ERROR_UNSUPPORTED_LIMIT: the CUlimit passed to the API call is not supported by the active device."},
+            {"cache: unknown", [] { return cuCtxSetCacheConfig(static_cast<CUfunc_cache>(9)); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+        });
+  }
+
+  void Memory() {
+    CUdeviceptr address;
+    size_t size;
+    int ordinal;
+    Check("Memory",
+          {
+              {"alloc: nothing", [&] { return cuMemAlloc_v2(&address, 0); }, CUDA_ERROR_INVALID_VALUE,
+               "cuMemAlloc: if bytesize is 0, cuMemAlloc() returns CUDA_ERROR_INVALID_VALUE."},
+              {"alloc: null", [] { return cuMemAlloc_v2(nullptr, 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"alloc: too much", [&] { return cuMemAlloc_v2(&address, uint64_t{1} << 40); }, CUDA_ERROR_OUT_OF_MEMORY,
+               "CUDA_ERROR_OUT_OF_MEMORY: the API call failed because it was unable to allocate enough memory."},
+              {"alloc: all of it", [&] { return cuMemAlloc_v2(&address, ~size_t{0}); }, CUDA_ERROR_OUT_OF_MEMORY,
+               "as above"},
+              {"free: inside", [&] { return cuMemFree_v2(memory_ + 4); }, CUDA_ERROR_INVALID_VALUE,
+               "cuMemFree: dptr must have been returned by a previous call to a memory allocation API."},
+              {"free: host", [&] { return cuMemFree_v2(reinterpret_cast<CUdeviceptr>(host_)); },
+               CUDA_ERROR_INVALID_VALUE, "as above"},
+              {"range: unknown", [&] { return cuMemGetAddressRange_v2(&address, &size, 16); }, CUDA_ERROR_NOT_FOUND,
+               "cuMemGetAddressRange lists CUDA_ERROR_NOT_FOUND."},
+              {"info: null", [&] { return cuMemGetInfo_v2(nullptr, &size); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"to device: one byte past", [&] { return cuMemcpyHtoD_v2(memory_, host_, 1001); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"to device: size wraps", [&] { return cuMemcpyHtoD_v2(memory_ + 8, host_, ~size_t{0} - 4); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"to device: null", [&] { return cuMemcpyHtoD_v2(0, host_, 4); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"to device: from null", [&] { return cuMemcpyHtoD_v2(memory_, nullptr, 4); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+              {"to device: from device", [&] { return cuMemcpyHtoD_v2(memory_, reinterpret_cast<void*>(memory_), 4); },
+               CUDA_ERROR_INVALID_VALUE, "cuMemcpyHtoD: srcHost is the base address of the source in host memory."},
+              {"to host: one byte past", [&] { return cuMemcpyDtoH_v2(host_, memory_ + 997, 4); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"device to host address",
+               [&] { return cuMemcpyDtoD_v2(reinterpret_cast<CUdeviceptr>(host_), memory_, 4); },
+               CUDA_ERROR_INVALID_VALUE, "cuMemcpyDtoD: both are base pointers in device memory."},
+              {"copy: stale stream", [&] { return cuMemcpyHtoDAsync_v2(memory_, host_, 4, stale_stream_); },
+               CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"set: misaligned", [&] { return cuMemsetD32_v2(memory_ + 2, 0, 1); }, CUDA_ERROR_INVALID_VALUE,
+               "cuMemsetD32: the dstDevice pointer must be four byte aligned."},
+              {"set: count wraps", [&] { return cuMemsetD32_v2(memory_, 0, size_t{1} << 62); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"set: past the end", [&] { return cuMemsetD16_v2(memory_, 0, 501); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"pointer: not CUDA's",
+               [&] {
+                 return cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+                                              reinterpret_cast<CUdeviceptr>(host_));
+               },
+               CUDA_ERROR_INVALID_VALUE,
+               "cuPointerGetAttribute: if ptr was not allocated by, mapped by, or registered with a context which uses "
+               "unified "
+               "virtual addressing CUDA_ERROR_INVALID_VALUE is returned."},
+              {"pointer: no attribute",
+               [&] { return cuPointerGetAttribute(&ordinal, static_cast<CUpointer_attribute>(99), memory_); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+          });
+  }
+
+  void HostMemory() {
+    void* pointer = nullptr;
+    unsigned flags;
+    CUdeviceptr address;
+    Do(cuMemHostRegister_v2(host_, 512, 0));
+    Check("HostMemory",
+          {
+              {"alloc: nothing", [&] { return cuMemHostAlloc(&pointer, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"alloc: flags", [&] { return cuMemHostAlloc(&pointer, 16, 0x100); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"free: not ours", [&] { return cuMemFreeHost(host_); }, CUDA_ERROR_INVALID_VALUE,
+               "cuMemFreeHost: frees the memory space pointed to by p, which must have been returned by a previous "
+               "call to "
+               "cuMemAllocHost()."},
+              {"register: null", [] { return cuMemHostRegister_v2(nullptr, 16, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"register: wraps", [&] { return cuMemHostRegister_v2(host_, ~size_t{0}, 0); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+              {"register: again", [&] { return cuMemHostRegister_v2(host_ + 256, 512, 0); },
+               CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
+               "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED: the memory range passed to cuMemHostRegister() has already "
+               "been "
+               "registered."},
+              {"unregister: inside", [&] { return cuMemHostUnregister(host_ + 256); },
+               CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED,
+               "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED: the pointer passed to cuMemHostUnregister() does not correspond "
+               "to any "
+               "currently registered memory region."},
+              {"flags: not allocated", [&] { return cuMemHostGetFlags(&flags, host_); }, CUDA_ERROR_INVALID_VALUE,
+               "cuMemHostGetFlags: fails if the pointer does not reside in an allocation performed by cuMemAllocHost() "
+               "or "
+               "cuMemHostAlloc()."},
+              {"device pointer", [&] { return cuMemHostGetDevicePointer_v2(&address, host_, 0); },
+               CUDA_ERROR_NOT_SUPPORTED, "CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY is 0."},
+          });
+    Do(cuMemHostUnregister(host_));
+  }
+
+  void StreamsAndEvents() {
+    CUstream stream;
+    CUcontext context;
+    CUevent event, untimed;
+    int priority;
+    unsigned long long id;
+    float elapsed;
+    Do(cuEventCreate(&untimed, CU_EVENT_DISABLE_TIMING));
+    Do(cuEventRecord(untimed, stream_));
+    Check(
+        "StreamsAndEvents",
+        {
+            {"create: flags", [&] { return cuStreamCreate(&stream, 2); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: null", [] { return cuStreamCreate(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"synchronize: stale", [&] { return cuStreamSynchronize(stale_stream_); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"synchronize: wrong kind", [&] { return cuStreamSynchronize(reinterpret_cast<CUstream>(event_)); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"query: bogus", [] { return cuStreamQuery(Bogus<CUstream>(0x77)); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"destroy: twice", [&] { return cuStreamDestroy_v2(stale_stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"destroy: default", [] { return cuStreamDestroy_v2(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"wait event: stale", [&] { return cuStreamWaitEvent(stream_, stale_event_, 0); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"wait event: flags", [&] { return cuStreamWaitEvent(stream_, event_, CU_EVENT_WAIT_EXTERNAL); },
+             CUDA_ERROR_INVALID_VALUE,
+             "cuStreamWaitEvent: CU_EVENT_WAIT_EXTERNAL is invalid outside of stream capture."},
+            {"callback: null", [&] { return cuStreamAddCallback(stream_, nullptr, nullptr, 0); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"host function: null", [&] { return cuLaunchHostFunc(stream_, nullptr, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"event: flags", [&] { return cuEventCreate(&event, 64); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"event: interprocess with timing", [&] { return cuEventCreate(&event, CU_EVENT_INTERPROCESS); },
+             CUDA_ERROR_INVALID_VALUE,
+             "cuEventCreate: CU_EVENT_INTERPROCESS must be specified along with CU_EVENT_DISABLE_TIMING."},
+            {"record: stale", [&] { return cuEventRecord(stale_event_, stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"record: wrong kind", [&] { return cuEventRecord(reinterpret_cast<CUevent>(stream_), stream_); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"priority: null", [&] { return cuStreamGetPriority(stream_, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"priority: stale", [&] { return cuStreamGetPriority(stale_stream_, &priority); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"flags: null", [&] { return cuStreamGetFlags(stream_, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"id: stale", [&] { return cuStreamGetId(stale_stream_, &id); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"context: stale", [&] { return cuStreamGetCtx(stale_stream_, &context); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"create with priority: null", [] { return cuStreamCreateWithPriority(nullptr, 0, 0); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"event: null", [] { return cuEventCreate(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"event: destroyed twice", [&] { return cuEventDestroy_v2(stale_event_); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"event: query stale", [&] { return cuEventQuery(stale_event_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"event: synchronize bogus", [] { return cuEventSynchronize(Bogus<CUevent>(0x99)); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"record: flags", [&] { return cuEventRecordWithFlags(event_, stream_, 8); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"elapsed: null", [&] { return cuEventElapsedTime_v2(nullptr, event_, event_); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"elapsed: not recorded", [&] { return cuEventElapsedTime_v2(&elapsed, event_, event_); },
+             CUDA_ERROR_INVALID_HANDLE,
+             "cuEventElapsedTime: if cuEventRecord() has not been called on either event then "
+             "CUDA_ERROR_INVALID_HANDLE is "
+             "returned."},
+            {"elapsed: no timing", [&] { return cuEventElapsedTime_v2(&elapsed, untimed, untimed); },
+             CUDA_ERROR_INVALID_HANDLE,
+             "cuEventElapsedTime: if either event was created with the CU_EVENT_DISABLE_TIMING flag, then this "
+             "function will "
+             "return CUDA_ERROR_INVALID_HANDLE."},
+        });
+    Do(cuEventDestroy_v2(untimed));
+  }
+
+  void Code() {
+    CUmodule module;
+    CUfunction function;
+    CUlibrary library;
+    CUkernel kernel;
+    CUdeviceptr address;
+    size_t size, offset;
+    int value;
+    Check("Code",
+          {
+              {"load: null", [&] { return cuModuleLoadData(&module, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"load: bad PTX",
+               [&] { return cuModuleLoadData(&module, ".version 8.0\n.target sm_75\n.address_size 64\n.entry ("); },
+               CUDA_ERROR_INVALID_PTX, "CUDA_ERROR_INVALID_PTX: a PTX JIT compilation failed."},
+              {"load: newer target",
+               [&] { return cuModuleLoadData(&module, ".version 9.0\n.target sm_200\n.address_size 64\n"); },
+               CUDA_ERROR_NO_BINARY_FOR_GPU,
+               "CUDA_ERROR_NO_BINARY_FOR_GPU: there is no kernel image available that is suitable for the device."},
+              {"load: no file", [&] { return cuModuleLoad(&module, "/nonexistent/file.cubin"); },
+               CUDA_ERROR_FILE_NOT_FOUND, "CUDA_ERROR_FILE_NOT_FOUND: the file specified was not found."},
+              {"unload: null", [] { return cuModuleUnload(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"function: none", [&] { return cuModuleGetFunction(&function, module_, "nope"); }, CUDA_ERROR_NOT_FOUND,
+               "cuModuleGetFunction: if no function of that name exists, cuModuleGetFunction() returns "
+               "CUDA_ERROR_NOT_FOUND."},
+              {"function: wrong kind",
+               [&] { return cuModuleGetFunction(&function, reinterpret_cast<CUmodule>(store_), "store"); },
+               CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"global: none", [&] { return cuModuleGetGlobal_v2(&address, &size, module_, "nope"); },
+               CUDA_ERROR_NOT_FOUND,
+               "cuModuleGetGlobal: if no variable of that name exists, cuModuleGetGlobal() returns "
+               "CUDA_ERROR_NOT_FOUND."},
+              {"global: asks nothing", [&] { return cuModuleGetGlobal_v2(nullptr, nullptr, module_, "answer"); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"attribute: unknown", [&] { return cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX, store_); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"attribute: read only", [&] { return cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_NUM_REGS, 8); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"attribute: too much shared",
+               [&] { return cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1 << 20); },
+               CUDA_ERROR_INVALID_VALUE,
+               "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: cannot exceed the device attribute "
+               "CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN."},
+              {"param: past the last", [&] { return cuFuncGetParamInfo(store_, 2, &offset, &size); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"library: null",
+               [&] { return cuLibraryLoadData(&library, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"library: unload null", [] { return cuLibraryUnload(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"library: module of a bogus one", [&] { return cuLibraryGetModule(&module, Bogus<CUlibrary>(2)); },
+               CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"library: global of a bogus one",
+               [&] { return cuLibraryGetGlobal(&address, &size, Bogus<CUlibrary>(2), "x"); }, CUDA_ERROR_INVALID_HANDLE,
+               kHandle},
+              {"function: no name", [&] { return cuModuleGetFunction(&function, module_, nullptr); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"function: nowhere to put it", [&] { return cuModuleGetFunction(nullptr, module_, "store"); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"name: null", [&] { return cuFuncGetName(nullptr, store_); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"module of no function", [&] { return cuFuncGetModule(&module, nullptr); }, CUDA_ERROR_INVALID_HANDLE,
+               kHandle},
+              {"load: no file name", [&] { return cuModuleLoad(&module, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"load: nowhere to put it", [] { return cuModuleLoadData(nullptr, kPtx); }, CUDA_ERROR_INVALID_VALUE,
+               kNull},
+              {"occupancy: null", [&] { return cuOccupancyMaxActiveBlocksPerMultiprocessor(nullptr, store_, 32, 0); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"occupancy: empty blocks",
+               [&] { return cuOccupancyMaxActiveBlocksPerMultiprocessor(&value, store_, 0, 0); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"entry point: none",
+               [] {
+                 void* entry = nullptr;
+                 return cuGetProcAddress_v2("cuNothing", &entry, 13000, 0, nullptr);
+               },
+               CUDA_ERROR_NOT_FOUND, "cuGetProcAddress lists CUDA_ERROR_NOT_FOUND."},
+              {"entry point: no name",
+               [] {
+                 void* entry = nullptr;
+                 return cuGetProcAddress_v2(nullptr, &entry, 13000, 0, nullptr);
+               },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+              {"error: unknown name",
+               [] {
+                 const char* name = nullptr;
+                 return cuGetErrorName(static_cast<CUresult>(12345), &name);
+               },
+               CUDA_ERROR_INVALID_VALUE,
+               "cuGetErrorName: if the error code is not recognized, CUDA_ERROR_INVALID_VALUE will be returned."},
+              {"library: bogus", [&] { return cuLibraryGetKernel(&kernel, Bogus<CUlibrary>(1), "store"); },
+               CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"kernel: wrong kind", [&] { return cuKernelGetFunction(&function, reinterpret_cast<CUkernel>(store_)); },
+               CUDA_ERROR_INVALID_HANDLE, kHandle},
+          });
+  }
+
+  void Launches() {
+    CUdeviceptr p = memory_;
+    size_t small = 4;
+    void* packed[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &p, CU_LAUNCH_PARAM_BUFFER_SIZE, &small, CU_LAUNCH_PARAM_END};
+    void* params[] = {&p, &p};
+    CUlaunchAttribute cluster{};
+    cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    cluster.value.clusterDim = {2, 1, 1};
+    CUlaunchConfig config{1, 1, 1, 1, 1, 1, 0, nullptr, &cluster, 1};
+    Check(
+        "Launches",
+        {
+            {"null function", [&] { return Launch(nullptr, 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"wrong kind", [&] { return Launch(reinterpret_cast<CUfunction>(module_), 1, 1, 0, nullptr); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"stale stream", [&] { return Launch(store_, 1, 1, 0, stale_stream_); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"empty grid", [&] { return Launch(store_, 0, 1, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"empty block", [&] { return Launch(store_, 1, 0, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"2048 threads", [&] { return Launch(store_, 1, 2048, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+             "CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK is 1024."},
+            {"past .maxntid", [&] { return Launch(with_bounds_, 1, 65, 0, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+             "CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: the maximum number of threads per block, beyond which a launch "
+             "of the "
+             "function would fail."},
+            {"too much shared", [&] { return Launch(store_, 1, 1, (48 << 10) + 1, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+             "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: if the user-specified dynamic shared memory size is "
+             "larger "
+             "than this value, the launch will fail."},
+            {"grid too deep", [&] { return cuLaunchKernel(store_, 1, 1, 65536, 1, 1, 1, 0, nullptr, params, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, "CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z is 65535."},
+            {"no parameters", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"both kinds", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, params, packed); },
+             CUDA_ERROR_INVALID_VALUE,
+             "cuLaunchKernel: the error CUDA_ERROR_INVALID_VALUE will be returned if kernel parameters are specified "
+             "with "
+             "both kernelParams and extra."},
+            {"too few bytes", [&] { return cuLaunchKernel(store_, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, packed); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"no configuration", [&] { return cuLaunchKernelEx(nullptr, store_, params, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"cluster", [&] { return cuLaunchKernelEx(&config, store_, params, nullptr); }, CUDA_ERROR_NOT_SUPPORTED,
+             "CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH is 0."},
+        });
+    Check("Launches", {
+                          {"the next one works", [&] { return Launch(store_, 1, 1, 0, nullptr); }, CUDA_SUCCESS,
+                           "No refused launch sticks."},
+                          {"and ends well", [] { return cuCtxSynchronize(); }, CUDA_SUCCESS, "as above"},
+                      });
+  }
+
+  void WithoutAContext() {
+    Do(cuCtxSetCurrent(nullptr));
+    CUdeviceptr address;
+    CUdevice device;
+    Check("WithoutAContext",
+          {
+              {"alloc", [&] { return cuMemAlloc_v2(&address, 4); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"alloc: null too", [] { return cuMemAlloc_v2(nullptr, 0); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"synchronize", [] { return cuCtxSynchronize(); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"device", [&] { return cuCtxGetDevice(&device); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"pop", [] { return cuCtxPopCurrent_v2(nullptr); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"query", [&] { return cuStreamQuery(stream_); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"launch", [&] { return Launch(store_, 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+          });
+    Do(cuCtxSetCurrent(context_));
+  }
+
+  void WhatBelongsToAnotherContext() {
+    CUcontext other;
+    Do(cuCtxCreate_v2(&other, 0, 0));
+    CUevent event;
+    Do(cuEventCreate(&event, 0));
+    Check("WhatBelongsToAnotherContext",
+          {
+              {"stream", [&] { return cuStreamQuery(stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"function", [&] { return Launch(store_, 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"record", [&] { return cuEventRecord(event_, nullptr); }, CUDA_ERROR_INVALID_HANDLE,
+               "cuEventRecord: hEvent and hStream must be from the same context otherwise CUDA_ERROR_INVALID_HANDLE is "
+               "returned."},
+          });
+    Do(cuCtxDestroy_v2(other));
+    Check("WhatBelongsToAnotherContext",
+          {
+              {"event of a destroyed context", [&] { return cuEventQuery(event); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+              {"a destroyed context", [&] { return cuCtxSetCurrent(other); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"destroyed twice", [&] { return cuCtxDestroy_v2(other); }, CUDA_ERROR_INVALID_CONTEXT, kContext},
+          });
+    Check("WhatBelongsToAnotherContext",
+          {
+              {"what is current again", [&] { return IsCurrent(context_); }, CUDA_SUCCESS,
+               "cuCtxDestroy: if ctx is current to the calling thread then ctx will also be popped from the current "
+               "thread's "
+               "context stack."},
+          });
+  }
+
+ private:
+  struct Row {
+    const char* what;
+    std::function<CUresult()> call;
+    CUresult expected;
+    const char* manual;
+  };
+
+  void Check(const char* about, const std::vector<Row>& rows) {
+    for (const Row& row : rows) report_({about, row.what, row.call(), row.expected, row.manual});
+  }
+
+  CUresult Launch(CUfunction f, unsigned grid, unsigned block, unsigned shared, CUstream stream) {
+    CUdeviceptr p = memory_;
+    uint32_t v = 1;
+    void* params[] = {&p, &v};
+    return cuLaunchKernel(f, grid, 1, 1, block, 1, 1, shared, stream, params, nullptr);
+  }
+
+  const Report& report_;
+  int count_ = 0;  // of devices
+  CUcontext context_ = nullptr;
+  CUdeviceptr memory_ = 0;
+  CUstream stream_ = nullptr, stale_stream_ = nullptr;
+  CUevent event_ = nullptr, stale_event_ = nullptr;
+  CUmodule module_ = nullptr;
+  CUfunction store_ = nullptr, with_bounds_ = nullptr;
+  char host_[1024] = {};
+};
+
+}  // namespace
+
+void BeforeInit(const Report& report) {
+  int count;
+  CUcontext context;
+  CUdeviceptr address;
+  const auto check = [&](const char* what, CUresult got) {
+    report({"BeforeInit", what, got, CUDA_ERROR_NOT_INITIALIZED, kInit});
+  };
+  check("count", cuDeviceGetCount(&count));
+  check("count: null too", cuDeviceGetCount(nullptr));
+  check("retain", cuDevicePrimaryCtxRetain(&context, 0));
+  check("create", cuCtxCreate_v2(&context, 0, 0));
+  check("alloc", cuMemAlloc_v2(&address, 4));
+  check("stream", cuStreamSynchronize(nullptr));
+  report({"BeforeInit", "version", cuDriverGetVersion(&count), CUDA_SUCCESS,
+          "cuInit: any function from the driver API except cuDriverGetVersion needs it."});
+}
+
+void AfterInit(const Report& report) {
+  Checks checks(report);
+  checks.Devices();
+  checks.Contexts();
+  checks.Memory();
+  checks.HostMemory();
+  checks.StreamsAndEvents();
+  checks.Code();
+  checks.Launches();
+  checks.WithoutAContext();
+  checks.WhatBelongsToAnotherContext();
+}
+
+}  // namespace wrong_uses
