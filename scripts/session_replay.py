@@ -86,7 +86,7 @@ class Worker:
     def send(self, command, body):
         size = session_trace.COMMAND.size + len(body)
         self.sent += 1
-        if command.op < 0xff00:
+        if command.op < session_trace.FIRST_CONTROL:
             self.under_way.append((self.sent, size))
         frame = session_trace.FRAME.pack(b"OBF1", session_trace.FRAME.size + size, self.sent, self.received, 1, 0)
         header = session_trace.COMMAND.pack(size, command.op, command.flags, command.lane, 0, command.context)
@@ -163,7 +163,7 @@ class Replay:
         body = command.body
         if command.op == HELLO:
             body = with_ticket(body, self.worker.ticket)
-        elif command.op < 0xff00:
+        elif command.op < session_trace.FIRST_CONTROL:
             body = self.addresses.moved_words(body)
         if command.wants_reply:
             self.asked[command.sequence] = command

@@ -17,6 +17,7 @@ FRAME = struct.Struct("<4sIQQII")
 COMMAND = struct.Struct("<IHHIIQ")
 REPLY = struct.Struct("<Qii")
 WANTS_REPLY = 1
+FIRST_CONTROL = 0xff00
 CLIENT, WORKER = 0, 1
 CONTROLS = {0xff00: "reply", 0xff01: "land", 0xff02: "host function", 0xff03: "pull", 0xff04: "output", 0xff05: "end",
             0xff06: "host function done", 0xff07: "pulled", 0xff08: "hello", 0xff09: "error output"}
@@ -90,9 +91,17 @@ def commands(path):
 
 
 def client_frames(path):
-    """What the client sent behind its hello, as it would have sent it had it heard nothing."""
-    sent = [frame for _, direction, frame, _ in frames(path) if direction == CLIENT]
-    return b"".join(frame[:16] + bytes(8) + frame[24:] for frame in sent[1:])
+    """The operations that the client asked for, in frames as they were sent by one that hears nothing."""
+    frames_of_operations = []
+    last = 1  # the hello
+    for _, direction, frame, place in frames(path):
+        operations = [command for command in commands_of(frame, direction, 0, place) if command.op < FIRST_CONTROL]
+        if direction == CLIENT and operations:
+            body = b"".join(COMMAND.pack(COMMAND.size + len(each.body), each.op, each.flags, each.lane, 0, each.context)
+                            + each.body for each in operations)
+            frames_of_operations.append(FRAME.pack(b"OBF1", FRAME.size + len(body), last + 1, 0, len(operations), 0) + body)
+            last += len(operations)
+    return b"".join(frames_of_operations)
 
 
 def commands_of(frame, direction, nanoseconds, place):

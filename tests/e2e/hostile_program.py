@@ -107,7 +107,7 @@ class Attack:
 def main():
     trace, frame_pipe, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     sent = [command for command in session_trace.commands(trace) if command.direction == session_trace.CLIENT]
-    hello, commands = sent[0], [command for command in sent[1:] if command.op < 0xff00]
+    hello, commands = sent[0], [command for command in sent[1:] if command.op < session_trace.FIRST_CONTROL]
     cuda.init()
     cuda.use_device()
     copy = copies()
