@@ -92,13 +92,13 @@ class StackTest(unittest.TestCase):
             time.sleep(0.01)
 
     @staticmethod
-    def read_line(process):
+    def read_line(process, seconds=SECONDS):
         """The next line that the process prints, without its end; None when there is none. Reads nothing ahead, so that
         communicate() has the rest."""
         line = b""
         while not line.endswith(b"\n"):
-            if not select.select([process.stdout], [], [], SECONDS)[0]:
-                raise AssertionError(f"it prints nothing for {SECONDS} s")
+            if not select.select([process.stdout], [], [], seconds)[0]:
+                raise AssertionError(f"it prints nothing for {seconds} s")
             byte = os.read(process.stdout.fileno(), 1)
             if not byte:
                 return None
