@@ -1,79 +1,13 @@
 #include "common/wire/hello.h"
 
-#include <type_traits>
-
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
+#include "common/wire/message.h"
 #include "common/wire/op.h"
 
 namespace outboard::wire {
 namespace {
-
-// Writes what HelloReader reads. A text is the number of its bytes and the bytes; a list is the number of its elements
-// and the elements one behind the other.
-class HelloWriter {
- public:
-  template <class T>
-  void Put(const T& value) {
-    Writer(Grow(Padded(sizeof value))).Put(value);
-  }
-  void Put(const std::string& text) { PutList(text.data(), text.size()); }
-  template <class T>
-  void Put(const std::vector<T>& list) {
-    PutList(list.data(), list.size());
-  }
-  std::vector<std::byte> Take() { return std::move(bytes_); }
-
- private:
-  template <class T>
-  void PutList(const T* elements, size_t count) {
-    Put(uint64_t{count});
-    const size_t bytes = count * sizeof(T);
-    Writer(Grow(Padded(bytes))).PutBytes(elements, bytes);
-  }
-  std::byte* Grow(size_t bytes) {
-    bytes_.resize(bytes_.size() + bytes);
-    return bytes_.data() + bytes_.size() - bytes;
-  }
-
-  std::vector<std::byte> bytes_;
-};
-
-class HelloReader {
- public:
-  explicit HelloReader(std::span<const std::byte> body) : reader_(body) {}
-
-  template <class T>
-  void Get(T* value) {
-    static_cast<void>(reader_.Get(value));
-  }
-  void Get(std::string* text) {
-    const auto bytes = TakeList<char>();
-    text->assign(bytes.data(), bytes.size());
-  }
-  template <class T>
-  void Get(std::vector<T>* list) {
-    const auto elements = TakeList<T>();
-    list->assign(elements.begin(), elements.end());
-  }
-  bool AtEnd() const { return reader_.AtEnd(); }
-  bool ok() const { return reader_.ok(); }
-
- private:
-  // No memory is taken before the elements are known to be there.
-  template <class T>
-  std::span<const T> TakeList() {
-    uint64_t count = 0;
-    if (!reader_.Get(&count)) return {};
-    const uint64_t bytes = count > kMaxPayloadBytes / sizeof(T) ? ~uint64_t{0} : count * sizeof(T);
-    const std::byte* from = reader_.Take(bytes);
-    if (from == nullptr) return {};
-    return {reinterpret_cast<const T*>(from), count};
-  }
-
-  Reader reader_;
-};
 
 // The fields of each struct in the order in which they travel, for writing and for reading.
 template <class Hello, class Visit>
@@ -133,13 +67,13 @@ std::vector<uint64_t> OpHashes() {
 }
 
 std::vector<std::byte> Encode(const ClientHello& hello) {
-  HelloWriter writer;
+  MessageWriter writer;
   VisitClient(hello, [&](const auto& field) { writer.Put(field); });
   return writer.Take();
 }
 
 std::vector<std::byte> Encode(const WorkerHello& hello) {
-  HelloWriter writer;
+  MessageWriter writer;
   const auto put = [&](const auto& field) { writer.Put(field); };
   VisitWorkerBeforeDevices(hello, put);
   writer.Put(uint64_t{hello.devices.size()});
@@ -154,7 +88,7 @@ Result<ClientHello> DecodeClientHello(std::span<const std::byte> body) {
     hello.major_version = *other;
     return hello;
   }
-  HelloReader reader(body);
+  MessageReader reader(body);
   VisitClient(hello, [&](auto& field) { reader.Get(&field); });
   if (!reader.AtEnd())
     return Error{"the client's first message is malformed: it is no Outboard client, or a damaged one"};
@@ -167,7 +101,7 @@ Result<WorkerHello> DecodeWorkerHello(std::span<const std::byte> body) {
     hello.major_version = *other;
     return hello;
   }
-  HelloReader reader(body);
+  MessageReader reader(body);
   const auto get = [&](auto& field) { reader.Get(&field); };
   VisitWorkerBeforeDevices(hello, get);
   uint64_t devices = 0;
