@@ -1,14 +1,11 @@
 #include "client/shim/link.h"
 
 #include <cuda.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "client/ask/ask_gpu_run.h"
 #include "client/shim/plugin.h"
 #include "common/base/env.h"
 #include "common/base/limits.h"
@@ -19,6 +16,7 @@ namespace outboard::shim {
 namespace {
 
 constexpr std::string_view kQuestion = "outboard 1 session";
+constexpr size_t kMaxAnswerBytes = 2 * kMaxTicketBytes + 8192;
 
 std::optional<Link>& LinkForTesting() {
   static std::optional<Link> link;
@@ -65,22 +63,6 @@ std::string_view TakeWord(std::string_view* rest, char separator) {
   return word;
 }
 
-Error SystemError(const std::string& what) { return {what + ": " + std::strerror(errno)}; }
-
-class Socket {
- public:
-  Socket() : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {}
-  ~Socket() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 }  // namespace
 
 Result<Lease> ParseLease(std::string_view answer) {
@@ -103,31 +85,9 @@ Result<Lease> ParseLease(std::string_view answer) {
 }
 
 Result<Lease> AskForLease(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return Error{"gpu-run's socket (OUTBOARD_RUN_SOCKET) has too long a path: " + path};
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const Socket socket;
-  if (socket.fd() < 0) return SystemError("a socket to ask gpu-run for the lease cannot be made");
-  int result;
-  do {
-    result = connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) return SystemError("gpu-run does not answer at " + path + " (is it still there?)");
-  ssize_t bytes;
-  do {
-    bytes = send(socket.fd(), kQuestion.data(), kQuestion.size(), MSG_NOSIGNAL);
-  } while (bytes < 0 && errno == EINTR);
-  if (bytes < 0) return SystemError("gpu-run at " + path + " cannot be asked for the lease");
-  std::string answer(2 * kMaxTicketBytes + 8192, '\0');
-  do {
-    bytes = recv(socket.fd(), answer.data(), answer.size(), 0);
-  } while (bytes < 0 && errno == EINTR);
-  if (bytes < 0) return SystemError("gpu-run at " + path + " did not answer");
-  if (bytes == 0) return Error{"gpu-run at " + path + " hung up without an answer"};
-  return ParseLease(std::string_view(answer).substr(0, bytes));
+  const auto answer = client::AskGpuRun(path, kQuestion, kMaxAnswerBytes);
+  if (!answer) return answer.error();
+  return ParseLease(*answer);
 }
 
 std::optional<client::Session::OpenError> FindLink(Link* link) {
