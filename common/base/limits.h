@@ -29,6 +29,11 @@ inline constexpr uint64_t kMaxStagingBytes = uint64_t{1} << 30;  // host memory 
 inline constexpr uint64_t kMaxOutgoingBytes = 64u << 20;  // that a client does not take; then nothing more is read
 inline constexpr uint32_t kMaxReadAheadBytes = 4096;      // behind a preamble, read together with it
 
+inline constexpr uint32_t kMaxGpusAnswerBytes = 384u << 10;     // gpu-run's answer about a lease's GPUs
+inline constexpr uint32_t kMaxGpusAnswerMilliseconds = 10'000;  // a program's wait for it
+inline constexpr uint32_t kMaxStatusMilliseconds = 5000;        // gpu-run's wait for what the node says of them
+inline constexpr uint32_t kMaxTicketHolders = 1024;             // processes that gpu-run knows by their tickets
+
 inline constexpr uint32_t kMaxTicketBytes = 1024;
 inline constexpr uint32_t kMaxWaitingConnections = 256;      // that have not said yet what they are for
 inline constexpr uint32_t kMaxNodeRequestBytes = 64u << 10;  // one message to the node's service

@@ -11,6 +11,7 @@
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
+#include "common/wire/gpu_status.h"
 #include "common/wire/hello.h"
 #include "common/wire/rules.h"
 #include "tests/unit/wire/test_binder.h"
@@ -98,6 +99,15 @@ void CarryOut(std::span<const std::byte> bytes) {
   Require(writer.at() == reply.data() + reply.size());
 }
 
+void ReadGpus(std::span<const std::byte> bytes) {
+  const auto status = wire::DecodeLeaseStatus(bytes);
+  if (!status) return;
+  Require(status->gpus.size() <= outboard::kMaxDevices);
+  for (const wire::GpuStatus& gpu : status->gpus) Require(gpu.used_bytes <= gpu.total_bytes);
+  // What was understood is encoded anew, without what is not known here, and understood again.
+  Require(wire::DecodeLeaseStatus(wire::Encode(*status)).ok());
+}
+
 // A reply, for a client that has asked for a little of everything.
 void TakeReply(std::span<const std::byte> bytes) {
   int out = 0;
@@ -128,6 +138,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'w':
       ReadHello(bytes, wire::DecodeWorkerHello);
+      break;
+    case 'g':
+      ReadGpus(bytes);
       break;
     case 'q':
       CarryOut(bytes);
