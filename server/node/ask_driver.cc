@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "server/driver/driver_table.h"
 
@@ -25,6 +26,27 @@ std::string FormatUuid(const CUuuid& uuid) {
     text += digits;
   }
   return text;
+}
+
+// What the driver says in attributes. One that it does not know is left out.
+wire::Figures ReadFigures(const driver::DriverTable& driver, CUdevice device) {
+  constexpr std::pair<wire::Figure, CUdevice_attribute> kAttributes[] = {
+      {wire::Figure::kComputeCapabilityMajor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR},
+      {wire::Figure::kComputeCapabilityMinor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR},
+      {wire::Figure::kPciDomain, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID},
+      {wire::Figure::kPciBus, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID},
+      {wire::Figure::kPciDevice, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID},
+      {wire::Figure::kComputeMode, CU_DEVICE_ATTRIBUTE_COMPUTE_MODE},
+  };
+  wire::Figures figures;
+  for (const auto& [figure, attribute] : kAttributes) {
+    int value = -1;
+    if (driver.cuDeviceGetAttribute != nullptr &&
+        driver.cuDeviceGetAttribute(&value, attribute, device) == CUDA_SUCCESS && value >= 0) {
+      figures[figure] = static_cast<uint64_t>(value);
+    }
+  }
+  return figures;
 }
 
 }  // namespace
@@ -56,7 +78,7 @@ Result<std::vector<Gpu>> AskDriver(const std::string& path) {
         return Error{"asked for GPU " + std::to_string(i) + ", it answers " + Describe(driver, result)};
       }
     }
-    gpus.push_back({name, FormatUuid(uuid), bytes});
+    gpus.push_back({name, FormatUuid(uuid), bytes, ReadFigures(driver, device)});
   }
   return gpus;
 }

@@ -27,6 +27,32 @@ std::optional<std::string> TakeLine(std::string_view* text) {
   return line;
 }
 
+// The figures that are known, as "number=value number=value".
+std::string EncodeFigures(const wire::Figures& figures) {
+  std::string text;
+  for (size_t i = 0; i < wire::kFigures; ++i) {
+    const uint64_t value = figures.values()[i];
+    if (value == wire::kNoFigure) continue;
+    text += (text.empty() ? "" : " ") + std::to_string(i) + "=" + std::to_string(value);
+  }
+  return text;
+}
+
+std::optional<wire::Figures> DecodeFigures(std::string_view text) {
+  wire::Figures figures;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(word.size() == text.size() ? word.size() : word.size() + 1);
+    const size_t sign = word.find('=');
+    if (sign == std::string_view::npos) return std::nullopt;
+    const std::optional<uint64_t> number = ParseNumber(word.substr(0, sign)),
+                                  value = ParseNumber(word.substr(sign + 1));
+    if (!number || !value) return std::nullopt;
+    figures.Set(*number, *value);
+  }
+  return figures;
+}
+
 void WriteAll(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = write(fd, text.data(), text.size());
@@ -48,7 +74,8 @@ std::string EncodeProbeAnswer(const Result<std::vector<Gpu>>& answer) {
   if (!answer) return "error\n" + Printable(answer.error().message) + "\n";
   std::string text = "gpus\n" + std::to_string(answer->size()) + "\n";
   for (const Gpu& gpu : *answer) {
-    text += Printable(gpu.name) + "\n" + Printable(gpu.uuid) + "\n" + std::to_string(gpu.memory_bytes) + "\n";
+    text += Printable(gpu.name) + "\n" + Printable(gpu.uuid) + "\n" + std::to_string(gpu.memory_bytes) + "\n" +
+            EncodeFigures(gpu.figures) + "\n";
   }
   return text;
 }
@@ -68,8 +95,10 @@ Result<std::vector<Gpu>> DecodeProbeAnswer(const std::string& text) {
     const std::optional<std::string> uuid = TakeLine(&rest);
     const std::optional<std::string> memory = TakeLine(&rest);
     const std::optional<uint64_t> bytes = memory ? ParseNumber(*memory) : std::nullopt;
-    if (!name || !uuid || !bytes) return broken;
-    gpus.push_back({*name, *uuid, *bytes});
+    const std::optional<std::string> line = TakeLine(&rest);
+    const std::optional<wire::Figures> figures = line ? DecodeFigures(*line) : std::nullopt;
+    if (!name || !uuid || !bytes || !figures) return broken;
+    gpus.push_back({*name, *uuid, *bytes, *figures});
   }
   if (!rest.empty()) return broken;
   return gpus;

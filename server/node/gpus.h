@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/wire/gpu_status.h"
 
 namespace outboard::node {
 
@@ -15,6 +16,7 @@ struct Gpu {
   std::string name;
   std::string uuid;  // "GPU-..."
   uint64_t memory_bytes = 0;
+  wire::Figures figures = {};  // what the driver says
 };
 
 // A driver, and what it found.

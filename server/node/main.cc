@@ -20,12 +20,14 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/nvml/nvml.h"
 #include "server/node/ask_driver.h"
 #include "server/node/gpus.h"
 #include "server/node/listener.h"
 #include "server/node/loop.h"
 #include "server/node/node.h"
 #include "server/node/reception.h"
+#include "server/node/sensors.h"
 #include "server/node/service.h"
 
 namespace outboard::node {
@@ -35,6 +37,7 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::minutes kTimeForDriver{2};  // a cold driver of a machine with many GPUs takes half a minute
 constexpr const char* kMachinesDriver = "libcuda.so.1";
+constexpr const char* kManagementLibrary = "libnvidia-ml.so.1";
 
 struct Options {
   std::string listen = "127.0.0.1:0";
@@ -99,6 +102,20 @@ std::string HostName() {
   return name;
 }
 
+std::vector<std::string> Uuids(const std::vector<Gpu>& gpus) {
+  std::vector<std::string> uuids;
+  for (const Gpu& gpu : gpus) uuids.push_back(gpu.uuid);
+  return uuids;
+}
+
+// Of which no management library tells: it stays as it is while nobody uses it, and is no product of a brand.
+void AddSoftwareFigures(std::vector<Gpu>* gpus) {
+  for (Gpu& gpu : *gpus) {
+    gpu.figures[wire::Figure::kBrand] = NVML_BRAND_UNKNOWN;
+    gpu.figures[wire::Figure::kPersistenceMode] = NVML_FEATURE_ENABLED;
+  }
+}
+
 std::vector<std::string> Environment() {
   std::vector<std::string> entries;
   for (char** each = environ; *each != nullptr; ++each) entries.emplace_back(*each);
@@ -121,11 +138,17 @@ int Serve(const Options& options, Announcement& announcement) {
   if (!listener) return announcement.Failed(listener.error().message);
   std::error_code failure;
   const fs::path programs = fs::read_symlink("/proc/self/exe", failure).parent_path();
+  if (inventory->is_software) AddSoftwareFigures(&inventory->gpus);
+  std::optional<Sensors> sensors;  // of which software has none
+  if (!inventory->is_software) {
+    sensors.emplace(ReadByNvml(kManagementLibrary, Uuids(inventory->gpus)), Sensors::Limits{});
+  }
   Loop loop;
   Node node(&loop, inventory->gpus,
             {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private});
   Service service;
-  service.Start(&loop, &node, {HostName(), OUTBOARD_VERSION, inventory->driver, inventory->is_software});
+  service.Start(&loop, &node, sensors ? &*sensors : nullptr,
+                {HostName(), OUTBOARD_VERSION, inventory->driver, inventory->is_software});
   Reception reception(&loop, listener->fd(), [&node, &service](Visitor visitor) {
     if (visitor.kind == wire::ConnectionKind::kNode) {
       service.Serve(std::move(visitor.connection));

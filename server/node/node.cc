@@ -41,6 +41,23 @@ void Node::EndLease(const std::string& lease, std::function<void()> ended) {
   EraseIfOver(lease);
 }
 
+std::optional<LeaseUse> Node::Use(const std::string& lease) const {
+  const auto found = entries_.find(lease);
+  if (found == entries_.end()) return std::nullopt;
+  const Entry& entry = found->second;
+  LeaseUse use;
+  use.slices = entry.slices;
+  for (const slice::Ledger& ledger : entry.ledgers) use.used_bytes.push_back(ledger.used());
+  for (const auto& [number, session] : entry.sessions) {
+    LeaseUse::Session& to = use.sessions.emplace_back();
+    to.ticket = session.ticket;
+    for (size_t i = 0; i < entry.ledgers.size(); ++i) {
+      to.used_bytes.push_back(entry.ledgers[i].used(session.accounts[i]));
+    }
+  }
+  return use;
+}
+
 void Node::Admit(Visitor session) {
   const std::optional<std::string> lease = leases_.UseTicket(session.ticket);
   const auto found = lease ? entries_.find(*lease) : entries_.end();
@@ -67,22 +84,23 @@ void Node::Admit(Visitor session) {
     }
     assignment.devices.push_back({static_cast<int32_t>(entry.slices[i].gpu), *account, std::move(ledger)});
   }
-  ++entry.sessions;
-  Log(LogLevel::kInfo, "lease %s: session %llu begins", lease->c_str(),
-      static_cast<unsigned long long>(assignment.session));
-  workers_.Serve(*lease, assignment, [this, name = *lease, accounts] { EndSession(name, accounts); });
+  const uint64_t number = assignment.session;
+  entry.sessions[number] = {assignment.ticket, accounts};
+  Log(LogLevel::kInfo, "lease %s: session %llu begins", lease->c_str(), static_cast<unsigned long long>(number));
+  workers_.Serve(*lease, assignment, [this, name = *lease, number] { EndSession(name, number); });
 }
 
-void Node::EndSession(const std::string& lease, const std::vector<uint32_t>& accounts) {
+void Node::EndSession(const std::string& lease, uint64_t session) {
   Entry& entry = entries_.at(lease);
+  const std::vector<uint32_t>& accounts = entry.sessions.at(session).accounts;
   for (size_t i = 0; i < accounts.size(); ++i) entry.ledgers[i].Settle(accounts[i]);
-  --entry.sessions;
+  entry.sessions.erase(session);
   EraseIfOver(lease);
 }
 
 void Node::EraseIfOver(const std::string& lease) {
   Entry& entry = entries_.at(lease);
-  if (!entry.ending || entry.sessions != 0) return;
+  if (!entry.ending || !entry.sessions.empty()) return;
   const std::vector<std::function<void()>> when_ended = std::move(entry.when_ended);
   entries_.erase(lease);
   leases_.End(lease);

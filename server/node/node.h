@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,6 +16,17 @@
 #include "server/slice/ledger.h"
 
 namespace outboard::node {
+
+// How a lease is.
+struct LeaseUse {
+  struct Session {
+    std::string ticket;                // that opened it
+    std::vector<uint64_t> used_bytes;  // of the slices
+  };
+  std::vector<Slice> slices;
+  std::vector<uint64_t> used_bytes;  // of the slices, by all sessions
+  std::vector<Session> sessions;
+};
 
 // A machine's GPUs on loan: leases, each with a ledger per GPU, and the workers that serve their sessions. Knows no
 // gRPC. Thread-confined to the loop's thread.
@@ -32,19 +44,26 @@ class Node {
   // See Leases.
   std::string NewTicket(const std::string& lease) { return leases_.NewTicket(lease); }
 
+  // nullopt for a lease that is not known.
+  std::optional<LeaseUse> Use(const std::string& lease) const;
+
   // A session's connection goes to a worker of the lease that its ticket belongs to; without a valid one it is closed.
   void Admit(Visitor session);
 
  private:
+  struct Session {
+    std::string ticket;
+    std::vector<uint32_t> accounts;  // of the ledgers
+  };
   struct Entry {
     std::vector<Slice> slices;
-    std::vector<slice::Ledger> ledgers;  // of the slices
-    size_t sessions = 0;
+    std::vector<slice::Ledger> ledgers;    // of the slices
+    std::map<uint64_t, Session> sessions;  // by number
     bool ending = false;
     std::vector<std::function<void()>> when_ended;
   };
 
-  void EndSession(const std::string& lease, const std::vector<uint32_t>& accounts);
+  void EndSession(const std::string& lease, uint64_t session);
   void EraseIfOver(const std::string& lease);
 
   const std::vector<Gpu> gpus_;

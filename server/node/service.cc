@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <future>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -30,6 +31,13 @@ void Fill(const Gpu& gpu, uint64_t memory_bytes, HoldReply::Gpu* to) {
   to->set_name(gpu.name);
   to->set_uuid(gpu.uuid);
   to->set_memory_bytes(memory_bytes);
+}
+
+void FillFigures(const wire::Figures& figures, StatusReply::Gpu* to) {
+  for (uint32_t number = 0; number < wire::kFigures; ++number) {
+    const uint64_t value = figures.values()[number];
+    if (value != wire::kNoFigure) (*to->mutable_figures())[number] = value;
+  }
 }
 
 // One lease: lives as long as its stream. A request is answered before the next one is read, so that a client which
@@ -135,9 +143,10 @@ class Service::Implementation final : public outboard::Node::CallbackService {
     server_ = builder.BuildAndStart();
   }
 
-  void Start(Loop* loop, node::Node* node, Identity identity) {
+  void Start(Loop* loop, node::Node* node, Sensors* sensors, Identity identity) {
     loop_ = loop;
     node_ = node;
+    sensors_ = sensors;
     identity_ = std::move(identity);
   }
 
@@ -165,10 +174,39 @@ class Service::Implementation final : public outboard::Node::CallbackService {
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const StatusRequest* request,
+                                   StatusReply* reply) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const std::optional<LeaseUse> use = On(loop_, [this, request] { return node_->Use(request->lease()); });
+    if (!use) {
+      reactor->Finish({grpc::StatusCode::NOT_FOUND, "there is no such lease"});
+      return reactor;
+    }
+    const Readings readings = sensors_ != nullptr ? sensors_->Read() : Readings{};
+    reply->set_driver_version(readings.driver_version.empty() ? identity_.version : readings.driver_version);
+    for (size_t i = 0; i < use->slices.size(); ++i) {
+      const Gpu& gpu = node_->gpus()[use->slices[i].gpu];
+      StatusReply::Gpu* const to = reply->add_gpus();
+      Fill(gpu, use->slices[i].memory_bytes, to->mutable_gpu());
+      to->set_used_bytes(use->used_bytes[i]);
+      wire::Figures figures = gpu.figures;
+      if (const auto read = readings.gpus.find(gpu.uuid); read != readings.gpus.end()) figures.Merge(read->second);
+      FillFigures(figures, to);
+    }
+    for (const LeaseUse::Session& session : use->sessions) {
+      StatusReply::Session* const to = reply->add_sessions();
+      to->set_ticket(session.ticket);
+      for (const uint64_t bytes : session.used_bytes) to->add_used_bytes(bytes);
+    }
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
  private:
   // Set before the first connection.
   Loop* loop_ = nullptr;
   node::Node* node_ = nullptr;
+  Sensors* sensors_ = nullptr;
   Identity identity_;
 
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
@@ -177,8 +215,8 @@ class Service::Implementation final : public outboard::Node::CallbackService {
 
 Service::Service() : implementation_(std::make_unique<Implementation>()) {}
 Service::~Service() = default;
-void Service::Start(Loop* loop, Node* node, Identity identity) {
-  implementation_->Start(loop, node, std::move(identity));
+void Service::Start(Loop* loop, Node* node, Sensors* sensors, Identity identity) {
+  implementation_->Start(loop, node, sensors, std::move(identity));
 }
 void Service::Serve(UniqueFd connection) { implementation_->Serve(std::move(connection)); }
 void Service::Shutdown() { implementation_->Shutdown(); }

@@ -6,6 +6,7 @@
 #include "common/base/unique_fd.h"
 #include "server/node/loop.h"
 #include "server/node/node.h"
+#include "server/node/sensors.h"
 
 namespace outboard::node {
 
@@ -23,9 +24,9 @@ class Service {
   Service();
   ~Service();
 
-  // To be called before the first connection. `node` is changed on the loop's thread only. Both pointers outlive this
-  // object.
-  void Start(Loop* loop, Node* node, Identity identity);
+  // To be called before the first connection. `node` is changed on the loop's thread only. All pointers outlive this
+  // object. Without sensors (null) nothing is known but what the driver says.
+  void Start(Loop* loop, Node* node, Sensors* sensors, Identity identity);
 
   // A connection whose preamble was read. Thread-safe.
   void Serve(UniqueFd connection);

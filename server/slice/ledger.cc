@@ -98,6 +98,9 @@ Ledger::~Ledger() {
 
 uint64_t Ledger::limit() const { return page_->limit; }
 uint64_t Ledger::used() const { return page_->used.load(); }
+uint64_t Ledger::used(uint32_t account) const {
+  return account < kMaxWorkersPerLease ? page_->accounts[account].load() & ~kOpen : 0;
+}
 
 std::optional<uint32_t> Ledger::OpenAccount() {
   for (uint32_t i = 0; i < kMaxWorkersPerLease; ++i) {

@@ -23,9 +23,10 @@ class Ledger {
   Ledger& operator=(Ledger&& other) noexcept;
   ~Ledger();
 
-  int fd() const { return fd_; }  // stays the ledger's
-  uint64_t limit() const;         // bytes
-  uint64_t used() const;          // bytes, of all accounts
+  int fd() const { return fd_; }          // stays the ledger's
+  uint64_t limit() const;                 // bytes
+  uint64_t used() const;                  // bytes, of all accounts
+  uint64_t used(uint32_t account) const;  // 0 for one that is not open
 
   // A worker's account, by which what it took can be given back when it dies. nullopt when kMaxWorkersPerLease are
   // open.

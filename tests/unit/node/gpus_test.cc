@@ -13,7 +13,10 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLong{60'000};
 
 Result<std::vector<Gpu>> TwoGpus() {
-  return std::vector<Gpu>{{"Outboard software GPU", "GPU-1", 1 << 30}, {"end", "GPU-2", 7}};
+  std::vector<Gpu> gpus = {{"Outboard software GPU", "GPU-1", 1 << 30}, {"end", "GPU-2", 7}};
+  gpus[0].figures[wire::Figure::kComputeCapabilityMajor] = 9;
+  gpus[0].figures[wire::Figure::kPciDevice] = 0;
+  return gpus;
 }
 
 TEST(ProbeAnswer, GpusComeBackAsTheyWere) {
@@ -21,6 +24,8 @@ TEST(ProbeAnswer, GpusComeBackAsTheyWere) {
   ASSERT_TRUE(decoded);
   ASSERT_EQ(decoded->size(), 2u);
   EXPECT_EQ((*decoded)[0].name, "Outboard software GPU");
+  EXPECT_EQ((*decoded)[0].figures.values(), (*TwoGpus())[0].figures.values());
+  EXPECT_EQ((*decoded)[1].figures.values(), wire::Figures().values());
   EXPECT_EQ((*decoded)[1].name, "end");
   EXPECT_EQ((*decoded)[1].uuid, "GPU-2");
   EXPECT_EQ((*decoded)[1].memory_bytes, 7u);

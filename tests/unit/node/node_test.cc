@@ -135,6 +135,24 @@ TEST_F(NodeTest, SaysWhenThePartsOfALeaseAreFree) {
   EXPECT_TRUE(unknown_ended);
 }
 
+TEST_F(NodeTest, SaysHowALeaseIs) {
+  const std::string lease = Open({0.5}), other = Open({0.25});
+  const std::string ticket = node_->NewTicket(lease), unused = node_->NewTicket(lease);
+  const UniqueFd session = Visit(ticket);
+  const UniqueFd its_session = Visit(node_->NewTicket(other));
+  const std::optional<LeaseUse> use = node_->Use(lease);
+  ASSERT_TRUE(use);
+  ASSERT_EQ(use->slices.size(), 1u);
+  EXPECT_EQ(use->slices[0].memory_bytes, 8 * kGib);
+  EXPECT_EQ(use->used_bytes, std::vector<uint64_t>{0});
+  ASSERT_EQ(use->sessions.size(), 1u) << "neither what may come nor another lease's";
+  EXPECT_EQ(use->sessions[0].ticket, ticket);
+  EXPECT_EQ(use->sessions[0].used_bytes, std::vector<uint64_t>{0});
+  EXPECT_FALSE(node_->Use("none"));
+  node_->EndLease(lease);
+  RunUntil([&] { return !node_->Use(lease); });
+}
+
 TEST_F(NodeTest, AnotherLeaseIsNotTouched) {
   const std::string lease = Open({0.5});
   const std::string other = Open({0.5});

@@ -41,6 +41,20 @@ int Wait(pid_t child) {
   return status;
 }
 
+TEST(Ledger, KnowsWhatEachAccountHas) {
+  Ledger ledger = NewLedger();
+  const uint32_t one = *ledger.OpenAccount(), other = *ledger.OpenAccount();
+  EXPECT_TRUE(ledger.Charge(one, 5));
+  EXPECT_TRUE(ledger.Charge(other, 7));
+  ledger.Refund(other, 1);
+  EXPECT_EQ(ledger.used(one), 5u);
+  EXPECT_EQ(ledger.used(other), 6u);
+  EXPECT_EQ(ledger.used(), 11u);
+  ledger.Settle(one);
+  EXPECT_EQ(ledger.used(one), 0u);
+  EXPECT_EQ(ledger.used(kMaxWorkersPerLease), 0u);
+}
+
 TEST(Ledger, TakesAllOrNothingUpToTheLimit) {
   Ledger ledger = NewLedger();
   const uint32_t account = *ledger.OpenAccount();
