@@ -129,6 +129,33 @@ std::optional<std::string> Lease::TakeTicket() {
   return ticket;
 }
 
+Result<NodeStatus> Lease::Status() {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(kMaxStatusMilliseconds));
+  StatusRequest request;
+  request.set_lease(granted_.lease);
+  StatusReply reply;
+  const grpc::Status status = stream_->stub->Status(&context, request, &reply);
+  if (!status.ok()) {
+    return Error{"the node does not say how the GPUs of lease " + granted_.lease + " are: " + status.error_message() +
+                 ". It has ended the lease, or is gone."};
+  }
+  NodeStatus result;
+  result.lease.driver_version = reply.driver_version();
+  for (const StatusReply::Gpu& gpu : reply.gpus()) {
+    wire::GpuStatus& to = result.lease.gpus.emplace_back();
+    to.name = gpu.gpu().name();
+    to.uuid = gpu.gpu().uuid();
+    to.total_bytes = gpu.gpu().memory_bytes();
+    to.used_bytes = gpu.used_bytes();
+    for (const auto& [number, value] : gpu.figures()) to.figures.Set(number, value);
+  }
+  for (const StatusReply::Session& session : reply.sessions()) {
+    result.sessions.push_back({session.ticket(), {session.used_bytes().begin(), session.used_bytes().end()}});
+  }
+  return result;
+}
+
 void Lease::End() {
   {
     std::lock_guard lock(mutex_);

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "client/run/gpus_answer.h"
 #include "common/base/result.h"
 
 namespace outboard::run {
@@ -61,6 +62,8 @@ class Lease {
   // The next ticket. Each opens one session, so a fresh one is fetched at once for whoever comes next; waits for it
   // when several come together. nullopt when the lease is over.
   std::optional<std::string> TakeTicket();
+  // How the lease is. Asks the node, and waits for its answer for kMaxStatusMilliseconds at most.
+  Result<NodeStatus> Status();
   // Ends the lease; TakeTicket returns. Waits until the node says that its parts are free again, so that whoever comes
   // next gets them, but for kMaxLeaseEndMilliseconds at most.
   void End();

@@ -13,6 +13,7 @@
 
 #include "client/run/command.h"
 #include "client/run/doctor.h"
+#include "client/run/gpus_answer.h"
 #include "client/run/installation.h"
 #include "client/run/lease.h"
 #include "client/run/options.h"
@@ -110,11 +111,13 @@ Taken TakeLease(Place& place, const Options& options) {
   _exit(kExitSignalled + signal);
 }
 
-std::string Answer(Lease& lease, const std::string& address) {
+// To the process `pid`, which opens a session.
+std::string Answer(Lease& lease, const std::string& address, pid_t pid, TicketHolders& holders) {
   const std::optional<std::string> ticket = lease.TakeTicket();
   if (!ticket) {
     return "error lease " + lease.granted().lease + " is over: the node at " + address + " ended it or is gone.";
   }
+  holders.Add(*ticket, pid);
   // The GPUs too, so that CUDA_VISIBLE_DEVICES may name them.
   std::string answer = SessionAnswer(address, *ticket);
   char separator = ' ';
@@ -147,8 +150,10 @@ int RunCommand(const Options& options, Command& command, const Installation& ins
   }
 
   const std::string path = folder->path() + "/run.sock";
+  TicketHolders holders(IsAlive);  // of the socket's thread
   Result<std::unique_ptr<RunSocket>> socket =
-      RunSocket::Open(path, [&lease, &place] { return Answer(lease, place->address); });
+      RunSocket::Open(path, {.session = [&](pid_t pid) { return Answer(lease, place->address, pid, holders); },
+                             .gpus = [&] { return GpusAnswer(lease.Status(), holders); }});
   if (!socket) return Fail(socket.error().message);
   const int status = command.Run(options.command, CommandEnvironment(environ, installation, path));
   lease.End();  // releases who waits for a ticket

@@ -18,12 +18,19 @@
 namespace outboard::run {
 namespace {
 
-constexpr std::string_view kRequest = "outboard 1 session";
+constexpr std::string_view kSession = "outboard 1 session";
+constexpr std::string_view kGpus = "outboard 1 gpus";
 
-bool IsOurs(int fd) {
+std::optional<ucred> PeerOf(int fd) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer;
+}
+
+bool IsOurs(int fd) {
+  const std::optional<ucred> peer = PeerOf(fd);
+  return peer && peer->uid == geteuid();
 }
 
 // The request of a connection that is readable; nullopt when there is none yet, empty when there will be none.
@@ -34,9 +41,20 @@ std::optional<std::string> ReadRequest(int fd) {
   return got <= 0 ? std::string() : std::string(packet, static_cast<size_t>(got));
 }
 
+// A packet that the peer has not taken yet must fit into the socket's buffer whole.
+void Send(int fd, const std::string& reply) {
+  const int bytes = static_cast<int>(reply.size()) + 4096;
+  int room = 0;
+  socklen_t size = sizeof room;
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && room < bytes) {
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  }
+  send(fd, reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 }  // namespace
 
-Result<std::unique_ptr<RunSocket>> RunSocket::Open(const std::string& path, std::function<std::string()> answer) {
+Result<std::unique_ptr<RunSocket>> RunSocket::Open(const std::string& path, Answers answers) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (path.size() >= sizeof name.sun_path) return Error{"the path " + path + " is longer than a socket's may be."};
@@ -47,11 +65,11 @@ Result<std::unique_ptr<RunSocket>> RunSocket::Open(const std::string& path, std:
       listen(listener.get(), SOMAXCONN) != 0) {
     return Error{"cannot listen at " + path + ": " + std::strerror(errno) + "."};
   }
-  return std::unique_ptr<RunSocket>(new RunSocket(std::move(listener), std::move(stop), std::move(answer)));
+  return std::unique_ptr<RunSocket>(new RunSocket(std::move(listener), std::move(stop), std::move(answers)));
 }
 
-RunSocket::RunSocket(UniqueFd listener, UniqueFd stop, std::function<std::string()> answer)
-    : listener_(std::move(listener)), stop_(std::move(stop)), answer_(std::move(answer)) {
+RunSocket::RunSocket(UniqueFd listener, UniqueFd stop, Answers answers)
+    : listener_(std::move(listener)), stop_(std::move(stop)), answers_(std::move(answers)) {
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -79,13 +97,7 @@ void RunSocket::Serve() {
       if (polled[2 + i].revents == 0) continue;
       const std::optional<std::string> request = ReadRequest(waiting[i].get());
       if (!request) continue;
-      if (!request->empty()) {
-        const std::string reply = *request == kRequest
-                                      ? answer_()
-                                      : "error gpu-run and the library that asks it are of different "
-                                        "versions. Start the program with the gpu-run beside the library.";
-        send(waiting[i].get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      }
+      if (!request->empty()) Send(waiting[i].get(), Answer(*request, waiting[i].get()));
       waiting.erase(waiting.begin() + static_cast<ptrdiff_t>(i));
     }
 
@@ -94,6 +106,16 @@ void RunSocket::Serve() {
       if (fd && IsOurs(fd.get()) && waiting.size() < kMaxWaitingConnections) waiting.push_back(std::move(fd));
     }
   }
+}
+
+std::string RunSocket::Answer(const std::string& request, int fd) const {
+  if (request == kSession) {
+    const std::optional<ucred> peer = PeerOf(fd);
+    return answers_.session(peer ? peer->pid : 0);
+  }
+  if (request == kGpus) return answers_.gpus();
+  return "error gpu-run and the library that asks it are of different versions. Start the program with the gpu-run "
+         "beside the library.";
 }
 
 std::string SessionAnswer(const std::string& address, const std::string& ticket) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,25 +12,30 @@
 
 namespace outboard::run {
 
-// The Unix socket (SOCK_SEQPACKET) at which processes under gpu-run ask for what they need to open a session: one
-// packet "outboard 1 session", answered with "ok ADDRESS HEXTICKET UUID,UUID" or "error SENTENCE". Only processes of
-// this user are served; one that says nothing keeps nobody waiting.
+// What is answered at gpu-run's socket, each in one packet. Called on the socket's thread; may wait.
+struct Answers {
+  std::function<std::string(pid_t)> session;  // to a process that opens a session, by its number here
+  std::function<std::string()> gpus;
+};
+
+// The Unix socket (SOCK_SEQPACKET) at which processes under gpu-run ask (docs/wire.md, "gpu-run's socket"). Only
+// processes of this user are served; one that says nothing keeps nobody waiting.
 //
 // Serves on a thread of its own, which has all signals blocked.
 class RunSocket {
  public:
-  // `answer` gives the packet for one session; it is called on the socket's thread and may wait.
-  static Result<std::unique_ptr<RunSocket>> Open(const std::string& path, std::function<std::string()> answer);
-  // Whoever waits in `answer` must have been released.
+  static Result<std::unique_ptr<RunSocket>> Open(const std::string& path, Answers answers);
+  // Whoever waits in an answer must have been released.
   ~RunSocket();
 
  private:
-  RunSocket(UniqueFd listener, UniqueFd stop, std::function<std::string()> answer);
+  RunSocket(UniqueFd listener, UniqueFd stop, Answers answers);
   void Serve();
+  std::string Answer(const std::string& request, int fd) const;
 
   const UniqueFd listener_;
   const UniqueFd stop_;  // an eventfd
-  const std::function<std::string()> answer_;
+  const Answers answers_;
   std::thread thread_;
 };
 

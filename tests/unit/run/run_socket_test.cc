@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
+#include <atomic>
 #include <vector>
 
 #include "client/run/scratch_folder.h"
+#include "common/base/limits.h"
 
 namespace outboard::run {
 namespace {
@@ -14,8 +17,12 @@ namespace {
 class RunSocketTest : public testing::Test {
  protected:
   RunSocketTest() : folder_(ScratchFolder::Make("/tmp")), path_(folder_->path() + "/run.sock") {
-    Result<std::unique_ptr<RunSocket>> opened = RunSocket::Open(
-        path_, [this] { return SessionAnswer("unix:/node", std::string("\x01\xff", 2) + std::to_string(++answers_)); });
+    const auto session = [this](pid_t pid) {
+      pid_ = pid;
+      return SessionAnswer("unix:/node", std::string("\x01\xff", 2) + std::to_string(++answers_));
+    };
+    const auto gpus = [this] { return gpus_; };
+    Result<std::unique_ptr<RunSocket>> opened = RunSocket::Open(path_, {session, gpus});
     EXPECT_TRUE(opened);
     if (opened) socket_ = std::move(*opened);
   }
@@ -30,20 +37,46 @@ class RunSocketTest : public testing::Test {
   }
   static std::string Ask(const UniqueFd& fd, const std::string& request) {
     EXPECT_EQ(send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
-    char answer[512];
-    const ssize_t got = recv(fd.get(), answer, sizeof answer, 0);
-    return got > 0 ? std::string(answer, static_cast<size_t>(got)) : "";
+    std::string answer(kMaxGpusAnswerBytes + 1, '\0');
+    const ssize_t got = recv(fd.get(), answer.data(), answer.size(), 0);
+    answer.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    return answer;
   }
 
   Result<ScratchFolder> folder_;
   const std::string path_;
   int answers_ = 0;  // of the socket's thread
+  std::atomic<pid_t> pid_{0};
+  std::string gpus_;  // not changed while somebody asks
   std::unique_ptr<RunSocket> socket_;
 };
 
 TEST_F(RunSocketTest, EachSessionGetsAnAnswerOfItsOwn) {
   EXPECT_EQ(Ask(Connect(), "outboard 1 session"), "ok unix:/node 01ff31");
   EXPECT_EQ(Ask(Connect(), "outboard 1 session"), "ok unix:/node 01ff32");
+}
+
+TEST_F(RunSocketTest, KnowsWhoOpensASession) {
+  Ask(Connect(), "outboard 1 session");
+  EXPECT_EQ(pid_, getpid());
+  const pid_t child = fork();
+  if (child == 0) {
+    Ask(Connect(), "outboard 1 session");
+    _exit(0);
+  }
+  EXPECT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(pid_, child);
+}
+
+TEST_F(RunSocketTest, TellsOfTheGpus) {
+  gpus_ = "ok gpus\nmessage";
+  EXPECT_EQ(Ask(Connect(), "outboard 1 gpus"), gpus_);
+  EXPECT_EQ(pid_, 0) << "no session is opened by that";
+}
+
+TEST_F(RunSocketTest, ALongAnswerArrivesWhole) {
+  gpus_.assign(kMaxGpusAnswerBytes, 'x');
+  EXPECT_EQ(Ask(Connect(), "outboard 1 gpus").size(), gpus_.size());
 }
 
 TEST_F(RunSocketTest, OthersThatSayNothingKeepNobodyWaiting) {
