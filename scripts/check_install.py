@@ -2,7 +2,8 @@
 """Checks that an installed tree works on other machines, and wherever it is moved.
 
 Every program and library in it needs only the C and C++ runtimes and what lies in the tree, finds that by run paths
-relative to itself, and uses no symbol of a C library newer than 2.34. The client's driver needs the C library alone.
+relative to itself, and uses no symbol of a C library newer than 2.34. The client's driver and management library need
+the C library alone.
 
 usage: check_install.py FOLDER
 """
@@ -16,7 +17,8 @@ NEWEST_GLIBC = (2, 34)
 C_LIBRARY = {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}
 SYSTEM = C_LIBRARY | {"libpthread.so.0", "libdl.so.2", "librt.so.1", "libresolv.so.2", "libstdc++.so.6",
                       "libgcc_s.so.1"}
-DRIVERS = ("lib/outboard/client/libcuda.so.1", "lib/outboard/softgpu/libcuda.so.1")
+DRIVERS = ("lib/outboard/client/libcuda.so.1", "lib/outboard/client/libnvidia-ml.so.1",
+           "lib/outboard/softgpu/libcuda.so.1")
 PROGRAMS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker")
 PLUGIN = "lib/outboard/liboutboard_grpc.so"
 PRIVATE = "lib/outboard/private"

@@ -1,12 +1,12 @@
-"""Checks what the linker made of a libcuda.so.1, the client's or the software GPU's.
+"""Checks what the linker made of a libcuda.so.1, the client's or the software GPU's, or of the client's libnvidia-ml.so.1.
 
-The library must have the SONAME libcuda.so.1, export nothing but cu* names, and need nothing but the C library; where it
-is said so, it must export exactly the names of another library, and need no newer C library than that. Objects
+The library must have that SONAME, export nothing but cu* or nvml* names, and need nothing but the C library; where it is
+said so, it must export exactly the names of another library, and need no newer C library than that. Objects
 that are compiled for a newer CPU level must define no weak symbol: the linker keeps one definition of each, and if it
 kept theirs, code for every CPU would run instructions that only newer ones have. Weak symbols that carry the level in
 their name, and so exist at no other level, may be told by a regular expression.
 
-usage: check_symbols.py [--library LIBRARY] [--same-names-as LIBRARY] [--newest-glibc VERSION]
+usage: check_symbols.py [--library LIBRARY] [--soname NAME] [--same-names-as LIBRARY] [--newest-glibc VERSION]
                         [--level-objects OBJECT...] [--own-names REGEX]
 """
 
@@ -17,6 +17,7 @@ import sys
 
 ALLOWED_LIBRARIES = {"libc.so.6", "ld-linux-x86-64.so.2", "libm.so.6", "libpthread.so.0"}
 EXPORTED_NAME = re.compile(r"^cu[A-Z]\w*$")
+EXPORTED_NAMES = {"libcuda.so.1": EXPORTED_NAME, "libnvidia-ml.so.1": re.compile(r"^nvml[A-Z]\w*$")}  # by SONAME
 GLIBC_VERSION = re.compile(r"(\w+)@GLIBC_([0-9.]+)")
 DYNAMIC_ENTRY = re.compile(r"\((NEEDED|SONAME|TEXTREL)\)(?:[^\[]*\[([^\]]*)\])?")
 
@@ -33,10 +34,10 @@ def exported_names(symbol_table):
             yield fields[7].split("@")[0]
 
 
-def library_complaints(library):
+def library_complaints(library, wanted="libcuda.so.1"):
     names = list(exported_names(output_of("readelf", "--wide", "--dyn-syms", library)))
     for name in names:
-        if not EXPORTED_NAME.match(name):
+        if not EXPORTED_NAMES[wanted].match(name):
             yield f"{library}: exports {name}"
     if not names:
         yield f"{library}: exports nothing"
@@ -48,8 +49,8 @@ def library_complaints(library):
             yield f"{library}: has relocations in its code"
         elif value not in ALLOWED_LIBRARIES:
             yield f"{library}: needs {value}"
-    if soname != "libcuda.so.1":
-        yield f"{library}: SONAME is {soname}, not libcuda.so.1"
+    if soname != wanted:
+        yield f"{library}: SONAME is {soname}, not {wanted}"
 
 
 def name_complaints(library, model):
@@ -83,6 +84,7 @@ def object_complaints(path, own_names=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library")
+    parser.add_argument("--soname", choices=EXPORTED_NAMES, default="libcuda.so.1", help="of --library")
     parser.add_argument("--same-names-as", help="a library whose cu* names --library must export")
     parser.add_argument("--newest-glibc", help="the newest version of the C library that --library may need")
     parser.add_argument("--level-objects", nargs="+", default=[])
@@ -90,7 +92,7 @@ def main():
     arguments = parser.parse_args()
     if not arguments.library and not arguments.level_objects:
         parser.error("nothing to check")
-    complaints = list(library_complaints(arguments.library)) if arguments.library else []
+    complaints = list(library_complaints(arguments.library, arguments.soname)) if arguments.library else []
     if arguments.same_names_as:
         complaints.extend(name_complaints(arguments.library, arguments.same_names_as))
     if arguments.newest_glibc:

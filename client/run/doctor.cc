@@ -92,8 +92,8 @@ Finding Examine(const std::string& command, int interpreters) {
 
 std::vector<Finding> ExamineInstallation(const Installation& installation) {
   std::vector<Finding> findings;
-  for (const std::string& path :
-       {installation.shim, installation.plugin, installation.node, installation.worker, installation.softgpu}) {
+  for (const std::string& path : {installation.shim, installation.nvml, installation.plugin, installation.node,
+                                  installation.worker, installation.softgpu}) {
     const bool there = access(path.c_str(), R_OK) == 0;
     findings.push_back({there, path + (there ? " is there" : " is missing: the installation is not whole")});
   }

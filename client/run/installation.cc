@@ -14,6 +14,7 @@ Result<Installation> FindInstallation() {
   Installation found;
   found.shim_folder = libraries / "client";
   found.shim = libraries / "client/libcuda.so.1";
+  found.nvml = libraries / "client/libnvidia-ml.so.1";
   found.plugin = libraries / "liboutboard_grpc.so";
   found.node = programs / "gpu-node";
   found.worker = programs / "gpu-worker";

@@ -10,6 +10,7 @@ namespace outboard::run {
 struct Installation {
   std::string shim_folder;  // with libcuda.so.1
   std::string shim;         // libcuda.so.1 itself
+  std::string nvml;         // libnvidia-ml.so.1, beside it
   std::string plugin;       // the transport
   std::string node;         // gpu-node
   std::string worker;       // gpu-worker

@@ -30,18 +30,18 @@ function(outboard_library name)
   target_link_libraries(${name} PUBLIC ${arg_DEPS})
 endfunction()
 
-# outboard_cuda_driver(NAME FOLDER OBJECTS...): a libcuda.so.1 in lib/outboard/FOLDER, installed there. It exports what the
-# libcuda.map beside the caller says.
-function(outboard_cuda_driver name folder)
+# outboard_driver_library(NAME LIBRARY FOLDER OBJECTS...): a libLIBRARY.so.1 that stands for NVIDIA's, in
+# lib/outboard/FOLDER, installed there. It exports what the libLIBRARY.map beside the caller says.
+function(outboard_driver_library name library folder)
   add_library(${name} SHARED ${ARGN} ${CMAKE_SOURCE_DIR}/common/portable/find_object.cc)
-  # VERSION 1: the file, its SONAME and what programs open are all libcuda.so.1.
+  # VERSION 1: the file, its SONAME and what programs open have the same name.
   set_target_properties(${name} PROPERTIES
-    OUTPUT_NAME cuda VERSION 1 SOVERSION 1 LINKER_LANGUAGE CXX
+    OUTPUT_NAME ${library} VERSION 1 SOVERSION 1 LINKER_LANGUAGE CXX
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/outboard/${folder}
-    LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libcuda.map)
+    LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/lib${library}.map)
   # The runtime's exit handlers call the driver until the very end, so it is never unloaded.
   target_link_options(${name} PRIVATE
-    LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/libcuda.map LINKER:-z,nodelete LINKER:--exclude-libs,ALL)
+    LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/lib${library}.map LINKER:-z,nodelete LINKER:--exclude-libs,ALL)
   if(NOT OUTBOARD_SANITIZE)
     # --gc-sections: what libstdc++ has beyond our use needs a newer C library than we do.
     target_link_options(${name} PRIVATE LINKER:-z,defs -static-libstdc++ -static-libgcc LINKER:--gc-sections)

@@ -80,9 +80,9 @@ TEST_F(DoctorTest, AnInstallationWithAHoleIsNotGood) {
   installation.shim = Write("shim", "");
   size_t bad = 0;
   for (const Finding& finding : ExamineInstallation(installation)) bad += finding.good ? 0 : 1;
-  EXPECT_EQ(bad, 4u);
+  EXPECT_EQ(bad, 5u);
   installation.shim = Write("with space", "");
-  EXPECT_EQ(ExamineInstallation(installation).size(), 6u);
+  EXPECT_EQ(ExamineInstallation(installation).size(), 7u);
 }
 
 }  // namespace

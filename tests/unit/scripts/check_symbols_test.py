@@ -45,6 +45,12 @@ class CheckSymbolsTest(unittest.TestCase):
         self.assertEqual(len(complaints), 1, complaints)
         self.assertIn("SONAME", complaints[0])
 
+    def test_management_library(self):
+        text = GOOD.replace("cuInit", "nvmlInit")
+        library = self.library(text, "libnvidia-ml.so.1")
+        self.assertEqual(list(check_symbols.library_complaints(library, "libnvidia-ml.so.1")), [])
+        self.assertEqual(len(list(check_symbols.library_complaints(library))), 2)
+
     def test_other_names(self):
         def library(folder, *names):
             (self.folder / folder).mkdir()
