@@ -2,11 +2,12 @@
 
 import pathlib
 import sys
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
-from cuda_samples import build, outcome, recipe, table
+from cuda_samples import build, outcome, recipe, run, table
 
 PAGE = """# Page
 
@@ -141,6 +142,39 @@ class RecipeTest(unittest.TestCase):
     def test_cause_of_a_failed_build(self):
         self.assertEqual(build.cause_of("begin\na.cu(3): error: no\nend\n"), "a.cu(3): error: no")
         self.assertEqual(build.cause_of("begin\nend\n"), "end")
+
+
+class RunnerTest(unittest.TestCase):
+    def outcome_of(self, script, arguments=None, seconds=60, settings=()):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            program = folder / "program"
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+            sample = table.Sample("0_Introduction", "program", "nothing", "", settings)
+            runner = run.Runner(pathlib.Path("/nowhere"), True, seconds, {"program": arguments or {}}, folder)
+            result = runner.run(sample, program)
+            self.log = (folder / "program.txt").read_text()
+            return result
+
+    def test_arguments_and_environment(self):
+        arguments = {"min_gpus": 2, "args": ["-a", "-b"]}
+        script = 'echo "$@" $SOFTGPU_DEVICES $SOFTGPU_CC $LD_LIBRARY_PATH; pwd; exit 1'
+        self.outcome_of(script, arguments, settings=("SOFTGPU_CC=9.0",))
+        self.assertIn("\n-a -b 2 9.0 /nowhere/lib/outboard/softgpu\n", self.log)
+
+    def test_the_first_run_that_does_not_pass_counts(self):
+        runs = {"runs": [{"args": ["0"]}, {"args": ["7"]}, {"args": ["8"]}]}
+        result = self.outcome_of('echo "with $1"; exit $1', runs)
+        self.assertEqual(result, outcome.Outcome("fail", "status 7: with 7"))
+        self.assertNotIn("with 8", self.log)
+
+    def test_limits(self):
+        result = self.outcome_of("echo begun; sleep 1000 & wait", seconds=1)
+        self.assertEqual(result, outcome.Outcome("fail", "not finished after 1 s; last line: begun"))
+        result = self.outcome_of("yes | head -c 9000000; exit 3")
+        self.assertEqual(result, outcome.Outcome("fail", "status 3: y"))
+        self.assertLess(len(self.log), 9000000)
 
 
 if __name__ == "__main__":
