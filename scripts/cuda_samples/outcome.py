@@ -16,7 +16,8 @@ OWN_REFUSAL = re.compile(r"\bwai?ving\b|\bwaived\b|skipping execution|\bdoes(n't
 
 # What says that something is missing, rather than wrong: our log, and the names of the errors that stand for it.
 MISSING = re.compile(
-    r"^outboard: .*\b(is not supported|lacks|no PTX)\b.*|CUDA_ERROR_NOT_SUPPORTED|CUDA_ERROR_NO_BINARY_FOR_GPU"
+    r"^outboard: .*\b(is not supported|cannot run on the software GPU|has no PTX)\b"
+    r"|CUDA_ERROR_NOT_SUPPORTED|CUDA_ERROR_NO_BINARY_FOR_GPU"
     r"|cudaErrorCallRequiresNewerDriver|cudaErrorNotSupported|cudaErrorNoKernelImageForDevice"
     r"|API call is not supported in the installed CUDA driver|operation not supported"
     r"|no kernel image is available", re.MULTILINE)

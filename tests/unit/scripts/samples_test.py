@@ -92,6 +92,8 @@ class OutcomeTest(unittest.TestCase):
         self.assertEqual(self.verdict(0, "Skipping execution as driver does not support it\n"), "refused")
         ours = "outboard: warn: cuGraphCreate is not supported (later); it returns CUDA_ERROR_NOT_SUPPORTED"
         self.assertEqual(outcome.judge(1, f"{ours}\nCUDA error at x.cu:3\n", 300), outcome.Outcome("refused", ours))
+        ours_too = "outboard: error: kernel k cannot run on the software GPU: line 3: mma.sync"
+        self.assertEqual(outcome.judge(-6, f"{ours_too}\nlast\n", 300), outcome.Outcome("refused", ours_too))
         # What is missing does not excuse a program that goes on and comes to a wrong result.
         self.assertEqual(self.verdict(0, f"{ours}\nTest FAILED\n"), "fail")
 
