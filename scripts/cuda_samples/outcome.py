@@ -11,8 +11,8 @@ OWN_FAILURE = re.compile(
     r"\bFAIL(ED|URE)?\b|\b(?i:tests? (has )?failed)\b|\b(?i:verification (failed|mismatch))\b|\bERROR!|\bError! "
     r"|\bNot Matching\b|\b(?i:results? (do|does)( not|n't) match)\b|\batomic\w+ failed\b|\bare different\b")
 OWN_SUCCESS = re.compile(r"\bPASS(ED)?\b|\b(?i:test passed)\b")
-OWN_REFUSAL = re.compile(r"\bwai?ving\b|\bwaived\b|skipping execution|\bdoes(n't| not) support\b|\bnot supported\b",
-                         re.IGNORECASE)
+OWN_REFUSAL = re.compile(r"\bwai?ving\b|\bwaived\b|skipping execution|^Device \d+ does(n't| not) support\b",
+                         re.IGNORECASE | re.MULTILINE)
 
 # What says that something is missing, rather than wrong: our log, and the names of the errors that stand for it.
 MISSING = re.compile(

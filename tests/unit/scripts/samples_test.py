@@ -71,7 +71,8 @@ class OutcomeTest(unittest.TestCase):
     def test_pass(self):
         self.assertEqual(outcome.judge(0, "Test PASSED\n", 300), outcome.Outcome("pass"))
         self.assertEqual(self.verdict(0, "it says nothing of itself\n"), "pass")
-        self.assertEqual(self.verdict(0, "GPU 1 does not support peer access, left out\nTest passed\n"), "pass")
+        self.assertEqual(self.verdict(0, "Device 1 does not support this, left out\nTest passed\n"), "pass")
+        self.assertEqual(self.verdict(0, "it copies, since the device does not support mapping\n"), "pass")
         self.assertEqual(self.verdict(0, "Launch kernel to generate assertion failures\nreturned OK\n"), "pass")
 
     def test_own_failure(self):
@@ -89,6 +90,7 @@ class OutcomeTest(unittest.TestCase):
         waived = outcome.judge(2, "Waiving execution as device does not support it\nbye\n", 300)
         self.assertEqual(waived, outcome.Outcome("refused", "Waiving execution as device does not support it"))
         self.assertEqual(self.verdict(2, "nothing\n"), "refused")
+        self.assertEqual(self.verdict(0, "Device 0 does not support mapping CPU host memory!\n"), "refused")
         self.assertEqual(self.verdict(0, "Skipping execution as driver does not support it\n"), "refused")
         ours = "outboard: warn: cuGraphCreate is not supported (later); it returns CUDA_ERROR_NOT_SUPPORTED"
         self.assertEqual(outcome.judge(1, f"{ours}\nCUDA error at x.cu:3\n", 300), outcome.Outcome("refused", ours))
