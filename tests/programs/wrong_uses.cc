@@ -186,6 +186,12 @@ class Checks {
                "CUDA_ERROR_OUT_OF_MEMORY: the API call failed because it was unable to allocate enough memory."},
               {"alloc: all of it", [&] { return cuMemAlloc_v2(&address, ~size_t{0}); }, CUDA_ERROR_OUT_OF_MEMORY,
                "as above"},
+              {"pitch: element size", [&] { return cuMemAllocPitch_v2(&address, &size, 16, 16, 3); },
+               CUDA_ERROR_INVALID_VALUE, "cuMemAllocPitch: ElementSizeBytes may be 4, 8, or 16."},
+              {"pitch: too wide", [&] { return cuMemAllocPitch_v2(&address, &size, 0x7fffffff, 1, 4); },
+               CUDA_ERROR_INVALID_VALUE, "cuMemAllocPitch: the pitch always works with cuMemcpy2D."},
+              {"pitch: null", [&] { return cuMemAllocPitch_v2(&address, nullptr, 16, 16, 4); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
               {"free: inside", [&] { return cuMemFree_v2(memory_ + 4); }, CUDA_ERROR_INVALID_VALUE,
                "cuMemFree: dptr must have been returned by a previous call to a memory allocation API."},
               {"free: host", [&] { return cuMemFree_v2(reinterpret_cast<CUdeviceptr>(host_)); },
@@ -225,6 +231,128 @@ class Checks {
                "virtual addressing CUDA_ERROR_INVALID_VALUE is returned."},
               {"pointer: no attribute",
                [&] { return cuPointerGetAttribute(&ordinal, static_cast<CUpointer_attribute>(99), memory_); },
+               CUDA_ERROR_INVALID_VALUE, kNull},
+          });
+  }
+
+  void Rectangles() {
+    // 10 bytes in each of 10 rows of 100 bytes, all of which is allocated.
+    const auto copy = [&](const std::function<void(CUDA_MEMCPY2D&)>& change) {
+      return [this, change] {
+        CUDA_MEMCPY2D parameters{};
+        parameters.srcMemoryType = CU_MEMORYTYPE_HOST;
+        parameters.srcHost = host_;
+        parameters.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+        parameters.dstDevice = memory_;
+        parameters.srcPitch = parameters.dstPitch = 100;
+        parameters.WidthInBytes = parameters.Height = 10;
+        change(parameters);
+        return cuMemcpy2DAsync_v2(&parameters, stream_);
+      };
+    };
+    constexpr char kPitch[] =
+        "cuMemcpy2D: if specified, srcPitch must be greater than or equal to WidthInBytes + srcXInBytes.";
+    constexpr char kArray[] = "CUDA_ERROR_NOT_SUPPORTED: there are no CUDA arrays.";
+    using Given = CUDA_MEMCPY2D;
+    Check(
+        "Rectangles",
+        {
+            {"as it should be", copy([](Given&) {}), CUDA_SUCCESS, ""},
+            {"null", [&] { return cuMemcpy2D_v2(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"no memory type", copy([](Given& g) { g.srcMemoryType = CUmemorytype(0); }), CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"unknown memory type", copy([](Given& g) { g.dstMemoryType = CUmemorytype(5); }), CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"array", copy([](Given& g) { g.dstMemoryType = CU_MEMORYTYPE_ARRAY; }), CUDA_ERROR_NOT_SUPPORTED, kArray},
+            {"pitch too small", copy([](Given& g) { g.srcPitch = 9; }), CUDA_ERROR_INVALID_VALUE, kPitch},
+            {"pitch too small for x", copy([](Given& g) { g.dstXInBytes = 91; }), CUDA_ERROR_INVALID_VALUE, kPitch},
+            {"x wraps", copy([](Given& g) { g.srcXInBytes = ~size_t{0} - 5; }), CUDA_ERROR_INVALID_VALUE, kPitch},
+            {"no pitch", copy([](Given& g) { g.dstPitch = 0; }), CUDA_ERROR_INVALID_VALUE, kPitch},
+            {"pitch too large", copy([](Given& g) { g.srcPitch = size_t{1} << 31; }), CUDA_ERROR_INVALID_VALUE,
+             "cuMemcpy2D: returns an error if any pitch is greater than the maximum allowed "
+             "(CU_DEVICE_ATTRIBUTE_MAX_PITCH)."},
+            {"past the end", copy([](Given& g) { g.Height = 11; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"past the end by y", copy([](Given& g) { g.dstY = 1; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"y wraps", copy([](Given& g) { g.dstY = size_t{1} << 62; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"height wraps", copy([](Given& g) { g.Height = size_t{1} << 60; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"null device", copy([](Given& g) { g.dstDevice = 0; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"null host", copy([](Given& g) { g.srcHost = nullptr; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"null host and an offset", copy([](Given& g) { g.srcHost = nullptr, g.srcY = 1; }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"host memory as a device's", copy([&](Given& g) { g.dstDevice = reinterpret_cast<CUdeviceptr>(host_); }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"device memory as the host's", copy([&](Given& g) { g.srcHost = reinterpret_cast<void*>(memory_); }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"stale stream",
+             [&] {
+               CUDA_MEMCPY2D nothing{};
+               return cuMemcpy2DAsync_v2(&nothing, stale_stream_);
+             },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"set: misaligned pitch", [&] { return cuMemsetD2D32_v2(memory_, 10, 0, 2, 2); }, CUDA_ERROR_INVALID_VALUE,
+             "cuMemsetD2D32: the dstDevice pointer and dstPitch offset must be four byte aligned."},
+            {"set: misaligned", [&] { return cuMemsetD2D16_v2(memory_ + 1, 10, 0, 2, 2); }, CUDA_ERROR_INVALID_VALUE,
+             "cuMemsetD2D16: the dstDevice pointer and dstPitch offset must be two byte aligned."},
+            {"set: rows overlap", [&] { return cuMemsetD2D8_v2(memory_, 10, 0, 11, 2); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"set: width wraps", [&] { return cuMemsetD2D32_v2(memory_, 16, 0, size_t{1} << 62, 1); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"set: height wraps", [&] { return cuMemsetD2D8_v2(memory_, 16, 0, 1, size_t{1} << 60); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"set: past the end", [&] { return cuMemsetD2D8_v2(memory_, 100, 0, 100, 11); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"set: stale stream", [&] { return cuMemsetD2D8Async(memory_, 1, 0, 1, 1, stale_stream_); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+        });
+    Do(cuStreamSynchronize(stream_));
+  }
+
+  void Boxes() {
+    // 2 bytes in each of 2 rows of 2 slices, which have 5 rows of 10 bytes.
+    const auto copy = [&](const std::function<void(CUDA_MEMCPY3D&)>& change) {
+      return [this, change] {
+        CUDA_MEMCPY3D parameters{};
+        parameters.srcMemoryType = CU_MEMORYTYPE_HOST;
+        parameters.srcHost = host_;
+        parameters.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+        parameters.dstDevice = memory_;
+        parameters.srcPitch = parameters.dstPitch = 10;
+        parameters.srcHeight = parameters.dstHeight = 5;
+        parameters.WidthInBytes = parameters.Height = parameters.Depth = 2;
+        change(parameters);
+        return cuMemcpy3D_v2(&parameters);
+      };
+    };
+    using Given = CUDA_MEMCPY3D;
+    constexpr char kLod[] =
+        "cuMemcpy3D: the srcLOD and dstLOD members of the CUDA_MEMCPY3D structure must be set to 0.";
+    constexpr char kHeight[] =
+        "cuMemcpy3D: if specified, srcHeight must be greater than or equal to Height + srcY; may be 0 if Depth==1.";
+    Check("Boxes",
+          {
+              {"as it should be", copy([](Given&) {}), CUDA_SUCCESS, ""},
+              {"null", [&] { return cuMemcpy3D_v2(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+              {"reserved", copy([&](Given& g) { g.reserved0 = host_; }), CUDA_ERROR_INVALID_VALUE,
+               "CUDA_MEMCPY3D: must be NULL."},
+              {"lod", copy([](Given& g) { g.dstLOD = 1; }), CUDA_ERROR_INVALID_VALUE, kLod},
+              {"no height", copy([](Given& g) { g.srcHeight = 0; }), CUDA_ERROR_INVALID_VALUE, kHeight},
+              {"height too small", copy([](Given& g) { g.srcY = 4; }), CUDA_ERROR_INVALID_VALUE, kHeight},
+              {"height too small for one slice", copy([](Given& g) { g.dstHeight = g.Depth = 1; }),
+               CUDA_ERROR_INVALID_VALUE, kHeight},
+              {"past the end", copy([](Given& g) { g.Depth = 21; }), CUDA_ERROR_INVALID_VALUE, kNull},
+              {"past the end by z", copy([](Given& g) { g.dstZ = 19; }), CUDA_ERROR_INVALID_VALUE, kNull},
+              {"z wraps", copy([](Given& g) { g.dstZ = ~size_t{0} / 4; }), CUDA_ERROR_INVALID_VALUE, kNull},
+              {"depth wraps", copy([](Given& g) { g.Depth = ~size_t{0} / 2; }), CUDA_ERROR_INVALID_VALUE, kNull},
+              {"peer: unknown context",
+               [&] { return cuMemcpyPeer(memory_, Bogus<CUcontext>(0x1234), memory_ + 64, context_, 8); },
+               CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"peer: no context",
+               [&] { return cuMemcpyPeerAsync(memory_, context_, memory_ + 64, nullptr, 8, stream_); },
+               CUDA_ERROR_INVALID_CONTEXT, kContext},
+              {"peer: host memory",
+               [&] { return cuMemcpyPeer(memory_, context_, reinterpret_cast<CUdeviceptr>(host_), context_, 8); },
+               CUDA_ERROR_INVALID_VALUE, "cuMemcpyPeer: srcDevice is the base device pointer of the source memory."},
+              {"batch: nothing", [&] { return cuMemcpy3DBatchAsync_v2(0, nullptr, 0, stream_); },
                CUDA_ERROR_INVALID_VALUE, kNull},
           });
   }
@@ -581,6 +709,8 @@ void AfterInit(const Report& report) {
   checks.Devices();
   checks.Contexts();
   checks.Memory();
+  checks.Rectangles();
+  checks.Boxes();
   checks.HostMemory();
   checks.StreamsAndEvents();
   checks.Code();

@@ -1,94 +1,40 @@
-#include <cstring>
-#include <memory>
-#include <utility>
-
+#include "server/softgpu/api/copies.h"
 #include "server/softgpu/api/entry.h"
-#include "server/softgpu/api/memory.h"
-#include "server/softgpu/api/stream.h"
 
-// Memory management: copies. When host memory is read and written, and who waits, follows "API synchronization
-// behavior" of the driver's manual.
+// Memory management: copies of bytes that lie one behind the other.
 
 using namespace outboard::softgpu::api;
+using outboard::CopyEnd;
+using outboard::RowCopy;
 
 namespace {
 
-// Pageable bytes of an asynchronous copy that are set aside at the call; a larger copy waits instead.
-constexpr size_t kMaxStagedBytes = 64 << 20;
+constexpr auto kHost = CopyEnd::Kind::kHost, kDevice = CopyEnd::Kind::kDevice, kUnified = CopyEnd::Kind::kUnified;
 
-enum class Blocking { kSync, kAsync };
-
-CUresult CopyOnStream(Context& context, Stream& stream, Place to, Place from, size_t size, Blocking blocking) {
-  const bool between_devices = to.kind == MemoryKind::kDevice && from.kind == MemoryKind::kDevice;
-  const bool stages = blocking == Blocking::kAsync && from.kind == MemoryKind::kPageable &&
-                      to.kind != MemoryKind::kPageable && size <= kMaxStagedBytes;
-  if (stages) {
-    auto staged = std::make_shared<std::vector<std::byte>>(from.bytes, from.bytes + size);
-    stream.Submit([to = to.bytes, staged] { std::memcpy(to, staged->data(), staged->size()); });
-    return CUDA_SUCCESS;
-  }
-  const bool waits = blocking == Blocking::kSync
-                         ? !between_devices
-                         : to.kind == MemoryKind::kPageable || from.kind == MemoryKind::kPageable;
-  if (waits && context.driver.config().chaos == 0 && stream.Pending().empty()) {
-    // Nothing to queue behind: no need to wake the stream's thread.
-    std::memmove(to.bytes, from.bytes, size);
-    return context.Settle();
-  }
-  const outboard::softgpu::Point done =
-      stream.Submit([to = to.bytes, from = from.bytes, size] { std::memmove(to, from, size); });
-  return waits ? context.Await({done}) : CUDA_SUCCESS;
-}
-
-// What all copies have in common. `find` gives the two places, to and from; a nullopt is CUDA_ERROR_INVALID_VALUE.
-template <class Find>
-CUresult Copy(size_t size, CUstream hStream, DefaultStream null_means, Blocking blocking, Find find) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
-    if (size == 0) return CUDA_SUCCESS;
-    const std::pair<std::optional<Place>, std::optional<Place>> places = find(driver);
-    if (!places.first || !places.second) return CUDA_ERROR_INVALID_VALUE;
-    return CopyOnStream(context, *stream, *places.first, *places.second, size, blocking);
+CUresult Copy(const outboard::BoxCopy& copy, CUstream stream, DefaultStream null_means, Blocking blocking) {
+  return ContextCall([&](Driver& driver, Context& context) {
+    return CopyInStream(driver, context, copy, stream, null_means, blocking);
   });
-}
-
-std::optional<Place> DevicePlace(Driver& driver, CUdeviceptr address, size_t size) {
-  const auto bytes = FindDeviceBytes(driver, address, size);
-  return bytes ? std::optional(Place{MemoryKind::kDevice, *bytes}) : std::nullopt;
-}
-
-std::optional<Place> HostPlace(Driver& driver, const void* address, size_t size) {
-  return address ? FindHostPlace(driver, address, size) : std::nullopt;
-}
-
-std::optional<Place> AnyPlace(Driver& driver, CUdeviceptr address, size_t size) {
-  return address ? FindPlace(driver, address, size) : std::nullopt;
 }
 
 CUresult CopyHtoD(CUdeviceptr to, const void* from, size_t size, CUstream stream, DefaultStream null_means,
                   Blocking blocking) {
-  return Copy(size, stream, null_means, blocking,
-              [&](Driver& driver) { return std::pair(DevicePlace(driver, to, size), HostPlace(driver, from, size)); });
+  return Copy(RowCopy(kDevice, to, kHost, reinterpret_cast<uint64_t>(from), size), stream, null_means, blocking);
 }
 
 CUresult CopyDtoH(void* to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means,
                   Blocking blocking) {
-  return Copy(size, stream, null_means, blocking,
-              [&](Driver& driver) { return std::pair(HostPlace(driver, to, size), DevicePlace(driver, from, size)); });
+  return Copy(RowCopy(kHost, reinterpret_cast<uint64_t>(to), kDevice, from, size), stream, null_means, blocking);
 }
 
 CUresult CopyDtoD(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means,
                   Blocking blocking) {
-  return Copy(size, stream, null_means, blocking, [&](Driver& driver) {
-    return std::pair(DevicePlace(driver, to, size), DevicePlace(driver, from, size));
-  });
+  return Copy(RowCopy(kDevice, to, kDevice, from, size), stream, null_means, blocking);
 }
 
 CUresult CopyAny(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream, DefaultStream null_means,
                  Blocking blocking) {
-  return Copy(size, stream, null_means, blocking,
-              [&](Driver& driver) { return std::pair(AnyPlace(driver, to, size), AnyPlace(driver, from, size)); });
+  return Copy(RowCopy(kUnified, to, kUnified, from, size), stream, null_means, blocking);
 }
 
 }  // namespace

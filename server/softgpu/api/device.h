@@ -32,6 +32,8 @@ struct LaunchLimits {
 // One software GPU as this process sees it. Immutable but for what its members say of themselves.
 class Device {
  public:
+  static constexpr int kMaxPitchBytes = 0x7fffffff;
+
   // `physical` is the machine's number for it, `ordinal` the application's.
   Device(const Config& config, unsigned physical, CUdevice ordinal, std::unique_ptr<DeviceMemory> memory);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
-#include <cstring>
+#include <optional>
 
+#include "common/base/box.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/stream.h"
@@ -12,19 +13,32 @@ using namespace outboard::softgpu::api;
 
 namespace {
 
+// `height` rows of `width` values. The pitch, in bytes, means nothing for one row.
 template <class T>
-CUresult Fill(CUdeviceptr address, T value, size_t count, CUstream hStream, DefaultStream null_means) {
+CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size_t height, CUstream hStream,
+                  DefaultStream null_means) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     size_t bytes;
-    if (address % sizeof(T) != 0 || __builtin_mul_overflow(count, sizeof(T), &bytes)) return CUDA_ERROR_INVALID_VALUE;
-    if (count == 0) return CUDA_SUCCESS;
-    const auto place = FindDeviceBytes(driver, address, bytes);
+    if (address % sizeof(T) != 0 || __builtin_mul_overflow(width, sizeof(T), &bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (width == 0 || height == 0) return CUDA_SUCCESS;
+    if (height > 1 && (pitch % sizeof(T) != 0 || pitch < bytes || pitch > Device::kMaxPitchBytes)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const auto span = outboard::SpanOf({address, pitch, 0}, {bytes, height, 1});
+    const auto place = span ? FindDeviceBytes(driver, address, *span) : std::nullopt;
     if (!place) return CUDA_ERROR_INVALID_VALUE;
-    stream->Submit([first = reinterpret_cast<T*>(*place), value, count] { std::fill_n(first, count, value); });
+    stream->Submit([first = *place, pitch, value, width, height] {
+      for (size_t y = 0; y < height; ++y) std::fill_n(reinterpret_cast<T*>(first + y * pitch), width, value);
+    });
     return CUDA_SUCCESS;
   });
+}
+
+template <class T>
+CUresult Fill(CUdeviceptr address, T value, size_t count, CUstream hStream, DefaultStream null_means) {
+  return FillRows(address, 0, value, count, 1, hStream, null_means);
 }
 
 }  // namespace
@@ -75,4 +89,58 @@ CUresult cuMemsetD32Async(CUdeviceptr dstDevice, unsigned int ui, size_t N, CUst
 
 CUresult cuMemsetD32Async_ptsz(CUdeviceptr dstDevice, unsigned int ui, size_t N, CUstream hStream) {
   return Fill(dstDevice, ui, N, hStream, DefaultStream::kPerThread);
+}
+
+CUresult cuMemsetD2D8_v2(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height) {
+  return FillRows(dstDevice, dstPitch, uc, Width, Height, nullptr, DefaultStream::kLegacy);
+}
+
+CUresult cuMemsetD2D8_v2_ptds(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height) {
+  return FillRows(dstDevice, dstPitch, uc, Width, Height, nullptr, DefaultStream::kPerThread);
+}
+
+CUresult cuMemsetD2D8Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height,
+                           CUstream hStream) {
+  return FillRows(dstDevice, dstPitch, uc, Width, Height, hStream, DefaultStream::kLegacy);
+}
+
+CUresult cuMemsetD2D8Async_ptsz(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height,
+                                CUstream hStream) {
+  return FillRows(dstDevice, dstPitch, uc, Width, Height, hStream, DefaultStream::kPerThread);
+}
+
+CUresult cuMemsetD2D16_v2(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height) {
+  return FillRows(dstDevice, dstPitch, us, Width, Height, nullptr, DefaultStream::kLegacy);
+}
+
+CUresult cuMemsetD2D16_v2_ptds(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height) {
+  return FillRows(dstDevice, dstPitch, us, Width, Height, nullptr, DefaultStream::kPerThread);
+}
+
+CUresult cuMemsetD2D16Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height,
+                            CUstream hStream) {
+  return FillRows(dstDevice, dstPitch, us, Width, Height, hStream, DefaultStream::kLegacy);
+}
+
+CUresult cuMemsetD2D16Async_ptsz(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height,
+                                 CUstream hStream) {
+  return FillRows(dstDevice, dstPitch, us, Width, Height, hStream, DefaultStream::kPerThread);
+}
+
+CUresult cuMemsetD2D32_v2(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height) {
+  return FillRows(dstDevice, dstPitch, ui, Width, Height, nullptr, DefaultStream::kLegacy);
+}
+
+CUresult cuMemsetD2D32_v2_ptds(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height) {
+  return FillRows(dstDevice, dstPitch, ui, Width, Height, nullptr, DefaultStream::kPerThread);
+}
+
+CUresult cuMemsetD2D32Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height,
+                            CUstream hStream) {
+  return FillRows(dstDevice, dstPitch, ui, Width, Height, hStream, DefaultStream::kLegacy);
+}
+
+CUresult cuMemsetD2D32Async_ptsz(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height,
+                                 CUstream hStream) {
+  return FillRows(dstDevice, dstPitch, ui, Width, Height, hStream, DefaultStream::kPerThread);
 }

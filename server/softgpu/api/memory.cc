@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/libcuda/copy_calls.h"
 #include "server/softgpu/api/entry.h"
 
 // Memory management: allocations.
@@ -35,12 +36,6 @@ std::optional<Place> FindPlace(Driver& driver, uint64_t address, uint64_t size) 
 
 using namespace outboard::softgpu::api;
 
-namespace {
-
-constexpr size_t kPitchAlignment = 512;
-
-}  // namespace
-
 CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
     if (!free || !total) return CUDA_ERROR_INVALID_VALUE;
@@ -63,12 +58,11 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
 CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height,
                             unsigned int ElementSizeBytes) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    if (!dptr || !pPitch || WidthInBytes == 0 || Height == 0) return CUDA_ERROR_INVALID_VALUE;
-    if (ElementSizeBytes != 4 && ElementSizeBytes != 8 && ElementSizeBytes != 16) return CUDA_ERROR_INVALID_VALUE;
     size_t pitch, bytes;
-    if (__builtin_add_overflow(WidthInBytes, kPitchAlignment - 1, &pitch)) return CUDA_ERROR_INVALID_VALUE;
-    pitch = pitch / kPitchAlignment * kPitchAlignment;
-    if (__builtin_mul_overflow(pitch, Height, &bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!dptr || !pPitch) return CUDA_ERROR_INVALID_VALUE;
+    const CUresult result =
+        outboard::PitchFor(WidthInBytes, Height, ElementSizeBytes, Device::kMaxPitchBytes, &pitch, &bytes);
+    if (result != CUDA_SUCCESS) return result;
     const auto address = context.Allocate(bytes, false);
     if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
     *dptr = *address;

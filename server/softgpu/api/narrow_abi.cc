@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/libcuda/copy_calls.h"
+
 // The first versions of calls, from the time of 32-bit device addresses. The devices' memory lies above such addresses,
 // so what allocates can only fail, and an address given in can only be wrong; sizes are given as far as they fit.
 
@@ -23,6 +25,14 @@ CUresult HandOut(CUresult result, CUdeviceptr address, CUdeviceptr_v1* dptr) {
   }
   *dptr = static_cast<CUdeviceptr_v1>(address);
   return CUDA_SUCCESS;
+}
+
+// Calls the function of today with a structure of today.
+template <class WideCall, class Given, class Widen, class... Rest>
+CUresult Wide(WideCall call, const Given* given, Widen widen, Rest... rest) {
+  if (!given) return call(nullptr, rest...);
+  const auto wide = widen(*given);
+  return call(&wide, rest...);
 }
 
 }  // namespace
@@ -111,6 +121,26 @@ CUresult cuMemcpyDtoDAsync(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, u
   return cuMemcpyDtoDAsync_v2(dstDevice, srcDevice, ByteCount, hStream);
 }
 
+CUresult cuMemcpy2D(const CUDA_MEMCPY2D_v1* pCopy) {
+  return Wide(&cuMemcpy2D_v2, pCopy, &outboard::Widen2D<CUDA_MEMCPY2D_v1>);
+}
+
+CUresult cuMemcpy2DUnaligned(const CUDA_MEMCPY2D_v1* pCopy) {
+  return Wide(&cuMemcpy2DUnaligned_v2, pCopy, &outboard::Widen2D<CUDA_MEMCPY2D_v1>);
+}
+
+CUresult cuMemcpy2DAsync(const CUDA_MEMCPY2D_v1* pCopy, CUstream hStream) {
+  return Wide(&cuMemcpy2DAsync_v2, pCopy, &outboard::Widen2D<CUDA_MEMCPY2D_v1>, hStream);
+}
+
+CUresult cuMemcpy3D(const CUDA_MEMCPY3D_v1* pCopy) {
+  return Wide(&cuMemcpy3D_v2, pCopy, &outboard::Widen3D<CUDA_MEMCPY3D_v1>);
+}
+
+CUresult cuMemcpy3DAsync(const CUDA_MEMCPY3D_v1* pCopy, CUstream hStream) {
+  return Wide(&cuMemcpy3DAsync_v2, pCopy, &outboard::Widen3D<CUDA_MEMCPY3D_v1>, hStream);
+}
+
 CUresult cuMemsetD8(CUdeviceptr_v1 dstDevice, unsigned char uc, unsigned int N) {
   return cuMemsetD8_v2(dstDevice, uc, N);
 }
@@ -121,4 +151,19 @@ CUresult cuMemsetD16(CUdeviceptr_v1 dstDevice, unsigned short us, unsigned int N
 
 CUresult cuMemsetD32(CUdeviceptr_v1 dstDevice, unsigned int ui, unsigned int N) {
   return cuMemsetD32_v2(dstDevice, ui, N);
+}
+
+CUresult cuMemsetD2D8(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned char uc, unsigned int Width,
+                      unsigned int Height) {
+  return cuMemsetD2D8_v2(dstDevice, dstPitch, uc, Width, Height);
+}
+
+CUresult cuMemsetD2D16(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned short us, unsigned int Width,
+                       unsigned int Height) {
+  return cuMemsetD2D16_v2(dstDevice, dstPitch, us, Width, Height);
+}
+
+CUresult cuMemsetD2D32(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned int ui, unsigned int Width,
+                       unsigned int Height) {
+  return cuMemsetD2D32_v2(dstDevice, dstPitch, ui, Width, Height);
 }

@@ -1,0 +1,136 @@
+#include "server/softgpu/api/copies.h"
+
+#include <memory>
+#include <optional>
+
+#include "server/softgpu/api/memory.h"
+
+namespace outboard::softgpu::api {
+namespace {
+
+// Pageable bytes of an asynchronous copy that are set aside at the call; a larger copy waits instead.
+constexpr size_t kMaxStagedBytes = 64 << 20;
+
+// An end of a copy, found.
+struct PlacedEnd {
+  MemoryKind kind = MemoryKind::kPageable;
+  Box box{};                         // in this process
+  std::shared_ptr<Context> context;  // null unless the call names it
+};
+
+struct PlacedCopy {
+  PlacedEnd to, from;
+  BoxExtent extent;
+  SourceOrder order = SourceOrder::kByMemory;
+};
+
+std::optional<Place> FindPlaceOf(Driver& driver, CopyEnd::Kind kind, uint64_t address, uint64_t span) {
+  if (kind == CopyEnd::Kind::kDevice) {
+    const auto bytes = FindDeviceBytes(driver, address, span);
+    return bytes ? std::optional(Place{MemoryKind::kDevice, *bytes}) : std::nullopt;
+  }
+  if (address == 0) return std::nullopt;
+  return kind == CopyEnd::Kind::kHost ? FindHostPlace(driver, reinterpret_cast<const void*>(address), span)
+                                      : FindPlace(driver, address, span);
+}
+
+CUresult FindEnd(Driver& driver, const CopyEnd& end, const BoxExtent& extent, PlacedEnd* placed) {
+  if (end.kind == CopyEnd::Kind::kArray) return CUDA_ERROR_NOT_SUPPORTED;
+  const auto span = SpanOf(end.box, extent);
+  if (!span) return CUDA_ERROR_INVALID_VALUE;
+  const auto place = FindPlaceOf(driver, end.kind, end.box.address, *span);
+  if (!place) return CUDA_ERROR_INVALID_VALUE;
+  placed->kind = place->kind;
+  placed->box = {reinterpret_cast<uint64_t>(place->bytes), end.box.pitch, end.box.slice_rows};
+  if (!end.context || place->kind != MemoryKind::kDevice) return CUDA_SUCCESS;
+  placed->context = driver.handles.Find<Context>(*end.context);
+  if (!placed->context || !placed->context->active()) return CUDA_ERROR_INVALID_CONTEXT;
+  const auto allocation = driver.allocations.Find(end.box.address);
+  const bool is_its = allocation && allocation->info.device == &placed->context->device;
+  return is_its ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult Find(Driver& driver, const BoxCopy& copy, PlacedCopy* placed) {
+  placed->extent = copy.extent;
+  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
+  if (const CUresult result = FindEnd(driver, copy.to, copy.extent, &placed->to); result != CUDA_SUCCESS) {
+    return result;
+  }
+  return FindEnd(driver, copy.from, copy.extent, &placed->from);
+}
+
+CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, Blocking blocking) {
+  const auto& [to, from, extent, order] = copy;
+  if (extent.IsEmpty()) return CUDA_SUCCESS;
+  const bool between_devices = to.kind == MemoryKind::kDevice && from.kind == MemoryKind::kDevice;
+  const bool during_call =
+      from.kind != MemoryKind::kDevice &&
+      (order == SourceOrder::kDuringCall || (order == SourceOrder::kByMemory && from.kind == MemoryKind::kPageable));
+  const auto bytes = PackedBytes(extent);
+  if (blocking == Blocking::kAsync && during_call && to.kind != MemoryKind::kPageable && bytes &&
+      *bytes <= kMaxStagedBytes) {
+    auto staged = std::make_shared<std::vector<std::byte>>(*bytes);
+    const Box packed = PackedAt(staged->data(), extent);
+    CopyBox(packed, from.box, extent);
+    stream.Submit([to = to.box, packed, extent, staged] { CopyBox(to, packed, extent); });
+    return CUDA_SUCCESS;
+  }
+  const bool waits = blocking == Blocking::kSync
+                         ? !between_devices
+                         : to.kind == MemoryKind::kPageable || during_call || order == SourceOrder::kDuringCall;
+  if (waits && context.driver.config().chaos == 0 && stream.Pending().empty()) {
+    // Nothing to queue behind: no need to wake the stream's thread.
+    CopyBox(to.box, from.box, extent);
+    return context.Settle();
+  }
+  const Point done = stream.Submit([to = to.box, from = from.box, extent] { CopyBox(to, from, extent); });
+  return waits ? context.Await({done}) : CUDA_SUCCESS;
+}
+
+// A synchronous copy of another context's memory is in order with all that was given to that context before, and over
+// before anything that comes later.
+CUresult CopyInOrder(Context& context, Stream& stream, const PlacedCopy& copy) {
+  for (const PlacedEnd* end : {&copy.to, &copy.from}) {
+    if (end->context) end->context->Wait();
+  }
+  const CUresult result = CopyOnStream(context, stream, copy, Blocking::kSync);
+  return result == CUDA_SUCCESS ? context.Await({stream.Last()}) : result;
+}
+
+}  // namespace
+
+CUresult CopyInStream(Driver& driver, Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
+                      Blocking blocking) {
+  const auto stream = FindStream(context, hStream, null_means);
+  if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+  PlacedCopy placed;
+  if (const CUresult result = Find(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  const auto is_elsewhere = [&](const PlacedEnd& end) { return end.context && end.context.get() != &context; };
+  if (blocking == Blocking::kSync && (is_elsewhere(placed.to) || is_elsewhere(placed.from))) {
+    return CopyInOrder(context, *stream, placed);
+  }
+  return CopyOnStream(context, *stream, placed, blocking);
+}
+
+CUresult CopyBatch(Driver& driver, Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream,
+                   DefaultStream null_means, size_t* failed) {
+  *failed = SIZE_MAX;
+  const auto stream = FindStream(context, hStream, null_means);
+  if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+  if (stream->role == Stream::Role::kLegacy) return CUDA_ERROR_INVALID_VALUE;
+  std::vector<PlacedCopy> placed(copies.size());
+  for (size_t i = 0; i < copies.size(); ++i) {
+    placed[i].order = copies[i].order;
+    const CUresult result = Find(driver, copies[i].copy, &placed[i]);
+    if (result == CUDA_SUCCESS) continue;
+    *failed = i;
+    return result;
+  }
+  for (const PlacedCopy& copy : placed) {
+    const CUresult result = CopyOnStream(context, *stream, copy, Blocking::kAsync);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace outboard::softgpu::api

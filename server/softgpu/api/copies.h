@@ -1,0 +1,24 @@
+#pragma once
+
+#include "server/softgpu/api/cuda_api.h"
+
+#include <cstddef>
+#include <vector>
+
+#include "common/libcuda/copy_calls.h"
+#include "server/softgpu/api/stream.h"
+
+namespace outboard::softgpu::api {
+
+enum class Blocking { kSync, kAsync };
+
+// Copies in the current context. When host memory is read and written, and who waits, follows "API synchronization
+// behavior" of the driver's manual. A copy of nothing asks for no more than a stream that there is.
+CUresult CopyInStream(Driver& driver, Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
+                      Blocking blocking);
+
+// The copies of a batch, none of them if something is wrong with one; `failed` is then its number, or SIZE_MAX.
+CUresult CopyBatch(Driver& driver, Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream,
+                   DefaultStream null_means, size_t* failed);
+
+}  // namespace outboard::softgpu::api
