@@ -20,7 +20,8 @@ WANTS_REPLY = 1
 FIRST_CONTROL = 0xff00
 CLIENT, WORKER = 0, 1
 CONTROLS = {0xff00: "reply", 0xff01: "land", 0xff02: "host function", 0xff03: "pull", 0xff04: "output", 0xff05: "end",
-            0xff06: "host function done", 0xff07: "pulled", 0xff08: "hello", 0xff09: "error output"}
+            0xff06: "host function done", 0xff07: "pulled", 0xff08: "hello", 0xff09: "error output",
+            0xff0a: "land box"}
 
 
 class TraceError(Exception):

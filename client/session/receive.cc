@@ -113,6 +113,12 @@ const char* Session::State::Execute(const wire::Command& command) {
       if (!bytes) return kMalformed;
       return events->Land(head.host_address, *bytes) ? nullptr : kOutside;
     }
+    case Control::kLandBox: {
+      wire::LandBoxHead head;
+      const auto bytes = SplitBody(command.body, &head);
+      if (!bytes || PackedBytes(head.extent) != bytes->size()) return kMalformed;
+      return events->LandBox(head.to, head.extent, *bytes) ? nullptr : kOutside;
+    }
     case Control::kHostFunction: {
       wire::CallHead head;
       if (!reader.Get(&head) || !reader.AtEnd()) return kMalformed;

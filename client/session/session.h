@@ -18,6 +18,7 @@
 #include "client/session/trace.h"
 #include "client/session/waiter.h"
 #include "client/transport/transport.h"
+#include "common/base/box.h"
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/frame.h"
@@ -33,6 +34,8 @@ class SessionEvents {
   // Bytes of a device-to-host copy are to be written to host memory, before any later reply is delivered. False when
   // `host_address` is in no range that such a copy was asked for; that ends the session.
   virtual bool Land(uint64_t host_address, std::span<const std::byte> bytes) = 0;
+  // The same for a copy of a box. `bytes` are those of the extent, without gaps, and as many.
+  virtual bool LandBox(const Box& to, const BoxExtent& extent, std::span<const std::byte> bytes) = 0;
   // The worker's stream has come to host function `call` and waits. To be run on the client's one thread for that;
   // Session::HostFunctionDone afterwards.
   virtual void HostFunction(uint64_t call, CUresult status) = 0;

@@ -1,5 +1,7 @@
 #include "client/shim/memory.h"
 
+#include <vector>
+
 #include "client/shim/call.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
@@ -61,10 +63,9 @@ std::optional<HostRange> Memory::TakeHost(const HostRange& range) {
   return host_.Take(range.begin, [&](const HostRange& found) { return found.info.id == range.info.id; });
 }
 
-bool Memory::IsPinned(const void* address, size_t bytes) const {
-  const auto begin = reinterpret_cast<uint64_t>(address);
-  const auto range = host_.Find(begin);
-  return range && range->Contains(begin, bytes);
+bool Memory::IsPinned(uint64_t address, uint64_t bytes) const {
+  const auto range = host_.Find(address);
+  return range && range->Contains(address, bytes);
 }
 
 CUresult Memory::DrainHost(uint64_t begin, uint64_t size) {
@@ -78,7 +79,8 @@ CUresult Memory::DrainHost(uint64_t begin, uint64_t size) {
 }
 
 void Memory::Pull(uint64_t pull, uint64_t offset, uint64_t bytes) {
-  const auto asked = pulls_.Find(pull, offset, bytes);
+  std::vector<std::byte> gathered;
+  const auto asked = pulls_.Find(pull, offset, bytes, &gathered);
   if (!asked) return;
   process_.session().SendPulled(pull, offset, *asked);
   pulls_.Sent(pull, bytes);

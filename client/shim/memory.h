@@ -75,7 +75,7 @@ class Memory {
   std::optional<HostRange> FindHost(uint64_t address) const { return host_.Find(address); }
   // Takes out the range that begins at `begin`, of the wanted kind, with the id that FindHost told.
   std::optional<HostRange> TakeHost(const HostRange& range);
-  bool IsPinned(const void* address, size_t bytes) const;
+  bool IsPinned(uint64_t address, uint64_t bytes) const;
 
   // Copies that nobody waits for.
   Landings& landings() { return landings_; }

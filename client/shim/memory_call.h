@@ -2,6 +2,9 @@
 
 #include <cuda.h>
 
+#include <cstddef>
+#include <cstdint>
+
 #include "client/shim/contexts.h"
 #include "client/shim/process.h"
 
@@ -22,6 +25,13 @@ inline CUresult FindCurrent(Process& process, Current* current) {
   const CUresult result = process.contexts().Resolve(&current->context, &info);
   if (result == CUDA_SUCCESS) current->device = info.device;
   return result;
+}
+
+// The largest pitch, in bytes, that a copy in this context may have.
+inline uint64_t MaxPitch(Process& process, const Current& current) {
+  const auto& attributes = process.worker().devices[current.device].attributes;
+  constexpr size_t kIndex = CU_DEVICE_ATTRIBUTE_MAX_PITCH - 1;
+  return kIndex < attributes.size() ? static_cast<uint32_t>(attributes[kIndex]) : 0;
 }
 
 // Whether a call's result says that it was refused before anything happened, so that what it was to end is still there.

@@ -1,5 +1,6 @@
 #include "client/shim/memory_landings.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "common/base/limits.h"
@@ -18,15 +19,23 @@ auto FirstNear(Map& landings, uint64_t address) {
 void Landings::Expect(uint64_t begin, uint64_t size) {
   std::lock_guard lock(mutex_);
   landings_.emplace(begin, Landing{size, size});
-  count_.store(landings_.size(), std::memory_order_release);
+  Count();
+}
+
+void Landings::ExpectBox(const Box& box, const BoxExtent& extent) {
+  std::lock_guard lock(mutex_);
+  boxes_.emplace(box.address, BoxLanding{box, extent, SpanOf(box, extent).value_or(0)});
+  Count();
 }
 
 void Landings::Forget(uint64_t begin, uint64_t size) {
   std::lock_guard lock(mutex_);
   for (auto it = FirstNear(landings_, begin); it != landings_.end() && it->first < begin + size;) {
     const auto landing = it++;
-    if (landing->first + landing->second.size > begin) Erase(landing);
+    if (landing->first + landing->second.size > begin) landings_.erase(landing);
   }
+  std::erase_if(boxes_, [&](const auto& entry) { return entry.second.Meets(begin, size); });
+  Count();
 }
 
 bool Landings::Land(uint64_t address, std::span<const std::byte> bytes) {
@@ -47,7 +56,20 @@ bool Landings::Land(uint64_t address, std::span<const std::byte> bytes) {
   // Under the lock, so that Forget means what it says.
   if (!bytes.empty()) std::memcpy(reinterpret_cast<void*>(address), bytes.data(), bytes.size());
   found->second.missing -= bytes.size();
-  if (found->second.missing == 0) Erase(found);
+  if (found->second.missing == 0) landings_.erase(found);
+  Count();
+  return true;
+}
+
+bool Landings::LandBox(const Box& box, const BoxExtent& extent, std::span<const std::byte> bytes) {
+  std::lock_guard lock(mutex_);
+  const auto [begin, end] = boxes_.equal_range(box.address);
+  const auto found = std::find_if(
+      begin, end, [&](const auto& entry) { return entry.second.box == box && entry.second.extent == extent; });
+  if (found == end || bytes.size() != PackedBytes(extent)) return false;
+  CopyBox(box, PackedAt(bytes.data(), extent), extent);
+  boxes_.erase(found);
+  Count();
   return true;
 }
 
@@ -57,12 +79,9 @@ bool Landings::MayWrite(uint64_t begin, uint64_t size) const {
   for (auto it = FirstNear(landings_, begin); it != landings_.end() && it->first < begin + size; ++it) {
     if (it->first + it->second.size > begin) return true;
   }
-  return false;
+  return std::any_of(boxes_.begin(), boxes_.end(), [&](const auto& entry) { return entry.second.Meets(begin, size); });
 }
 
-void Landings::Erase(Map::iterator landing) {
-  landings_.erase(landing);
-  count_.store(landings_.size(), std::memory_order_release);
-}
+void Landings::Count() { count_.store(landings_.size() + boxes_.size(), std::memory_order_release); }
 
 }  // namespace outboard::shim

@@ -147,6 +147,10 @@ bool Process::Land(uint64_t host_address, std::span<const std::byte> bytes) {
   return memory_->Land(host_address, bytes);
 }
 
+bool Process::LandBox(const Box& to, const BoxExtent& extent, std::span<const std::byte> bytes) {
+  return memory_->landings().LandBox(to, extent, bytes);
+}
+
 void Process::HostFunction(uint64_t call, CUresult status) { host_calls_->Run(call, status); }
 
 void Process::Pull(uint64_t pull, uint64_t offset, uint64_t bytes) { memory_->Pull(pull, offset, bytes); }

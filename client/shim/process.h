@@ -67,6 +67,7 @@ class Process final : public client::SessionEvents, public interop::Host {
 
   // client::SessionEvents, passed on to the members.
   bool Land(uint64_t host_address, std::span<const std::byte> bytes) override;
+  bool LandBox(const Box& to, const BoxExtent& extent, std::span<const std::byte> bytes) override;
   void HostFunction(uint64_t call, CUresult status) override;
   void Pull(uint64_t pull, uint64_t offset, uint64_t bytes) override;
   void Output(std::string_view text) override;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 
+#include "common/base/box.h"
 #include "common/base/limits.h"
 
 // Frames, as docs/wire.md lays them down byte by byte: what one transport message carries, in both directions. A frame
@@ -39,6 +40,7 @@ enum class Control : uint16_t {
   kPulled = 0xff07,            // client: PullHead, bytes
   kHello = 0xff08,             // either, the first command of each direction (hello.h)
   kErrorOutput = 0xff09,       // worker: TextHead, bytes that the driver wrote to standard error: failed assertions
+  kLandBox = 0xff0a,           // worker: LandBoxHead, bytes of a device-to-host copy of a box that is complete
 };
 inline constexpr uint16_t kFirstControl = 0xff00;
 
@@ -66,6 +68,11 @@ static_assert(sizeof(ReplyHead) == 16);
 struct LandHead {
   uint64_t host_address;  // in the client
   uint64_t bytes;         // that follow
+};
+struct LandBoxHead {
+  Box to;            // in the client
+  BoxExtent extent;  // its bytes follow, without gaps
+  uint64_t bytes;    // that follow: as many as the extent has
 };
 struct CallHead {
   uint64_t call;   // the client's number of the host function or stream callback

@@ -2,6 +2,8 @@
 
 #include <stdint.h>
 
+#include "common/base/box.h"
+
 // Structures of the project's own operations (common/api/internal.toml), which travel as they lie in memory.
 
 extern "C" {
@@ -29,4 +31,8 @@ typedef struct OutboardLaunchShape {
   uint32_t shared_bytes;
   uint32_t attribute_count;  // 0: cuLaunchKernel, else cuLaunchKernelEx
 } OutboardLaunchShape;
+
+// Boxes of bytes, of the device's memory or the client's.
+typedef outboard::Box OutboardBox;
+typedef outboard::BoxExtent OutboardBoxExtent;
 }

@@ -16,11 +16,51 @@ namespace {
 constexpr size_t kReadWindowBytes = 32u << 20;
 constexpr size_t kMaxStreams = 256;  // that are remembered while nothing is under way in them
 
-bool Fits(uint64_t host_address, size_t count) {
-  return count != 0 && count <= kCopyChunkBytes && host_address + count > host_address;
+// The bytes of a copy that goes through one block; 0 when it does not.
+size_t BlockBytes(const BoxExtent& extent) {
+  const auto bytes = PackedBytes(extent);
+  return bytes && *bytes <= kCopyChunkBytes ? *bytes : 0;
+}
+
+// What the client's end of a copy reaches over; 0 when that is no range of addresses.
+uint64_t HostSpan(const Box& host, const BoxExtent& extent) { return SpanOf(host, extent).value_or(0); }
+
+// A copy of the driver's, whose two ends are packed until one of them is said to be a box.
+CUDA_MEMCPY3D CopyOf(const BoxExtent& extent) {
+  CUDA_MEMCPY3D copy{};
+  copy.WidthInBytes = copy.srcPitch = copy.dstPitch = extent.width;
+  copy.Height = copy.srcHeight = copy.dstHeight = extent.height;
+  copy.Depth = extent.depth;
+  return copy;
 }
 
 }  // namespace
+
+CUresult Copies::State::ToDevice(const Box& to, const BoxExtent& extent, const void* bytes, CUstream stream) {
+  if (extent.IsOneRow()) return driver.cuMemcpyHtoDAsync_v2(to.address, bytes, extent.width, stream);
+  if (driver.cuMemcpy3DAsync_v2 == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUDA_MEMCPY3D copy = CopyOf(extent);
+  copy.srcMemoryType = CU_MEMORYTYPE_HOST;
+  copy.srcHost = bytes;
+  copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy.dstDevice = to.address;
+  copy.dstPitch = to.pitch;
+  copy.dstHeight = to.slice_rows;
+  return driver.cuMemcpy3DAsync_v2(&copy, stream);
+}
+
+CUresult Copies::State::ToHost(void* bytes, const Box& from, const BoxExtent& extent, CUstream stream) {
+  if (extent.IsOneRow()) return driver.cuMemcpyDtoHAsync_v2(bytes, from.address, extent.width, stream);
+  if (driver.cuMemcpy3DAsync_v2 == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUDA_MEMCPY3D copy = CopyOf(extent);
+  copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy.srcDevice = from.address;
+  copy.srcPitch = from.pitch;
+  copy.srcHeight = from.slice_rows;
+  copy.dstMemoryType = CU_MEMORYTYPE_HOST;
+  copy.dstHost = bytes;
+  return driver.cuMemcpy3DAsync_v2(&copy, stream);
+}
 
 void StreamCopies::Set(Word word, uint64_t value) {
   auto* const at = reinterpret_cast<uint32_t*>(words->bytes + 64 * word);
@@ -185,7 +225,8 @@ Block* Copies::State::TakePullBlock(StreamCopies& copies, size_t bytes) {
 
 // Gives the driver the copy's wait and the copy. Once the stream waits, the copy is in the queue, whatever else fails:
 // the stream must be let go on.
-CUresult Copies::State::QueuePulled(StreamCopies& copies, CUdeviceptr destination, PulledCopy copy, CUstream stream) {
+CUresult Copies::State::QueuePulled(StreamCopies& copies, const Box& destination, const BoxExtent& extent,
+                                    PulledCopy copy, CUstream stream) {
   CUresult result = NeedWords(copies);
   if (result != CUDA_SUCCESS) return result;
   copy.block = TakePullBlock(copies, copy.bytes);
@@ -203,7 +244,7 @@ CUresult Copies::State::QueuePulled(StreamCopies& copies, CUdeviceptr destinatio
     if (copy.reached != nullptr) copies.staging->GiveEvent(copy.reached);
     return result;
   }
-  result = driver.cuMemcpyHtoDAsync_v2(destination, copy.block->bytes, copy.bytes, stream);
+  result = ToDevice(destination, extent, copy.block->bytes, stream);
   const CUresult recorded = Record(copies, stream, &copy.done);
 
   std::lock_guard lock(mutex);
@@ -266,17 +307,17 @@ Copies::~Copies() {
   }
 }
 
-CUresult Copies::Write(CUdeviceptr destination, const void* bytes, size_t count, CUstream stream) {
-  if (bytes == nullptr || !Fits(0, count)) return CUDA_ERROR_INVALID_VALUE;
-  const driver::DriverTable& driver = state_->driver;
+CUresult Copies::Write(const Box& destination, const BoxExtent& extent, const void* bytes, CUstream stream) {
+  const size_t count = BlockBytes(extent);
+  if (bytes == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<StreamCopies> copies;
   if (const CUresult result = state_->Find(stream, &copies); result != CUDA_SUCCESS) return result;
   std::lock_guard order(copies->order);
   Block* const block = state_->TakeBlock(*copies, count);
   // Without a block the driver does what it does for any memory that it does not know: it takes the bytes itself.
-  if (block == nullptr) return driver.cuMemcpyHtoDAsync_v2(destination, bytes, count, stream);
+  if (block == nullptr) return state_->ToDevice(destination, extent, bytes, stream);
   std::memcpy(block->bytes, bytes, count);
-  CUresult result = driver.cuMemcpyHtoDAsync_v2(destination, block->bytes, count, stream);
+  CUresult result = state_->ToDevice(destination, extent, block->bytes, stream);
   if (result != CUDA_SUCCESS) {
     std::lock_guard lock(state_->mutex);
     state_->Drop(*copies, block);
@@ -290,9 +331,14 @@ CUresult Copies::Write(CUdeviceptr destination, const void* bytes, size_t count,
   return CUDA_SUCCESS;
 }
 
-CUresult Copies::WritePulled(CUdeviceptr destination, size_t count, uint64_t host_address, uint64_t pull,
+CUresult Copies::WritePulled(const Box& destination, const BoxExtent& extent, const Box& host, uint64_t pull,
                              CUstream stream) {
-  if (!Fits(host_address, count)) return CUDA_ERROR_INVALID_VALUE;
+  PulledCopy copy;
+  copy.pull = pull;
+  copy.host_address = host.address;
+  copy.host_span = HostSpan(host, extent);
+  copy.bytes = BlockBytes(extent);
+  if (copy.bytes == 0 || copy.host_span == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<StreamCopies> copies;
   if (const CUresult result = state_->Find(stream, &copies); result != CUDA_SUCCESS) return result;
   std::lock_guard order(copies->order);
@@ -300,11 +346,7 @@ CUresult Copies::WritePulled(CUdeviceptr destination, size_t count, uint64_t hos
     std::lock_guard lock(state_->mutex);
     if (!state_->pulls.emplace(pull, copies).second) return CUDA_ERROR_INVALID_VALUE;
   }
-  PulledCopy copy;
-  copy.pull = pull;
-  copy.host_address = host_address;
-  copy.bytes = count;
-  const CUresult result = state_->QueuePulled(*copies, destination, copy, stream);
+  const CUresult result = state_->QueuePulled(*copies, destination, extent, copy, stream);
   if (result != CUDA_SUCCESS) {
     std::lock_guard lock(state_->mutex);
     state_->pulls.erase(pull);
@@ -312,11 +354,11 @@ CUresult Copies::WritePulled(CUdeviceptr destination, size_t count, uint64_t hos
   return result;
 }
 
-CUresult Copies::Read(void* bytes, size_t count, CUdeviceptr source, CUstream stream) {
+CUresult Copies::Read(void* bytes, const Box& source, const BoxExtent& extent, CUstream stream) {
   const driver::DriverTable& driver = state_->driver;
-  if (bytes == nullptr && count != 0) return CUDA_ERROR_INVALID_VALUE;
-  CUresult result = driver.cuMemcpyDtoHAsync_v2(bytes, source, count, stream);
-  if (result != CUDA_SUCCESS || count == 0 || driver.cuStreamQuery(stream) == CUDA_SUCCESS) return result;
+  if (bytes == nullptr && !extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = state_->ToHost(bytes, source, extent, stream);
+  if (result != CUDA_SUCCESS || extent.IsEmpty() || driver.cuStreamQuery(stream) == CUDA_SUCCESS) return result;
   // Not the whole stream: others may have queued more behind this copy.
   std::shared_ptr<StreamCopies> copies;
   CUevent done = nullptr;
@@ -328,8 +370,10 @@ CUresult Copies::Read(void* bytes, size_t count, CUdeviceptr source, CUstream st
   return result;
 }
 
-CUresult Copies::ReadAsync(uint64_t host_address, size_t count, CUdeviceptr source, CUstream stream) {
-  if (!Fits(host_address, count)) return CUDA_ERROR_INVALID_VALUE;
+CUresult Copies::ReadAsync(const Box& host, const Box& source, const BoxExtent& extent, CUstream stream) {
+  const size_t count = BlockBytes(extent);
+  const uint64_t host_span = HostSpan(host, extent);
+  if (count == 0 || host_span == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<StreamCopies> copies;
   CUresult result = state_->Find(stream, &copies);
   if (result != CUDA_SUCCESS) return result;
@@ -341,7 +385,7 @@ CUresult Copies::ReadAsync(uint64_t host_address, size_t count, CUdeviceptr sour
   if (wait_for != 0 && result == CUDA_SUCCESS) {
     result = state_->WaitFor(*copies, StreamCopies::kLanded, wait_for, stream);
   }
-  if (result == CUDA_SUCCESS) result = state_->driver.cuMemcpyDtoHAsync_v2(block->bytes, source, count, stream);
+  if (result == CUDA_SUCCESS) result = state_->ToHost(block->bytes, source, extent, stream);
   if (result != CUDA_SUCCESS) {
     state_->GiveUpReadBlock(*copies, block, wait_for);
     return result;
@@ -351,7 +395,7 @@ CUresult Copies::ReadAsync(uint64_t host_address, size_t count, CUdeviceptr sour
   if (result != CUDA_SUCCESS) return result;  // nobody can say when the block is free: it stays with its context
   std::lock_guard lock(state_->mutex);
   if (copies->dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-  copies->reads.Push({host_address, count, state_->next_order++, block, done});
+  copies->reads.Push({host, extent, host_span, state_->next_order++, block, done});
   state_->Began();
   return CUDA_SUCCESS;
 }

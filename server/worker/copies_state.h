@@ -28,9 +28,10 @@ struct WriteCopy {
 
 // From the device to the client's memory.
 struct ReadCopy {
-  uint64_t host_address = 0;
-  size_t bytes = 0;
-  uint64_t order = 0;  // of all copies of the session: earlier ones land first
+  Box host{};
+  BoxExtent extent{};
+  uint64_t host_span = 0;  // bytes from the first to the last, in the client
+  uint64_t order = 0;      // of all copies of the session: earlier ones land first
   Block* block = nullptr;
   CUevent done = nullptr;
   bool succeeded = false;  // once complete
@@ -45,8 +46,8 @@ struct PulledCopy {
     kReady,    // the stream may go on
   };
   uint64_t pull = 0;
-  uint64_t host_address = 0;
-  size_t bytes = 0;
+  uint64_t host_address = 0, host_span = 0;  // bytes from the first to the last, in the client
+  size_t bytes = 0;                          // that are asked for
   Block* block = nullptr;
   CUevent reached = nullptr;  // the stream has come to the copy
   CUevent done = nullptr;     // null when the driver refused to record it
@@ -128,7 +129,10 @@ struct Copies::State {
   CUresult NeedWords(StreamCopies& copies);
   CUresult WaitFor(StreamCopies& copies, StreamCopies::Word word, uint64_t value, CUstream stream);
   CUresult Record(StreamCopies& copies, CUstream stream, CUevent* event);
-  CUresult QueuePulled(StreamCopies& copies, CUdeviceptr destination, PulledCopy copy, CUstream stream);
+  CUresult QueuePulled(StreamCopies& copies, const Box& destination, const BoxExtent& extent, PulledCopy copy,
+                       CUstream stream);
+  CUresult ToDevice(const Box& to, const BoxExtent& extent, const void* bytes, CUstream stream);
+  CUresult ToHost(void* bytes, const Box& from, const BoxExtent& extent, CUstream stream);
   void ReclaimWrites();
 
   // Under `mutex`.
@@ -147,6 +151,7 @@ struct Copies::State {
   bool LookAtReads(StreamCopies& copies, Current& current);
   bool LookAtPulled(StreamCopies& copies, Current& current);
   bool LandFirst();  // of those that are complete; false when there is none
+  void SendLanded(const ReadCopy& copy);
   void AskFirst(StreamCopies& copies);
   void SendOutput(Output* from, wire::Control control);
 

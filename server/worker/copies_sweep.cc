@@ -144,10 +144,7 @@ bool Copies::State::LandFirst() {
     copy = copies->reads.front();
     lands = copy.succeeded && !released;
   }
-  if (lands) {
-    const wire::LandHead head{copy.host_address, copy.bytes};
-    send(wire::Control::kLand, std::as_bytes(std::span(&head, 1)), {copy.block->bytes, copy.bytes});
-  }
+  if (lands) SendLanded(copy);
   std::lock_guard lock(mutex);
   copies->reads.Pop();
   --copies->complete;
@@ -159,6 +156,17 @@ bool Copies::State::LandFirst() {
   pending.fetch_sub(1, std::memory_order_relaxed);
   changed.notify_all();
   return true;
+}
+
+void Copies::State::SendLanded(const ReadCopy& copy) {
+  const auto send_as = [&](wire::Control control, const auto& head) {
+    send(control, std::as_bytes(std::span(&head, 1)), {copy.block->bytes, head.bytes});
+  };
+  if (copy.extent.IsOneRow()) {
+    send_as(wire::Control::kLand, wire::LandHead{copy.host.address, copy.extent.width});
+  } else {
+    send_as(wire::Control::kLandBox, wire::LandBoxHead{copy.host, copy.extent, *PackedBytes(copy.extent)});
+  }
 }
 
 void Copies::State::AskFirst(StreamCopies& copies) {
@@ -195,11 +203,11 @@ bool Copies::State::Touches(uint64_t host_address, uint64_t count) const {
   };
   for (const auto& [id, copies] : streams) {
     for (size_t i = 0; i < copies->reads.size(); ++i) {
-      if (overlaps(copies->reads[i].host_address, copies->reads[i].bytes)) return true;
+      if (overlaps(copies->reads[i].host.address, copies->reads[i].host_span)) return true;
     }
     for (size_t i = 0; i < copies->pulled.size(); ++i) {
       const PulledCopy& copy = copies->pulled[i];
-      if (copy.state != PulledCopy::State::kReady && overlaps(copy.host_address, copy.bytes)) return true;
+      if (copy.state != PulledCopy::State::kReady && overlaps(copy.host_address, copy.host_span)) return true;
     }
   }
   return false;

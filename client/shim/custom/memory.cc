@@ -4,6 +4,7 @@
 #include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
 #include "common/base/log.h"
+#include "common/libcuda/copy_calls.h"
 
 // Memory management: device memory.
 
@@ -32,6 +33,19 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
       "the allocation fails",
       kMaxTries, bytesize);
   return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height,
+                            unsigned int ElementSizeBytes) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  size_t pitch, bytes;
+  if (dptr == nullptr || pPitch == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = PitchFor(WidthInBytes, Height, ElementSizeBytes, MaxPitch(process, current), &pitch, &bytes);
+  if (result == CUDA_SUCCESS) result = custom::cuMemAlloc_v2(dptr, bytes);
+  if (result == CUDA_SUCCESS) *pPitch = pitch;
+  return result;
 }
 
 CUresult cuMemFree_v2(CUdeviceptr dptr) {

@@ -3,6 +3,7 @@
 
 #include "client/shim/custom.gen.h"
 #include "client/shim/remote.gen.h"
+#include "common/libcuda/copy_calls.h"
 
 // The first versions of calls, from the time of 32-bit device addresses. A GPU's memory lies above such addresses, so
 // what allocates can only fail, and an address given in can only be wrong; sizes are given as far as they fit.
@@ -16,6 +17,14 @@ unsigned Narrow(size_t value) {
 }
 
 bool Fits(CUdeviceptr address) { return address <= std::numeric_limits<CUdeviceptr_v1>::max(); }
+
+// call(structure of today).
+template <class Given, class Wide, class Call>
+CUresult With(const Given* given, Wide (*widen)(const Given&), Call call) {
+  if (given == nullptr) return call(static_cast<const Wide*>(nullptr));
+  const Wide wide = widen(*given);
+  return call(&wide);
+}
 
 }  // namespace
 
@@ -38,6 +47,23 @@ CUresult cuMemAlloc(CUdeviceptr_v1* dptr, unsigned int bytesize) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   *dptr = static_cast<CUdeviceptr_v1>(address);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuMemAllocPitch(CUdeviceptr_v1* dptr, unsigned int* pPitch, unsigned int WidthInBytes, unsigned int Height,
+                         unsigned int ElementSizeBytes) {
+  CUdeviceptr address = 0;
+  size_t pitch = 0;
+  const CUresult result =
+      custom::cuMemAllocPitch_v2(dptr != nullptr ? &address : nullptr, pPitch != nullptr ? &pitch : nullptr,
+                                 WidthInBytes, Height, ElementSizeBytes);
+  if (result != CUDA_SUCCESS) return result;
+  if (!Fits(address)) {
+    cuMemFree_v2(address);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *dptr = static_cast<CUdeviceptr_v1>(address);
+  *pPitch = Narrow(pitch);
   return CUDA_SUCCESS;
 }
 
@@ -94,6 +120,31 @@ CUresult cuMemcpyDtoDAsync(CUdeviceptr_v1 dstDevice, CUdeviceptr_v1 srcDevice, u
   return custom::cuMemcpyDtoDAsync_v2(dstDevice, srcDevice, ByteCount, hStream);
 }
 
+CUresult cuMemcpy2D(const CUDA_MEMCPY2D_v1* pCopy) {
+  return With(pCopy, &Widen2D<CUDA_MEMCPY2D_v1>,
+              [](const auto* wide) { return custom::cuMemcpy2D_v2(CU_STREAM_LEGACY, wide); });
+}
+
+CUresult cuMemcpy2DUnaligned(const CUDA_MEMCPY2D_v1* pCopy) {
+  return With(pCopy, &Widen2D<CUDA_MEMCPY2D_v1>,
+              [](const auto* wide) { return custom::cuMemcpy2DUnaligned_v2(CU_STREAM_LEGACY, wide); });
+}
+
+CUresult cuMemcpy2DAsync(const CUDA_MEMCPY2D_v1* pCopy, CUstream hStream) {
+  return With(pCopy, &Widen2D<CUDA_MEMCPY2D_v1>,
+              [&](const auto* wide) { return custom::cuMemcpy2DAsync_v2(wide, hStream); });
+}
+
+CUresult cuMemcpy3D(const CUDA_MEMCPY3D_v1* pCopy) {
+  return With(pCopy, &Widen3D<CUDA_MEMCPY3D_v1>,
+              [](const auto* wide) { return custom::cuMemcpy3D_v2(CU_STREAM_LEGACY, wide); });
+}
+
+CUresult cuMemcpy3DAsync(const CUDA_MEMCPY3D_v1* pCopy, CUstream hStream) {
+  return With(pCopy, &Widen3D<CUDA_MEMCPY3D_v1>,
+              [&](const auto* wide) { return custom::cuMemcpy3DAsync_v2(wide, hStream); });
+}
+
 CUresult cuMemsetD8(CUdeviceptr_v1 dstDevice, unsigned char uc, unsigned int N) {
   return custom::cuMemsetD8_v2(CU_STREAM_LEGACY, dstDevice, uc, N);
 }
@@ -104,6 +155,21 @@ CUresult cuMemsetD16(CUdeviceptr_v1 dstDevice, unsigned short us, unsigned int N
 
 CUresult cuMemsetD32(CUdeviceptr_v1 dstDevice, unsigned int ui, unsigned int N) {
   return custom::cuMemsetD32_v2(CU_STREAM_LEGACY, dstDevice, ui, N);
+}
+
+CUresult cuMemsetD2D8(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned char uc, unsigned int Width,
+                      unsigned int Height) {
+  return custom::cuMemsetD2D8_v2(CU_STREAM_LEGACY, dstDevice, dstPitch, uc, Width, Height);
+}
+
+CUresult cuMemsetD2D16(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned short us, unsigned int Width,
+                       unsigned int Height) {
+  return custom::cuMemsetD2D16_v2(CU_STREAM_LEGACY, dstDevice, dstPitch, us, Width, Height);
+}
+
+CUresult cuMemsetD2D32(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned int ui, unsigned int Width,
+                       unsigned int Height) {
+  return custom::cuMemsetD2D32_v2(CU_STREAM_LEGACY, dstDevice, dstPitch, ui, Width, Height);
 }
 
 }  // namespace outboard::custom

@@ -7,6 +7,26 @@
 // Memory management: device memory, and copies between it and the client.
 
 namespace outboard::worker::custom {
+namespace {
+
+// A copy of the driver's from device memory to device memory.
+template <class Copy>
+Copy Between(const Box& to, const Box& from, const BoxExtent& extent) {
+  Copy copy{};
+  copy.dstMemoryType = copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy.dstDevice = to.address;
+  copy.dstPitch = to.pitch;
+  copy.dstHeight = to.slice_rows;
+  copy.srcDevice = from.address;
+  copy.srcPitch = from.pitch;
+  copy.srcHeight = from.slice_rows;
+  copy.WidthInBytes = extent.width;
+  copy.Height = extent.height;
+  copy.Depth = extent.depth;
+  return copy;
+}
+
+}  // namespace
 
 CUresult cuMemAlloc_v2(Call& call, CUdeviceptr* dptr, size_t bytesize) {
   return call.session().allocations().Allocate(dptr, bytesize);
@@ -40,6 +60,53 @@ CUresult outboardRead(Call& call, void* bytes, size_t count, CUdeviceptr source,
 CUresult outboardReadAsync(Call& call, unsigned long long hostAddress, size_t count, CUdeviceptr source,
                            CUstream stream) {
   return call.session().copies().ReadAsync(hostAddress, count, source, stream);
+}
+
+CUresult outboardWriteBox(Call& call, OutboardBox destination, OutboardBoxExtent extent, const void* bytes,
+                          size_t count, CUstream stream) {
+  if (PackedBytes(extent) != count) return CUDA_ERROR_INVALID_VALUE;
+  return call.session().copies().Write(destination, extent, bytes, stream);
+}
+
+CUresult outboardWriteBoxPulled(Call& call, OutboardBox destination, OutboardBoxExtent extent, OutboardBox host,
+                                unsigned long long pull, CUstream stream) {
+  return call.session().copies().WritePulled(destination, extent, host, pull, stream);
+}
+
+CUresult outboardReadBox(Call& call, void* bytes, size_t count, OutboardBox source, OutboardBoxExtent extent,
+                         CUstream stream) {
+  if (PackedBytes(extent) != count) return CUDA_ERROR_INVALID_VALUE;
+  return call.session().copies().Read(bytes, source, extent, stream);
+}
+
+CUresult outboardReadBoxAsync(Call& call, OutboardBox host, OutboardBox source, OutboardBoxExtent extent,
+                              CUstream stream) {
+  return call.session().copies().ReadAsync(host, source, extent, stream);
+}
+
+CUresult outboardCopyBox(Call& call, OutboardBox destination, OutboardBox source, OutboardBoxExtent extent,
+                         CUstream stream) {
+  const auto copy_3d = call.driver().cuMemcpy3DAsync_v2;
+  const auto copy = Between<CUDA_MEMCPY3D>(destination, source, extent);
+  return copy_3d == nullptr ? CUDA_ERROR_NOT_SUPPORTED : copy_3d(&copy, stream);
+}
+
+CUresult outboardCopyBoxPeerAsync(Call& call, OutboardBox destination, CUcontext destinationContext, OutboardBox source,
+                                  CUcontext sourceContext, OutboardBoxExtent extent, CUstream stream) {
+  const auto copy_3d = call.driver().cuMemcpy3DPeerAsync;
+  auto copy = Between<CUDA_MEMCPY3D_PEER>(destination, source, extent);
+  copy.dstContext = destinationContext;
+  copy.srcContext = sourceContext;
+  return copy_3d == nullptr ? CUDA_ERROR_NOT_SUPPORTED : copy_3d(&copy, stream);
+}
+
+CUresult outboardCopyBoxPeer(Call& call, OutboardBox destination, CUcontext destinationContext, OutboardBox source,
+                             CUcontext sourceContext, OutboardBoxExtent extent) {
+  const auto copy_3d = call.driver().cuMemcpy3DPeer;
+  auto copy = Between<CUDA_MEMCPY3D_PEER>(destination, source, extent);
+  copy.dstContext = destinationContext;
+  copy.srcContext = sourceContext;
+  return copy_3d == nullptr ? CUDA_ERROR_NOT_SUPPORTED : copy_3d(&copy);
 }
 
 CUresult outboardDrainHost(Call& call, unsigned long long hostAddress, size_t count) {

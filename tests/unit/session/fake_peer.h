@@ -104,12 +104,17 @@ class RecordedEvents : public SessionEvents {
     bool operator==(const Landing&) const = default;
   };
   bool Land(uint64_t host_address, std::span<const std::byte> bytes) override;
+  bool LandBox(const Box& to, const BoxExtent& extent, std::span<const std::byte> bytes) override {
+    boxes.push_back({to, extent});
+    return Land(to.address, bytes);
+  }
   void HostFunction(uint64_t call, CUresult status) override { host_functions.push_back({call, status}); }
   void Pull(uint64_t pull, uint64_t offset, uint64_t bytes) override { pulls.push_back({pull, offset, bytes}); }
   void Output(std::string_view text) override { output += text; }
   void ErrorOutput(std::string_view text) override { error_output += text; }
 
   std::vector<Landing> landings;
+  std::vector<std::pair<Box, BoxExtent>> boxes;  // of those that are boxes
   bool accepts_landings = true;
   std::vector<std::pair<uint64_t, CUresult>> host_functions;
   std::vector<wire::PullHead> pulls;

@@ -118,6 +118,16 @@ TEST(Receiving, BytesLandBeforeTheReplyBehindThem) {
   }
 }
 
+TEST(Receiving, ABoxLands) {
+  OpenSession open;
+  const Box to = {.address = 0x1000, .pitch = 8, .slice_rows = 0};
+  const BoxExtent extent = {.width = 3, .height = 2, .depth = 1};
+  open.peer.Say(Control::kLandBox, wire::LandBoxHead{.to = to, .extent = extent, .bytes = 6}, Bytes("abcdef"))
+      .Deliver();
+  EXPECT_EQ(open.events.landings, (std::vector<RecordedEvents::Landing>{{0x1000, Bytes("abcdef")}}));
+  EXPECT_EQ(open.events.boxes, (std::vector<std::pair<Box, BoxExtent>>{{to, extent}}));
+}
+
 TEST(Receiving, TheWorkerCallsBack) {
   OpenSession open;
   open.peer.Say(Control::kHostFunction, wire::CallHead{.call = 3, .status = CUDA_ERROR_LAUNCH_FAILED})
@@ -226,6 +236,15 @@ const Bad kBad[] = {
      [](FakePeer& peer) { peer.Say(Control::kLand, wire::LandHead{.bytes = 8}, Bytes("0123456789")).Deliver(); }},
     {"a landing of very many bytes",
      [](FakePeer& peer) { peer.Say(Control::kLand, wire::LandHead{.bytes = ~uint64_t{0}}).Deliver(); }},
+    {"a landing of a box cut short", [](FakePeer& peer) { SayCut(peer, Control::kLandBox, 48); }},
+    {"a landing of a box of other bytes than its own",
+     [](FakePeer& peer) {
+       peer.Say(Control::kLandBox, wire::LandBoxHead{.extent = {4, 3, 1}, .bytes = 8}, Bytes("12345678")).Deliver();
+     }},
+    {"a landing of a box of more bytes than there can be",
+     [](FakePeer& peer) {
+       peer.Say(Control::kLandBox, wire::LandBoxHead{.extent = {uint64_t{1} << 32, uint64_t{1} << 32, 1}}).Deliver();
+     }},
     {"a host function cut short", [](FakePeer& peer) { SayCut(peer, Control::kHostFunction, 8); }},
     {"a host function too long", [](FakePeer& peer) { SayCut(peer, Control::kHostFunction, 24); }},
     {"a pull cut short", [](FakePeer& peer) { SayCut(peer, Control::kPull, 16); }},

@@ -78,6 +78,9 @@ class FakeWorker {
     peer_.Say(wire::Control::kLand,
               wire::LandHead{.host_address = reinterpret_cast<uint64_t>(address), .bytes = bytes.size()}, bytes);
   }
+  void LandBox(const Box& to, const BoxExtent& extent, std::span<const std::byte> bytes) {
+    peer_.Say(wire::Control::kLandBox, wire::LandBoxHead{.to = to, .extent = extent, .bytes = bytes.size()}, bytes);
+  }
   client::FakePeer& peer() { return peer_; }
   CUresult init_result() const { return init_result_; }
   CUcontext context() const { return context_; }  // current in the thread that called Get first
@@ -105,6 +108,7 @@ class FakeWorker {
         set(static_cast<CUdevice_attribute>(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X + i), 65535);
         set(static_cast<CUdevice_attribute>(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X + i), 1024);
       }
+      set(CU_DEVICE_ATTRIBUTE_MAX_PITCH, 1 << 20);
       set(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 1024);
       set(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 65536);
       peer_.Say(wire::Control::kHello, wire::Encode(words)).Deliver();

@@ -86,6 +86,35 @@ TEST_F(LandingsTest, ALongCopyIsSeenFromItsLastByte) {
   EXPECT_FALSE(landings_.MayWrite(begin + kCopyChunkBytes, 1));
 }
 
+TEST_F(LandingsTest, RowsOfABoxLandAndTheGapsStay) {
+  const Box box = {At(1), 5, 0};
+  const BoxExtent extent = {2, 3, 1};
+  landings_.ExpectBox(box, extent);
+  EXPECT_TRUE(landings_.Any());
+  EXPECT_FALSE(landings_.LandBox(box, {3, 2, 1}, Filled(6, 'x')));
+  EXPECT_FALSE(landings_.LandBox({At(1), 6, 0}, extent, Filled(6, 'x')));
+  EXPECT_FALSE(landings_.LandBox({At(2), 5, 0}, extent, Filled(6, 'x')));
+  EXPECT_FALSE(landings_.LandBox(box, extent, Filled(7, 'x')));
+  EXPECT_FALSE(landings_.Land(At(1), Filled(2, 'x')));
+  EXPECT_EQ(Text(), "................");
+  EXPECT_TRUE(landings_.LandBox(box, extent, Filled(6, 'x')));
+  EXPECT_EQ(Text(), ".xx...xx...xx...");
+  EXPECT_FALSE(landings_.Any());
+  EXPECT_FALSE(landings_.LandBox(box, extent, Filled(6, 'y')));
+}
+
+TEST_F(LandingsTest, ABoxMayWriteFromItsFirstByteToItsLast) {
+  landings_.ExpectBox({At(1), 5, 0}, {2, 3, 1});
+  EXPECT_FALSE(landings_.MayWrite(At(0), 1));
+  EXPECT_TRUE(landings_.MayWrite(At(0), 2));
+  EXPECT_TRUE(landings_.MayWrite(At(12), 1));
+  EXPECT_FALSE(landings_.MayWrite(At(13), 3));
+  landings_.Forget(At(13), 3);
+  EXPECT_TRUE(landings_.Any());
+  landings_.Forget(At(12), 1);
+  EXPECT_FALSE(landings_.Any());
+}
+
 TEST_F(LandingsTest, ForgetsWhatTouchesARange) {
   landings_.Expect(At(0), 4);
   landings_.Expect(At(4), 4);

@@ -142,6 +142,85 @@ TEST_F(CopiesTest, ReadsOfSeveralStreamsLandInTheOrderOfTheCalls) {
   EXPECT_EQ(sent_.At(2).Text(), "c");
 }
 
+// Boxes: 3 bytes in each of 2 rows; rows of 5 bytes on the device.
+class BoxCopiesTest : public CopiesTest {
+ protected:
+  Box DeviceBox(std::string& memory) const { return {Device(memory.data()), 5, 0}; }
+
+  static constexpr BoxExtent kExtent = {3, 2, 1};
+  static constexpr Box kHost = {0x1000, 64, 0};  // in the client
+};
+
+TEST_F(BoxCopiesTest, WriteTakesTheBytesAndLeavesTheGapsAlone) {
+  std::string source = "abcdef", device(10, '.');
+  ASSERT_EQ(copies_->Write(DeviceBox(device), kExtent, source.data(), stream_), CUDA_SUCCESS);
+  source = "......";
+  driver_.Run(stream_);
+  EXPECT_EQ(device, "abc..def..");
+}
+
+TEST_F(BoxCopiesTest, SlicesLieWhereTheirHeightSays) {
+  std::string device(30, '.');
+  ASSERT_EQ(copies_->Write({Device(device.data()), 5, 3}, {2, 2, 2}, "abcdefgh", stream_), CUDA_SUCCESS);
+  driver_.Run(stream_);
+  EXPECT_EQ(device, "ab...cd........ef...gh........");
+}
+
+TEST_F(BoxCopiesTest, ReadPutsRowsTogether) {
+  std::string device = "abc..def..", host(6, '.');
+  ASSERT_EQ(copies_->Read(host.data(), DeviceBox(device), kExtent, stream_), CUDA_SUCCESS);
+  EXPECT_EQ(host, "abcdef");
+}
+
+TEST_F(BoxCopiesTest, ReadLandsWithItsPlaceInTheClient) {
+  std::string device = "abc..def..";
+  ASSERT_EQ(copies_->ReadAsync(kHost, DeviceBox(device), kExtent, stream_), CUDA_SUCCESS);
+  driver_.Run(stream_);
+  copies_->LandCompleted();
+  ASSERT_EQ(sent_.size(), 1u);
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kLandBox);
+  const auto head = sent_.At(0).As<wire::LandBoxHead>();
+  EXPECT_EQ(head.to, kHost);
+  EXPECT_EQ(head.extent, kExtent);
+  EXPECT_EQ(head.bytes, 6u);
+  EXPECT_EQ(sent_.At(0).Text(), "abcdef");
+}
+
+TEST_F(BoxCopiesTest, PullsItsBytesWithoutGaps) {
+  std::string device(10, '.');
+  ASSERT_EQ(copies_->WritePulled(DeviceBox(device), kExtent, kHost, 7, stream_), CUDA_SUCCESS);
+  EXPECT_FALSE(driver_.Run(stream_));
+  EXPECT_EQ(sent_.At(0).As<wire::PullHead>().bytes, 6u);
+  EXPECT_TRUE(Answer(sent_.At(0), "abcdef"));
+  EXPECT_TRUE(driver_.Run(stream_));
+  EXPECT_EQ(device, "abc..def..");
+}
+
+TEST_F(BoxCopiesTest, DrainWaitsForAllThatTheRowsReachOver) {
+  std::string device = "abc..def..";
+  ASSERT_EQ(copies_->ReadAsync(kHost, DeviceBox(device), kExtent, stream_), CUDA_SUCCESS);
+  copies_->DrainHost(kHost.address + 67, 8);
+  EXPECT_EQ(sent_.size(), 0u);
+  std::thread drain([&] { copies_->DrainHost(kHost.address + 66, 1); });
+  driver_.Run(stream_);
+  drain.join();
+  EXPECT_EQ(sent_.size(), 1u);
+}
+
+TEST_F(BoxCopiesTest, RefusesWhatIsNoCopy) {
+  std::string device(10, '.'), bytes(6, 'x');
+  const BoxExtent empty = {3, 0, 1}, large = {kCopyChunkBytes, 2, 1}, wraps = {uint64_t{1} << 32, uint64_t{1} << 32, 2};
+  for (const BoxExtent& extent : {empty, large, wraps}) {
+    EXPECT_EQ(copies_->Write(DeviceBox(device), extent, bytes.data(), stream_), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(copies_->WritePulled(DeviceBox(device), extent, kHost, 1, stream_), CUDA_ERROR_INVALID_VALUE);
+    EXPECT_EQ(copies_->ReadAsync(kHost, DeviceBox(device), extent, stream_), CUDA_ERROR_INVALID_VALUE);
+  }
+  const Box outside = {UINT64_MAX - 8, 64, 0};
+  EXPECT_EQ(copies_->ReadAsync(outside, DeviceBox(device), kExtent, stream_), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(copies_->WritePulled(DeviceBox(device), kExtent, outside, 1, stream_), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(driver_.Waiting(stream_), 0u);
+}
+
 TEST_F(CopiesTest, ReadOfABrokenContextDoesNotLand) {
   std::string device = "first";
   ASSERT_EQ(copies_->ReadAsync(0x1000, 5, Device(device.data()), stream_), CUDA_SUCCESS);

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/box.h"
 #include "common/wire/frame.h"
 #include "server/driver/driver_table.h"
 #include "server/worker/sender.h"
@@ -144,6 +145,19 @@ class FakeDriver {
     };
     table_.cuMemcpyDtoHAsync_v2 = [](void* to, CUdeviceptr from, size_t bytes, CUstream stream) {
       return self->QueueCopy(to, reinterpret_cast<const void*>(from), bytes, stream);
+    };
+    table_.cuMemcpy3DAsync_v2 = [](const CUDA_MEMCPY3D* copy, CUstream stream) {
+      if (self->refuse_copies) return CUDA_ERROR_INVALID_VALUE;
+      const auto end = [](CUmemorytype type, const void* host, CUdeviceptr device, size_t pitch, size_t height) {
+        return Box{type == CU_MEMORYTYPE_HOST ? reinterpret_cast<uint64_t>(host) : device, pitch, height};
+      };
+      const Box to = end(copy->dstMemoryType, copy->dstHost, copy->dstDevice, copy->dstPitch, copy->dstHeight);
+      const Box from = end(copy->srcMemoryType, copy->srcHost, copy->srcDevice, copy->srcPitch, copy->srcHeight);
+      self->Queue(stream, [to, from, extent = BoxExtent{copy->WidthInBytes, copy->Height, copy->Depth}] {
+        CopyBox(to, from, extent);
+        return true;
+      });
+      return CUDA_SUCCESS;
     };
     table_.cuLaunchHostFunc = [](CUstream stream, CUhostFn function, void* data) {
       self->Queue(stream, [=] {

@@ -1,0 +1,289 @@
+#include "client/shim/copies.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <tuple>
+
+#include "client/shim/call.h"
+#include "client/shim/host_calls.h"
+#include "client/shim/memory.h"
+#include "client/shim/remote.gen.h"
+#include "common/base/limits.h"
+
+namespace outboard::shim {
+namespace {
+
+// A copy whose ends are found.
+struct Job {
+  Process& process;
+  const Current& current;
+  CUstream stream;
+  Form form;
+  SourceOrder order;
+  bool to_device, from_device;
+  CUcontext to_context, from_context;  // of device memory
+  Box to, from;
+  uint64_t to_span, from_span;  // bytes from the first to the last
+  BoxExtent extent;             // one row, if neither end has gaps
+
+  Memory& memory() const { return process.memory(); }
+  // Whether the driver accepts the copy for sure.
+  bool IsCertain() const {
+    return IsOfCurrentContext(stream) && (!to_device || memory().Has(to_context, to.address, to_span)) &&
+           (!from_device || memory().Has(from_context, from.address, from_span));
+  }
+};
+
+// Whether work under way may still write host memory, read it, or run on the host: only then can a caller tell whether
+// a call waited for its stream.
+bool TouchesHost(Process& process) {
+  Memory& memory = process.memory();
+  return memory.landings().Any() || memory.pulls().Any() || process.host_calls().outstanding();
+}
+
+// Calls move(to, from, extent) for each piece that travels on its own, until one fails.
+template <class MovePiece>
+CUresult InPieces(const Job& job, MovePiece move) {
+  const BoxExtent& all = job.extent;
+  BoxExtent step = {kCopyChunkBytes, 1, 1};
+  if (all.width * all.height <= kCopyChunkBytes) {
+    step = {all.width, all.height, kCopyChunkBytes / (all.width * all.height)};
+  } else if (all.width <= kCopyChunkBytes) {
+    step = {all.width, kCopyChunkBytes / all.width, 1};
+  }
+  for (uint64_t z = 0; z < all.depth; z += step.depth) {
+    for (uint64_t y = 0; y < all.height; y += step.height) {
+      for (uint64_t x = 0; x < all.width; x += step.width) {
+        const BoxExtent piece = {std::min(step.width, all.width - x), std::min(step.height, all.height - y),
+                                 std::min(step.depth, all.depth - z)};
+        const CUresult result = move(job.to.From(x, y, z), job.from.From(x, y, z), piece);
+        if (result != CUDA_SUCCESS) return result;
+      }
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+// Pieces of host memory without their gaps, one at a time: the memory itself where it has none.
+class Packing {
+ public:
+  std::byte* Room(const Box& host, const BoxExtent& piece) {
+    if (IsPacked(host, piece)) return reinterpret_cast<std::byte*>(host.address);
+    if (room_ == nullptr) room_ = std::make_unique_for_overwrite<std::byte[]>(kCopyChunkBytes);
+    return room_.get();
+  }
+  const std::byte* Gather(const Box& host, const BoxExtent& piece) {
+    std::byte* const room = Room(host, piece);
+    if (room == room_.get()) CopyBox(PackedAt(room, piece), host, piece);
+    return room;
+  }
+  void Scatter(const Box& host, const BoxExtent& piece) {
+    if (!IsPacked(host, piece)) CopyBox(host, PackedAt(room_.get(), piece), piece);
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> room_;
+};
+
+// Host to device, the bytes as they are now.
+CUresult Write(const Job& job, bool certain) {
+  Packing packing;
+  return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
+    const std::byte* const bytes = packing.Gather(from, piece);
+    if (piece.IsOneRow()) return remote::outboardWrite(to.address, bytes, piece.width, job.stream, certain);
+    return remote::outboardWriteBox(to, piece, bytes, *PackedBytes(piece), job.stream, certain);
+  });
+}
+
+// Host to device, the bytes as they are when the stream gets there.
+CUresult WritePulled(const Job& job, bool certain) {
+  return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
+    const uint64_t pull = job.memory().pulls().Add(from, piece);
+    if (!piece.IsOneRow()) return remote::outboardWriteBoxPulled(to, piece, from, pull, job.stream, certain);
+    return remote::outboardWritePulled(to.address, piece.width, from.address, pull, job.stream, certain);
+  });
+}
+
+// Device to host, without waiting for the bytes.
+CUresult ReadAsync(const Job& job, bool certain) {
+  Landings& landings = job.memory().landings();
+  return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
+    if (piece.IsOneRow()) {
+      landings.Expect(to.address, piece.width);
+      return remote::outboardReadAsync(to.address, piece.width, from.address, job.stream, certain);
+    }
+    landings.ExpectBox(to, piece);
+    return remote::outboardReadBoxAsync(to, from, piece, job.stream, certain);
+  });
+}
+
+// Device to host; the bytes are there when it returns.
+CUresult Read(const Job& job, bool certain) {
+  if (*PackedBytes(job.extent) <= kCopyChunkBytes || !certain) {
+    Packing packing;
+    return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
+      std::byte* const room = packing.Room(to, piece);
+      if (piece.IsOneRow()) return remote::outboardRead(room, piece.width, from.address, job.stream);
+      const CUresult result = remote::outboardReadBox(room, *PackedBytes(piece), from, piece, job.stream);
+      if (result == CUDA_SUCCESS) packing.Scatter(to, piece);
+      return result;
+    });
+  }
+  // All pieces under way at a time, and one wait: what the stream has done by then has landed.
+  const CUresult result = ReadAsync(job, certain);
+  return result == CUDA_SUCCESS ? remote::cuStreamSynchronize(job.stream) : result;
+}
+
+// What the driver says of a range that is not known to be memory. Asked before any byte of the host is touched: a wrong
+// extent is more than the host's range has, too.
+CUresult CheckRange(const Job& job, uint64_t address, uint64_t bytes) {
+  const auto range = job.memory().FindDevice(address);
+  if (range.has_value() && range->Contains(address, bytes)) return CUDA_SUCCESS;
+  return remote::cuMemcpyDtoDAsync_v2(address, address, bytes, job.stream, false);
+}
+
+CUresult CopyToDevice(const Job& job) {
+  Memory& memory = job.memory();
+  const bool certain = job.IsCertain();
+  if (!certain) {
+    if (const CUresult refused = CheckRange(job, job.to.address, job.to_span); refused != CUDA_SUCCESS) return refused;
+  }
+  if (job.form == Form::kAsync) {
+    const bool may_change =
+        job.process.host_calls().outstanding() || memory.landings().MayWrite(job.from.address, job.from_span);
+    const bool in_order = job.order == SourceOrder::kStream ||
+                          (job.order == SourceOrder::kByMemory && memory.IsPinned(job.from.address, job.from_span));
+    if (!may_change || !in_order) return Write(job, certain);
+    const CUresult result = WritePulled(job, certain);
+    // The result may be that of earlier work, with this copy under way all the same: then it is waited for.
+    if (result != CUDA_SUCCESS) memory.DrainHost(job.from.address, job.from_span);
+    return result;
+  }
+  const bool waits = TouchesHost(job.process);
+  const CUresult result = Write(job, certain);
+  if (result != CUDA_SUCCESS) return result;
+  return waits ? remote::cuStreamSynchronize(job.stream) : remote::outboardFinishWrite(job.stream, certain);
+}
+
+CUresult CopyToHost(const Job& job) {
+  Memory& memory = job.memory();
+  const bool certain = job.IsCertain();
+  if (!certain) {
+    const CUresult refused = CheckRange(job, job.from.address, job.from_span);
+    if (refused != CUDA_SUCCESS) return refused;
+  }
+  const bool waits =
+      job.form == Form::kSync || job.order == SourceOrder::kDuringCall || !memory.IsPinned(job.to.address, job.to_span);
+  const CUresult result = waits ? Read(job, certain) : ReadAsync(job, certain);
+  // As above: nothing may land unexpected.
+  if (result != CUDA_SUCCESS) memory.DrainHost(job.to.address, job.to_span);
+  return result;
+}
+
+CUresult CopyOnDevice(const Job& job) {
+  const auto& [to, from, extent] = std::tie(job.to, job.from, job.extent);
+  const bool certain = job.IsCertain();
+  if (job.to_context == job.current.context && job.from_context == job.current.context) {
+    if (!extent.IsOneRow()) return remote::outboardCopyBox(to, from, extent, job.stream, certain);
+    return remote::cuMemcpyDtoDAsync_v2(to.address, from.address, extent.width, job.stream, certain);
+  }
+  if (job.form == Form::kSync) {
+    if (!extent.IsOneRow()) return remote::outboardCopyBoxPeer(to, job.to_context, from, job.from_context, extent);
+    return remote::cuMemcpyPeer(to.address, job.to_context, from.address, job.from_context, extent.width);
+  }
+  if (!extent.IsOneRow()) {
+    return remote::outboardCopyBoxPeerAsync(to, job.to_context, from, job.from_context, extent, job.stream, certain);
+  }
+  return remote::cuMemcpyPeerAsync(to.address, job.to_context, from.address, job.from_context, extent.width, job.stream,
+                                   certain);
+}
+
+CUresult CopyOnHost(const Job& job) {
+  if (TouchesHost(job.process)) {
+    if (const CUresult result = remote::cuStreamSynchronize(job.stream); result != CUDA_SUCCESS) return result;
+  }
+  CopyBox(job.to, job.from, job.extent);
+  return CUDA_SUCCESS;
+}
+
+// A copy of no bytes does nothing, on any stream that there is.
+CUresult CopyNothing(const Job& job) {
+  const auto stream = reinterpret_cast<uint64_t>(job.stream);
+  const bool exists = job.process.session().ids().IsLive(wire::HandleKind::kStream, stream);
+  return exists ? CUDA_SUCCESS : remote::cuStreamQuery(job.stream);
+}
+
+// Whose memory an end is. A pointer that is to be host memory is refused where reading it here would fault.
+CUresult FindSide(const Memory& memory, const CopyEnd& end, bool* is_device) {
+  switch (end.kind) {
+    case CopyEnd::Kind::kArray:
+      return CUDA_ERROR_NOT_SUPPORTED;
+    case CopyEnd::Kind::kDevice:
+      *is_device = true;
+      return CUDA_SUCCESS;
+    default:
+      *is_device = memory.IsDeviceAddress(end.box.address);
+      const bool is_wrong = end.box.address == 0 || (*is_device && end.kind == CopyEnd::Kind::kHost);
+      return is_wrong ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+  }
+}
+
+CUresult Find(const BoxCopy& copy, Job* job) {
+  job->extent = copy.extent;
+  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
+  const Memory& memory = job->process.memory();
+  if (const CUresult result = FindSide(memory, copy.to, &job->to_device); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = FindSide(memory, copy.from, &job->from_device); result != CUDA_SUCCESS) return result;
+  const auto to_span = SpanOf(copy.to.box, copy.extent), from_span = SpanOf(copy.from.box, copy.extent);
+  if (!to_span || !from_span || !PackedBytes(copy.extent)) return CUDA_ERROR_INVALID_VALUE;
+  job->to = copy.to.box;
+  job->from = copy.from.box;
+  job->to_span = *to_span;
+  job->from_span = *from_span;
+  job->to_context = copy.to.context.value_or(job->current.context);
+  job->from_context = copy.from.context.value_or(job->current.context);
+  if (IsPacked(job->to, copy.extent) && IsPacked(job->from, copy.extent)) job->extent = RowOf(*to_span);
+  return CUDA_SUCCESS;
+}
+
+CUresult CarryOut(const Job& job) {
+  if (job.extent.IsEmpty()) return CopyNothing(job);
+  if (job.to_device && !job.from_device) return CopyToDevice(job);
+  if (!job.to_device && job.from_device) return CopyToHost(job);
+  if (!job.to_device) return CopyOnHost(job);
+  const CUresult result = CopyOnDevice(job);
+  if (result != CUDA_SUCCESS || job.order != SourceOrder::kDuringCall) return result;
+  return remote::cuStreamSynchronize(job.stream);
+}
+
+}  // namespace
+
+CUresult CopyInStream(Process& process, const Current& current, const BoxCopy& copy, CUstream stream, Form form) {
+  Job job{process, current, stream, form, SourceOrder::kByMemory};
+  const CUresult result = Find(copy, &job);
+  return result == CUDA_SUCCESS ? CarryOut(job) : result;
+}
+
+CUresult CopyBatch(Process& process, const Current& current, const std::vector<OrderedCopy>& copies, CUstream stream,
+                   size_t* failed) {
+  *failed = SIZE_MAX;
+  if (stream == CU_STREAM_LEGACY) return CUDA_ERROR_INVALID_VALUE;
+  std::vector<Job> jobs;
+  for (const OrderedCopy& ordered : copies) {
+    jobs.push_back({process, current, stream, Form::kAsync, ordered.order});
+    const CUresult result = Find(ordered.copy, &jobs.back());
+    if (result == CUDA_SUCCESS) continue;
+    *failed = jobs.size() - 1;
+    return result;
+  }
+  for (const Job& job : jobs) {
+    const CUresult result = CarryOut(job);
+    if (result == CUDA_SUCCESS) continue;
+    *failed = &job - jobs.data();
+    return result;
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace outboard::shim
