@@ -18,6 +18,7 @@ struct PointerFacts {
   uint64_t id = 0;               // no other allocation of this process has or had it
   CUcontext context = nullptr;
   CUdevice device = 0;
+  CUmemoryPool pool = nullptr;  // that it comes from; such memory has no context
 };
 
 // cuPointerGetAttribute for a caller whose context is in order. `attribute`: NumberOf what the program gave, which may

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/interop/interop.h"
+#include "server/softgpu/api/memory_pools.h"
 #include "server/softgpu/api/stream.h"
 #include "server/softgpu/api/thread_state.h"
 
@@ -169,9 +170,17 @@ CUresult Context::Await(const std::vector<Point>& points) {
   return Settle();
 }
 
+CUresult Context::Synchronize(const std::vector<Point>& points) {
+  for (const Point& point : points) point.Wait();
+  driver.pools.Synchronized();
+  return Settle();
+}
+
 std::optional<uint64_t> Context::Allocate(uint64_t bytes, bool of_module) {
-  const auto address = device.memory->Allocate(bytes);
-  if (address) driver.allocations.Add(*address, bytes, Allocation{&device, this, handle(), driver.NextId(), of_module});
+  auto address = device.memory->Allocate(bytes);
+  if (!address && driver.pools.ReleaseUnused(device)) address = device.memory->Allocate(bytes);
+  if (!address) return std::nullopt;
+  driver.allocations.Add(*address, bytes, Allocation{&device, this, handle(), driver.NextId(), of_module, nullptr});
   return address;
 }
 

@@ -80,6 +80,9 @@ class Context : public Object, public DeviceRuntime {
   // Waits for the points, then Settle.
   CUresult Await(const std::vector<Point>& points);
 
+  // The same for calls with which the application synchronises with a stream or an event: pools give memory back then.
+  CUresult Synchronize(const std::vector<Point>& points);
+
   // Device memory of this context. Nullopt when there is not enough.
   std::optional<uint64_t> Allocate(uint64_t bytes, bool of_module);
   void FreeModuleMemory(uint64_t address);

@@ -223,7 +223,7 @@ CUresult cuCtxSynchronize_v2(CUcontext ctx) {
   return HealthyCall([&](Driver& driver) -> CUresult {
     const auto synchronize = [](Driver&, Context& context) {
       context.Wait();
-      return context.Settle();
+      return context.Synchronize({});
     };
     if (!ctx) return InContext(driver, synchronize);
     const auto context = driver.handles.Find<Context>(ctx);

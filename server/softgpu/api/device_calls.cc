@@ -6,7 +6,7 @@
 #include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
 
-// Device management, and what is left of peer access and memory pools without support for them.
+// Device management, and what is left of peer access without support for it.
 
 using namespace outboard::softgpu::api;
 using outboard::NumberOf;
@@ -113,11 +113,6 @@ CUresult cuDeviceCanAccessPeer(int* canAccessPeer, CUdevice dev, CUdevice peerDe
     *canAccessPeer = 0;
     return CUDA_SUCCESS;
   });
-}
-
-CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
-  return DeviceCall(
-      dev, [&](Device&) -> CUresult { return pool_out ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE; });
 }
 
 CUresult cuDeviceTotalMem(unsigned int* bytes, CUdevice dev) {

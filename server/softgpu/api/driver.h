@@ -14,6 +14,7 @@
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/host_thread.h"
+#include "server/softgpu/api/memory_pools.h"
 #include "server/softgpu/device/config.h"
 #include "server/softgpu/exec/engine.h"
 
@@ -24,8 +25,9 @@ struct Allocation {
   Device* device;
   const Context* context;  // compared, never dereferenced
   void* context_handle;
-  uint64_t id;     // CU_POINTER_ATTRIBUTE_BUFFER_ID
-  bool of_module;  // variables: not to be freed by cuMemFree
+  uint64_t id;                       // CU_POINTER_ATTRIBUTE_BUFFER_ID
+  bool of_module;                    // variables: not to be freed by cuMemFree
+  std::shared_ptr<MemoryPool> pool;  // it comes from; then it is no context's. Null for others
 };
 
 // Page-locked host memory.
@@ -73,6 +75,7 @@ class Driver {
   uint64_t NextChaos();
 
   HandleTable handles;
+  MemoryPools pools{handles};
   RangeMap<Allocation> allocations;
   RangeMap<Pinned> pinned;
   HostThread host_thread;

@@ -117,7 +117,7 @@ CUresult cuEventQuery(CUevent hEvent) {
 }
 
 CUresult cuEventSynchronize(CUevent hEvent) {
-  return EventCall(hEvent, [](Context&, Event& event) { return event.context.Await({event.RecordedPoint()}); });
+  return EventCall(hEvent, [](Context&, Event& event) { return event.context.Synchronize({event.RecordedPoint()}); });
 }
 
 CUresult cuEventDestroy_v2(CUevent hEvent) { return DestroyEvent(hEvent); }

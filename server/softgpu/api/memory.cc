@@ -4,6 +4,7 @@
 
 #include "common/libcuda/copy_calls.h"
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/memory_pool.h"
 
 // Memory management: allocations.
 
@@ -77,10 +78,14 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     const auto found = driver.allocations.Find(dptr);
     if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;
     const auto owner = driver.handles.Find<Context>(found->info.context_handle);
-    if (owner) owner->Wait();
+    if (owner) owner->Wait();  // memory of a pool has none, and nobody is waited for
     const auto taken =
         driver.allocations.Take(dptr, [&](const auto& range) { return range.info.id == found->info.id; });
     if (!taken) return CUDA_ERROR_INVALID_VALUE;  // another thread was quicker
+    if (taken->info.pool) {
+      taken->info.pool->Free(dptr, taken->size);
+      return CUDA_SUCCESS;
+    }
     taken->info.device->memory->Free(dptr);
     return context.Settle();
   });

@@ -3,6 +3,7 @@
 #include "common/base/number_of.h"
 #include "common/libcuda/pointer_attributes.h"
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/memory_pool.h"
 
 // Unified addressing: what is known about an address.
 
@@ -17,7 +18,11 @@ PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range)
 }
 
 PointerFacts FactsOf(const Driver& driver, CUdeviceptr address) {
-  if (const auto range = driver.allocations.Find(address)) return Facts(address, PointerFacts::Kind::kDevice, *range);
+  if (const auto range = driver.allocations.Find(address)) {
+    PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
+    if (range->info.pool) facts.pool = static_cast<CUmemoryPool>(range->info.pool->handle());
+    return facts;
+  }
   if (const auto range = driver.pinned.Find(address)) return Facts(address, PointerFacts::Kind::kHost, *range);
   return {address};
 }

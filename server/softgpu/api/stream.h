@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,25 @@ class Stream : public Object {
 
   Point Last() const { return queue_.Last(); }
 
+  // What has to be known of a stream, even when it is gone, to say what comes after its work.
+  struct Identity {
+    const Context* context;  // compared, never dereferenced
+    uint64_t id;
+    Role role;
+    bool blocking;
+  };
+  Identity identity() const { return {&context, id, role, blocking()}; }
+
+  // Notes that whatever is submitted from now on waits for `point`.
+  void NoteWait(const Point& point);
+
+  // Whether what is submitted from now on comes after all that the other stream was given so far, without any event:
+  // it is the same stream, or one of the two is the legacy stream and both are blocking.
+  bool ComesAfter(const Identity& other) const;
+  // Whether it comes after `point` because of an event that this stream was told to wait for. What the stream of the
+  // event itself had waited for does not count.
+  bool WaitsFor(const Point& point) const;
+
   // Nobody can reach the stream any more; its context drops it once it is idle.
   void Abandon() { abandoned_.store(true, std::memory_order_release); }
   bool abandoned() const { return abandoned_.load(std::memory_order_acquire); }
@@ -62,6 +82,9 @@ class Stream : public Object {
  private:
   std::atomic<bool> abandoned_{false};
   softgpu::Stream queue_;
+
+  mutable std::mutex waits_mutex_;
+  std::vector<Point> waits_;  // the last point of each stream waited for, and only the newest of them
 };
 
 // Which default stream a call means by a null stream: the legacy one, or for the _ptds and _ptsz twins the calling

@@ -92,6 +92,7 @@ CUresult WaitEvent(CUstream hStream, CUevent hEvent, unsigned flags, DefaultStre
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
     if (flags != CU_EVENT_WAIT_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // the other one is for captures
     outboard::softgpu::Point recorded = event->RecordedPoint();
+    stream.NoteWait(recorded);
     if (!recorded.Reached()) stream.Submit([] {}, {std::move(recorded)});
     return CUDA_SUCCESS;
   });
@@ -110,7 +111,7 @@ CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_dat
 
 CUresult Synchronize(CUstream hStream, DefaultStream null_means) {
   return StreamCall(hStream, null_means,
-                    [](Context& context, Stream& stream) { return context.Await(stream.Pending()); });
+                    [](Context& context, Stream& stream) { return context.Synchronize(stream.Pending()); });
 }
 
 CUresult Query(CUstream hStream, DefaultStream null_means) {

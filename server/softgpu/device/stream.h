@@ -17,6 +17,11 @@ class Point {
   bool Reached() const;
   void Wait() const;
 
+  // Whether `other` is reached once this is: a point of the same stream that is not later, or a default one.
+  bool Implies(const Point& other) const {
+    return other.timeline_ == nullptr || (other.timeline_ == timeline_ && other.value_ <= value_);
+  }
+
  private:
   friend class Stream;
   std::shared_ptr<Timeline> timeline_;

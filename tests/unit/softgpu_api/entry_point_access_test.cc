@@ -42,7 +42,7 @@ TEST(EntryPointAccess, FindsTheVersionAndTheTwinThatAreAskedFor) {
 
 TEST(EntryPointAccess, GivesNullForWhatIsNotSupported) {
   for (const char* name :
-       {"cuGraphCreate", "cuMemAllocAsync", "cuMemAllocManaged", "cuLaunchCooperativeKernel", "cuNoSuchCall", ""}) {
+       {"cuGraphCreate", "cuMemCreate", "cuMemAllocManaged", "cuLaunchCooperativeKernel", "cuNoSuchCall", ""}) {
     void* address = &address;
     EXPECT_EQ(cuGetProcAddress_v2(name, &address, 13000, 0, nullptr), CUDA_ERROR_NOT_FOUND) << name;
     EXPECT_EQ(address, nullptr) << name;

@@ -1,0 +1,66 @@
+#include "server/softgpu/api/cuda_api.h"
+
+#include "server/softgpu/api/memory_pools.h"
+
+#include "server/softgpu/api/memory_pool.h"
+
+namespace outboard::softgpu::api {
+
+std::shared_ptr<MemoryPool> MemoryPools::Make(Device& device, bool is_default, uint64_t max_bytes) {
+  auto pool = std::make_shared<MemoryPool>(device, is_default, max_bytes);
+  handles_.Add(pool);
+  pools_.push_back(pool);
+  return pool;
+}
+
+std::shared_ptr<MemoryPool> MemoryPools::Create(Device& device, uint64_t max_bytes) {
+  std::lock_guard lock(mutex_);
+  return Make(device, false, max_bytes);
+}
+
+void MemoryPools::Destroy(const std::shared_ptr<MemoryPool>& pool) {
+  if (!handles_.Remove<MemoryPool>(pool->handle())) return;  // another thread was quicker
+  {
+    std::lock_guard lock(mutex_);
+    std::erase(pools_, pool);
+    std::erase_if(currents_, [&](const auto& current) { return current.second == pool; });
+  }
+  pool->Retire();
+}
+
+std::shared_ptr<MemoryPool> MemoryPools::Default(Device& device) {
+  std::lock_guard lock(mutex_);
+  auto& pool = defaults_[&device];
+  if (!pool) pool = Make(device, true, UINT64_MAX);
+  return pool;
+}
+
+std::shared_ptr<MemoryPool> MemoryPools::Current(Device& device) {
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto found = currents_.find(&device); found != currents_.end()) return found->second;
+  }
+  return Default(device);
+}
+
+void MemoryPools::SetCurrent(const std::shared_ptr<MemoryPool>& pool) {
+  std::lock_guard lock(mutex_);
+  currents_[&pool->device] = pool;
+}
+
+std::vector<std::shared_ptr<MemoryPool>> MemoryPools::All() const {
+  std::lock_guard lock(mutex_);
+  return pools_;
+}
+
+void MemoryPools::Synchronized() {
+  for (const auto& pool : All()) pool->Synchronized();
+}
+
+bool MemoryPools::ReleaseUnused(const Device& device) {
+  bool any = false;
+  for (const auto& pool : All()) any = (&pool->device == &device && pool->TrimTo(0)) || any;
+  return any;
+}
+
+}  // namespace outboard::softgpu::api
