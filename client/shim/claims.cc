@@ -13,7 +13,6 @@ constexpr const char* kAtomics = "atomics between host and device";
 constexpr const char* kMemOps = "stream memory operations";
 constexpr const char* kCooperative = "cooperative launches";
 constexpr const char* kVirtual = "virtual memory management";
-constexpr const char* kPools = "memory pools";
 constexpr const char* kRdma = "devices of other vendors beside the GPU";
 constexpr const char* kShared = "memory and events shared between processes";
 constexpr const char* kInterop = "interoperation with graphics";
@@ -48,7 +47,6 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_SPARSE_CUDA_ARRAY_SUPPORTED, 0, kArrays},
     {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 0, kMapped},
     {CU_DEVICE_ATTRIBUTE_TIMELINE_SEMAPHORE_INTEROP_SUPPORTED, 0, kInterop},
-    {CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, 0, kPools},
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING, 0, kRdma},

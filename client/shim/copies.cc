@@ -30,8 +30,16 @@ struct Job {
   Memory& memory() const { return process.memory(); }
   // Whether the driver accepts the copy for sure.
   bool IsCertain() const {
-    return IsOfCurrentContext(stream) && (!to_device || memory().Has(to_context, to.address, to_span)) &&
-           (!from_device || memory().Has(from_context, from.address, from_span));
+    return IsOfCurrentContext(stream) && (!to_device || Has(to_context, to.address, to_span)) &&
+           (!from_device || Has(from_context, from.address, from_span));
+  }
+
+ private:
+  // Memory of a pool is one device's instead of one context's; of other contexts than the current the device is not
+  // asked.
+  bool Has(CUcontext context, uint64_t address, uint64_t bytes) const {
+    const CUdevice device = context == current.context ? current.device : CU_DEVICE_INVALID;
+    return memory().Has(context, device, address, bytes);
   }
 };
 

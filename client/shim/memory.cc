@@ -24,16 +24,26 @@ bool Memory::AddDevice(uint64_t begin, uint64_t size, CUcontext context, CUdevic
     return true;  // a variable that was asked for before
   }
   if (!reservations_.Reserve(begin, size)) return false;
-  const DeviceMemory info{context, device, NextId(), module};
-  while (!device_.Add(begin, size, info)) {
-    Forget([&](const DeviceRange& range) { return range.begin < begin + size && begin < range.begin + range.size; });
-  }
+  Add(begin, size, {context, device, NextId(), module});
   return true;
 }
 
-bool Memory::Has(CUcontext context, uint64_t address, uint64_t bytes) const {
+bool Memory::AddPooled(uint64_t begin, uint64_t size, CUdevice device, CUmemoryPool pool) {
+  if (!reservations_.ReserveForGood(begin, size)) return false;
+  Add(begin, size, {.context = nullptr, .device = device, .id = NextId(), .pool = pool});
+  return true;
+}
+
+void Memory::Add(uint64_t begin, uint64_t size, const DeviceMemory& info) {
+  while (!device_.Add(begin, size, info)) {
+    Forget([&](const DeviceRange& range) { return range.begin < begin + size && begin < range.begin + range.size; });
+  }
+}
+
+bool Memory::Has(CUcontext context, CUdevice device, uint64_t address, uint64_t bytes) const {
   const auto range = device_.Find(address);
-  return range && range->info.context == context && range->Contains(address, bytes);
+  if (!range || !range->Contains(address, bytes)) return false;
+  return range->info.pool ? range->info.device == device : range->info.context == context;
 }
 
 std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {

@@ -20,10 +20,11 @@ class Process;
 
 // A range of device memory that the application knows.
 struct DeviceMemory {
-  CUcontext context;
+  CUcontext context;  // null for memory of a pool, which is no context's
   CUdevice device;
-  uint64_t id;            // unique in the process, as CU_POINTER_ATTRIBUTE_BUFFER_ID
-  wire::HandleId module;  // the module or library whose variable it is; 0 for an allocation of the application's
+  uint64_t id;                            // unique in the process, as CU_POINTER_ATTRIBUTE_BUFFER_ID
+  wire::HandleId module = 0;              // whose variable it is; 0 for an allocation of the application's
+  std::optional<CUmemoryPool> pool = {};  // that gave it; null for the device's default pool
 };
 using DeviceRange = Range<DeviceMemory>;
 
@@ -55,11 +56,15 @@ class Memory {
   // there. What overlapped it was freed without our hearing of it.
   [[nodiscard]] bool AddDevice(uint64_t begin, uint64_t size, CUcontext context, CUdevice device,
                                wire::HandleId module = 0);
+  // The same for memory that a pool gave. The worker may give the addresses again at any time after they were freed, so
+  // they stay reserved for the life of the process; address space is all that costs.
+  [[nodiscard]] bool AddPooled(uint64_t begin, uint64_t size, CUdevice device, CUmemoryPool pool);
   std::optional<DeviceRange> FindDevice(uint64_t address) const { return device_.Find(address); }
-  // Whether the range lies in one piece of device memory of this context, so that the driver lets work in it use it.
-  bool Has(CUcontext context, uint64_t address, uint64_t bytes) const;
+  // Whether the range lies in one piece of device memory of this context, which is one of `device`, or of a pool of
+  // that device, so that the driver lets work in the context use it.
+  bool Has(CUcontext context, CUdevice device, uint64_t address, uint64_t bytes) const;
   // Takes out the application's allocation that begins at `begin`, before the worker frees it. Its addresses stay
-  // reserved until Release or PutBack.
+  // reserved until Release or PutBack, and those of a pool beyond that.
   std::optional<DeviceRange> TakeDevice(uint64_t begin);
   void Release(const DeviceRange& range) { reservations_.Release(range.begin, range.size); }
   void PutBack(const DeviceRange& range);
@@ -90,6 +95,7 @@ class Memory {
   uint64_t NextId() { return last_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
 
  private:
+  void Add(uint64_t begin, uint64_t size, const DeviceMemory& info);
   template <class Predicate>
   void Forget(Predicate wanted);
 

@@ -7,6 +7,7 @@
 
 #include "client/shim/contexts.h"
 #include "client/shim/process.h"
+#include "common/base/log.h"
 
 namespace outboard::shim {
 
@@ -32,6 +33,28 @@ inline uint64_t MaxPitch(Process& process, const Current& current) {
   const auto& attributes = process.worker().devices[current.device].attributes;
   constexpr size_t kIndex = CU_DEVICE_ATTRIBUTE_MAX_PITCH - 1;
   return kIndex < attributes.size() ? static_cast<uint32_t>(attributes[kIndex]) : 0;
+}
+
+// Has the worker allocate `bytes` at an address that can be reserved here: allocate(&address), then add(address), which
+// is false when something of this process lies there; set_aside(address) has the worker free the memory and not give
+// out the address again, so that the next try gets another one.
+template <class Allocate, class Add, class SetAside>
+CUresult AllocateReserved(CUdeviceptr* dptr, size_t bytes, Allocate allocate, Add add, SetAside set_aside) {
+  constexpr int kMaxTries = 16;
+  for (int i = 0; i < kMaxTries; ++i) {
+    CUdeviceptr address = 0;
+    if (const CUresult result = allocate(&address); result != CUDA_SUCCESS) return result;
+    if (add(address)) {
+      *dptr = address;
+      return CUDA_SUCCESS;
+    }
+    if (const CUresult result = set_aside(address); result != CUDA_SUCCESS) return result;
+  }
+  Log(LogLevel::kError,
+      "the GPU's driver gave %d addresses for an allocation of %zu bytes, and this process uses all of them itself; "
+      "the allocation fails",
+      kMaxTries, bytes);
+  return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 // Whether a call's result says that it was refused before anything happened, so that what it was to end is still there.

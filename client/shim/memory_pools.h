@@ -3,19 +3,36 @@
 #include <cuda.h>
 
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 namespace outboard::shim {
 
-// The default memory pool of each device, which has one handle for the life of the process. Thread-safe.
-class DefaultPools {
+// The memory pools of this process: which device each one is of, and which of them a device allocates from. A device's
+// default pool has one handle for the life of the process. Thread-safe.
+class MemoryPools {
  public:
   // Asks the worker at the first call for a device.
-  CUresult Get(CUdevice device, CUmemoryPool* pool);
+  CUresult GetDefault(CUdevice device, CUmemoryPool* pool);
+  // The pool that cuMemAllocAsync allocates from.
+  CUresult GetCurrent(CUdevice device, CUmemoryPool* pool);
+  // The same, null for the default one; asks nobody.
+  CUmemoryPool CurrentOrNull(CUdevice device) const;
+  void SetCurrent(CUdevice device, CUmemoryPool pool);
+
+  // Of the application's own making. Where a removed one was current, the default one is from now on.
+  void Add(CUmemoryPool pool, CUdevice device);
+  void Remove(CUmemoryPool pool);
+
+  // Nullopt for what is no pool.
+  std::optional<CUdevice> DeviceOf(CUmemoryPool pool) const;
+  bool IsOwn(CUmemoryPool pool) const;  // made by the application, so that it can be destroyed
 
  private:
-  std::mutex mutex_;
-  std::unordered_map<CUdevice, CUmemoryPool> pools_;
+  mutable std::mutex mutex_;
+  std::unordered_map<CUdevice, CUmemoryPool> defaults_;  // guarded by mutex_, as is what follows
+  std::unordered_map<CUdevice, CUmemoryPool> currents_;  // where it is not the default one
+  std::unordered_map<CUmemoryPool, CUdevice> own_;
 };
 
 }  // namespace outboard::shim

@@ -13,6 +13,7 @@ constexpr int kProtection = PROT_NONE;
 constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 constexpr uint64_t kLeastArena = uint64_t{1} << 30;
 constexpr uint64_t kUserAddresses = uint64_t{1} << 47;
+constexpr uint64_t kForGood = UINT64_MAX;
 
 uint64_t PageSize() { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
 uint64_t FirstPage(uint64_t begin) { return begin & ~(PageSize() - 1); }
@@ -52,8 +53,18 @@ bool Reservations::Reserve(uint64_t begin, uint64_t size) {
       MergeAround(first, end);
       return false;
     }
-    ++it->second;
+    if (it->second != kForGood) ++it->second;
   }
+  MergeAround(first, end);
+  return true;
+}
+
+bool Reservations::ReserveForGood(uint64_t begin, uint64_t size) {
+  if (!Reserve(begin, size)) return false;
+  const uint64_t first = FirstPage(begin), end = EndPage(begin, size);
+  std::lock_guard lock(mutex_);
+  const auto from = SplitAt(first), to = SplitAt(end);
+  for (auto it = from; it != to; ++it) it->second = kForGood;
   MergeAround(first, end);
   return true;
 }
@@ -86,7 +97,7 @@ Reservations::Counts::iterator Reservations::SplitAt(uint64_t address) {
 // Both ends are keys.
 void Reservations::Decrease(uint64_t begin, uint64_t end) {
   for (auto it = counts_.find(begin); it->first != end; ++it) {
-    if (it->second > 0 && --it->second == 0) Unmap(it->first, std::next(it)->first);
+    if (it->second > 0 && it->second != kForGood && --it->second == 0) Unmap(it->first, std::next(it)->first);
   }
   MergeAround(begin, end);
 }

@@ -34,6 +34,8 @@ class Reservations {
   // False, and nothing is reserved, when something of this process lies in the range or it is no range of user
   // addresses.
   [[nodiscard]] bool Reserve(uint64_t begin, uint64_t size);
+  // The same, and the pages stay reserved whatever is released.
+  [[nodiscard]] bool ReserveForGood(uint64_t begin, uint64_t size);
   // Ends one Reserve of exactly this range.
   void Release(uint64_t begin, uint64_t size);
 
@@ -44,7 +46,7 @@ class Reservations {
   void DoNotMapForTesting();
 
  private:
-  // From the key to the next key, pages have this many owners.
+  // From the key to the next key, pages have this many owners, or kForGood.
   using Counts = std::map<uint64_t, uint64_t>;
 
   Counts::iterator SplitAt(uint64_t address);

@@ -10,10 +10,10 @@
 
 #include "client/shim/context_objects.h"
 #include "client/shim/contexts.h"
-#include "client/shim/default_pools.h"
 #include "client/shim/host_calls.h"
 #include "client/shim/link.h"
 #include "client/shim/memory.h"
+#include "client/shim/memory_pools.h"
 #include "client/shim/modules.h"
 #include "client/shim/thread_state.h"
 #include "common/base/env.h"
@@ -53,9 +53,9 @@ Process& Process::Get() {
 Process::Process()
     : context_objects_(std::make_unique<ContextObjects>()),
       contexts_(std::make_unique<Contexts>()),
-      default_pools_(std::make_unique<DefaultPools>()),
       host_calls_(std::make_unique<HostCalls>([this](uint64_t call) { session_->HostFunctionDone(call); })),
       memory_(std::make_unique<Memory>(*this)),
+      memory_pools_(std::make_unique<MemoryPools>()),
       modules_(std::make_unique<Modules>(*this)) {}
 
 Process::~Process() = default;

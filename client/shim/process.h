@@ -18,9 +18,9 @@ namespace outboard::shim {
 
 class ContextObjects;  // context_objects.h: which context streams and events belong to
 class Contexts;        // contexts.h: contexts of this process and their health
-class DefaultPools;    // default_pools.h: the devices' default memory pools
 class HostCalls;       // host_calls.h: host functions and stream callbacks, and the one thread that runs them
 class Memory;          // memory.h: device and host ranges by address; landing and pulling
+class MemoryPools;     // memory_pools.h: memory pools and the devices that they are of
 class Modules;         // modules.h: modules, libraries, kernels, functions
 
 // Everything that this library keeps for the process: its one global. Made by the first call, never destroyed, because
@@ -50,9 +50,9 @@ class Process final : public client::SessionEvents, public interop::Host {
   const wire::WorkerHello& worker() const { return session_->worker(); }
   ContextObjects& context_objects() { return *context_objects_; }
   Contexts& contexts() { return *contexts_; }
-  DefaultPools& default_pools() { return *default_pools_; }
   HostCalls& host_calls() { return *host_calls_; }
   Memory& memory() { return *memory_; }
+  MemoryPools& memory_pools() { return *memory_pools_; }
   Modules& modules() { return *modules_; }
 
   // Everything that the client kept of a context which is gone, or of a primary context that was reset: its objects,
@@ -100,9 +100,9 @@ class Process final : public client::SessionEvents, public interop::Host {
   std::unique_ptr<client::Session> session_;
   const std::unique_ptr<ContextObjects> context_objects_;
   const std::unique_ptr<Contexts> contexts_;
-  const std::unique_ptr<DefaultPools> default_pools_;
   const std::unique_ptr<HostCalls> host_calls_;
   const std::unique_ptr<Memory> memory_;
+  const std::unique_ptr<MemoryPools> memory_pools_;
   const std::unique_ptr<Modules> modules_;
   std::mutex mentioned_mutex_;
   std::set<std::string_view> mentioned_;

@@ -6,21 +6,13 @@
 #include "server/worker/session.h"
 
 namespace outboard::worker {
-namespace {
 
-// What the drivers hand out memory in: smaller pieces cost as much, and are charged as much.
-constexpr size_t kGranule = 512;
-// Attempts to get other addresses than those that are set aside, and ranges of these that are remembered.
-constexpr size_t kAttempts = 16;
-constexpr size_t kMaxAside = 4096;
-
-}  // namespace
-
-Allocations::Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices)
-    : driver_(driver), devices_(devices) {}
+Allocations::Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside)
+    : driver_(driver), devices_(devices), aside_(*aside) {}
 
 Allocations::~Allocations() {
   for (const auto& [address, block] : blocks_) Refund(block);
+  for (const Freed& freed : freed_) Refund(freed.block);
 }
 
 void Allocations::Refund(const Block& block) { block.device->ledger->Refund(block.device->account, block.charged); }
@@ -41,9 +33,9 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   Block block;
   if (const CUresult result = FindCurrent(&block.context, &block.device); result != CUDA_SUCCESS) return result;
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
-  block.charged = (bytes + kGranule - 1) / kGranule * kGranule;
+  block.charged = WholeGranules(bytes);
   if (!block.device->ledger->Charge(block.device->account, block.charged)) return CUDA_ERROR_OUT_OF_MEMORY;
-  CUresult result = AllocateUsable(address, bytes);
+  CUresult result = aside_.AllocateElsewhere(address, bytes, driver_.cuMemAlloc_v2, driver_.cuMemFree_v2);
   if (result == CUDA_SUCCESS) {
     result = Zero(block.context, *address, bytes);
     if (result != CUDA_SUCCESS) driver_.cuMemFree_v2(*address);
@@ -55,40 +47,6 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   std::lock_guard lock(mutex_);
   blocks_[*address] = block;
   return CUDA_SUCCESS;
-}
-
-// Memory at addresses that are not set aside. What lies at others is held until one that does not is found: all of such
-// a range, if the driver gives that, since a large one has room for more small ones than there are attempts.
-CUresult Allocations::AllocateUsable(CUdeviceptr* address, size_t bytes) {
-  std::vector<CUdeviceptr> held;
-  CUresult result;
-  while (true) {
-    result = driver_.cuMemAlloc_v2(address, bytes);
-    const size_t aside = result == CUDA_SUCCESS ? AsideBytes(*address, bytes) : 0;
-    if (aside == 0) break;
-    CUdeviceptr unusable = *address;
-    if (aside > bytes) {
-      driver_.cuMemFree_v2(*address);
-      result = driver_.cuMemAlloc_v2(&unusable, aside);
-      if (result == CUDA_ERROR_OUT_OF_MEMORY) result = driver_.cuMemAlloc_v2(&unusable, bytes);
-      if (result != CUDA_SUCCESS) break;
-    }
-    held.push_back(unusable);
-    if (held.size() == kAttempts) {
-      result = CUDA_ERROR_OUT_OF_MEMORY;
-      break;
-    }
-  }
-  for (const CUdeviceptr unusable : held) driver_.cuMemFree_v2(unusable);
-  return result;
-}
-
-size_t Allocations::AsideBytes(CUdeviceptr address, size_t bytes) const {
-  std::lock_guard lock(mutex_);
-  for (const Range& range : aside_) {
-    if (range.begin < address + bytes && address < range.end) return range.end - address;
-  }
-  return 0;
 }
 
 // On a stream of its own, that the application's streams neither wait for nor delay.
@@ -119,17 +77,19 @@ CUresult Allocations::ZeroingStream(CUcontext context, CUstream* stream) {
   return CUDA_SUCCESS;
 }
 
+// Out of the table before the driver frees it: then another thread may be given the same address. Without a device when
+// it is not ours.
+Allocations::Block Allocations::Take(CUdeviceptr address) {
+  std::lock_guard lock(mutex_);
+  const auto found = blocks_.find(address);
+  if (found == blocks_.end()) return {};
+  const Block block = found->second;
+  blocks_.erase(found);
+  return block;
+}
+
 CUresult Allocations::Free(CUdeviceptr address) {
-  Block block;
-  {
-    // Out of the table first: once the driver has freed it, another thread may be given the same address.
-    std::lock_guard lock(mutex_);
-    const auto found = blocks_.find(address);
-    if (found != blocks_.end()) {
-      block = found->second;
-      blocks_.erase(found);
-    }
-  }
+  const Block block = Take(address);
   const CUresult result = driver_.cuMemFree_v2(address);
   if (block.device == nullptr) return result;
   if (result == CUDA_SUCCESS) {
@@ -141,19 +101,54 @@ CUresult Allocations::Free(CUdeviceptr address) {
   return result;
 }
 
+CUresult Allocations::FreeAsync(CUdeviceptr address, CUstream stream) {
+  const Block block = Take(address);
+  const CUresult result = driver_.cuMemFreeAsync(address, stream);
+  if (block.device == nullptr) return result;
+  if (result != CUDA_SUCCESS) {
+    std::lock_guard lock(mutex_);
+    blocks_.emplace(address, block);
+    return result;
+  }
+  // Without an event it stays charged until its context ends.
+  Freed freed{nullptr, block};
+  if (driver_.cuEventCreate(&freed.event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS) freed.event = nullptr;
+  if (freed.event != nullptr) driver_.cuEventRecord(freed.event, stream);
+  std::lock_guard lock(mutex_);
+  freed_.push_back(freed);
+  return result;
+}
+
+bool Allocations::RefundFreed() {
+  std::vector<Freed> left;
+  {
+    std::lock_guard lock(mutex_);
+    left.swap(freed_);
+  }
+  const size_t count = left.size();
+  std::erase_if(left, [&](const Freed& freed) {
+    // An event that is there no more was one of a context that has ended, and waited for its work.
+    const CUresult result = freed.event == nullptr ? CUDA_ERROR_NOT_READY : driver_.cuEventQuery(freed.event);
+    if (result != CUDA_SUCCESS && result != CUDA_ERROR_INVALID_HANDLE) return false;
+    if (result == CUDA_SUCCESS) driver_.cuEventDestroy_v2(freed.event);
+    Refund(freed.block);
+    return true;
+  });
+  std::lock_guard lock(mutex_);
+  freed_.insert(freed_.end(), left.begin(), left.end());
+  return left.size() < count;
+}
+
 CUresult Allocations::SetAside(CUdeviceptr address) {
   {
     // Before it is freed: another thread may be given the same address at once.
     std::lock_guard lock(mutex_);
     const auto found = blocks_.find(address);
     if (found == blocks_.end()) return CUDA_ERROR_INVALID_VALUE;
-    if (aside_.size() >= kMaxAside) return CUDA_ERROR_OUT_OF_MEMORY;
-    aside_.push_back({address, address + found->second.charged});
+    if (!aside_.Add(address, found->second.charged)) return CUDA_ERROR_OUT_OF_MEMORY;
   }
   const CUresult result = Free(address);
-  if (result == CUDA_SUCCESS) return result;
-  std::lock_guard lock(mutex_);
-  std::erase_if(aside_, [&](const Range& range) { return range.begin == address; });
+  if (result != CUDA_SUCCESS) aside_.Remove(address);
   return result;
 }
 
@@ -176,6 +171,11 @@ void Allocations::ForgetContext(CUcontext context) {
   std::erase_if(blocks_, [&](const auto& entry) {
     if (entry.second.context != context) return false;
     Refund(entry.second);
+    return true;
+  });
+  std::erase_if(freed_, [&](const Freed& freed) {
+    if (freed.block.context != context) return false;
+    Refund(freed.block);
     return true;
   });
 }

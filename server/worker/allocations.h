@@ -12,10 +12,15 @@
 
 #include "server/driver/driver_table.h"
 #include "server/slice/ledger.h"
+#include "server/worker/aside_ranges.h"
 
 namespace outboard::worker {
 
 struct LeasedDevice;
+
+// What the drivers hand out memory in: smaller pieces cost as much, and are charged as much.
+inline constexpr size_t kGranule = 512;
+inline constexpr uint64_t WholeGranules(size_t bytes) { return (bytes + kGranule - 1) / kGranule * kGranule; }
 
 // Device memory of one session: every byte is charged to the lease before the driver is asked for it, and zeroed before
 // the client hears of it, so that nobody reads what a predecessor left.
@@ -23,8 +28,8 @@ struct LeasedDevice;
 // Thread-safe. The functions work on the calling thread's current context, as the driver's do.
 class Allocations {
  public:
-  // `driver` and `devices` outlive this.
-  Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices);
+  // All outlive this.
+  Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside);
   ~Allocations();  // refunds what is left; the memory itself goes with the process
   Allocations(const Allocations&) = delete;
   Allocations& operator=(const Allocations&) = delete;
@@ -32,6 +37,10 @@ class Allocations {
   // cuMemAlloc. CUDA_ERROR_OUT_OF_MEMORY past the slice.
   CUresult Allocate(CUdeviceptr* address, size_t bytes);
   CUresult Free(CUdeviceptr address);
+  // cuMemFreeAsync. Refunded by RefundFreed, once the stream has got there.
+  CUresult FreeAsync(CUdeviceptr address, CUstream stream);
+  // False when there was nothing to refund.
+  bool RefundFreed();
   // Frees, and gives out no address of this range again.
   CUresult SetAside(CUdeviceptr address);
   // cuMemGetInfo: what the slice and what the device has, the smaller of the two.
@@ -46,24 +55,25 @@ class Allocations {
     CUcontext context = nullptr;
     const LeasedDevice* device = nullptr;
   };
-  struct Range {
-    CUdeviceptr begin, end;
+  // A block that a stream is to free, with an event behind that.
+  struct Freed {
+    CUevent event;
+    Block block;
   };
 
   CUresult FindCurrent(CUcontext* context, const LeasedDevice** device) const;
-  CUresult AllocateUsable(CUdeviceptr* address, size_t bytes);
+  Block Take(CUdeviceptr address);
   CUresult Zero(CUcontext context, CUdeviceptr address, size_t bytes);
   CUresult ZeroingStream(CUcontext context, CUstream* stream);
-  // Of the range set aside in which one at `address` would lie, how many bytes follow from there; 0 if in none.
-  size_t AsideBytes(CUdeviceptr address, size_t bytes) const;
   static void Refund(const Block& block);
 
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
+  AsideRanges& aside_;
 
   mutable std::mutex mutex_;
   std::map<CUdeviceptr, Block> blocks_;
-  std::vector<Range> aside_;
+  std::vector<Freed> freed_;
   std::unordered_map<CUcontext, CUstream> zeroing_;  // by context: what its memory is cleared on
 };
 

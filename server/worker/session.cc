@@ -14,7 +14,8 @@ namespace outboard::worker {
 Session::State::State(Session& session, FrameSink* sink)
     : device_infos(DescribeDevices(session.driver(), session.config_.devices)),
       outbox(sink, &credits),
-      allocations(session.driver(), session.config_.devices),
+      allocations(session.driver(), session.config_.devices, &aside),
+      memory_pools(session.driver(), session.config_.devices, &aside),
       copies(session.driver(), [&session](wire::Control control, std::span<const std::byte> head,
                                           std::span<const std::byte> bytes) { session.Send(control, 0, head, bytes); }),
       host_calls(session.driver(), copies,
@@ -53,6 +54,7 @@ void Session::Finish() {
 
 // With their contexts, the driver's objects go.
 void Session::EndContexts() {
+  FreePoolMemory();
   const driver::DriverTable& driver = *config_.driver;
   handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
     handles_.Remove(id);
@@ -66,6 +68,22 @@ void Session::EndContexts() {
     // Only now: whoever is promised this memory must be able to get it.
     state_->allocations.ForgetContext(context);
   });
+}
+
+// The memory of pools does not end with a context, but to free it takes one. After all work, as that waits for none.
+void Session::FreePoolMemory() {
+  if (state_->memory_pools.empty()) return;
+  const driver::DriverTable& driver = *config_.driver;
+  const auto in_each = [&](auto work) {
+    handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId, void* object) {
+      CUcontext context = static_cast<CUcontext>(object);
+      if (driver.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS) return;
+      work();
+      driver.cuCtxPopCurrent_v2(&context);
+    });
+  };
+  in_each([&] { driver.cuCtxSynchronize(); });
+  in_each([&] { state_->memory_pools.FreeAll(); });
 }
 
 // Carries one command out, on its lane's thread and in its context.
@@ -139,9 +157,20 @@ void Session::Release() {
 bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return state_->lanes->Wait(grace); }
 
 Allocations& Session::allocations() { return state_->allocations; }
+MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
 HostCalls& Session::host_calls() { return state_->host_calls; }
 Uploads& Session::uploads() { return state_->uploads; }
+
+void Session::SettleMemory() {
+  state_->memory_pools.Settle();
+  state_->allocations.RefundFreed();
+}
+
+bool Session::ReleaseUnusedMemory() {
+  const bool refunded = state_->allocations.RefundFreed();
+  return state_->memory_pools.ReleaseUnused() || refunded;
+}
 
 const LeasedDevice* Session::FindDevice(CUdevice client) const {
   if (client < 0 || static_cast<size_t>(client) >= state_->visible.size()) return nullptr;

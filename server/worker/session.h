@@ -25,6 +25,7 @@ class Allocations;  // device memory of the session, charged to the ledger
 class Copies;       // copies between host memory of the client and the device
 class HostCalls;    // host functions that streams wait for
 struct Lane;        // the worker's side of one thread of the client
+class MemoryPools;  // the session's memory pools, charged to the ledger
 class Uploads;      // code images on their way in
 
 // A GPU of the lease.
@@ -82,9 +83,14 @@ class Session {
   slice::Gate& gate() { return *config_.gate; }
   HandleTable& handles() { return handles_; }
   Allocations& allocations();
+  MemoryPools& memory_pools();
   Copies& copies();
   HostCalls& host_calls();
   Uploads& uploads();
+  // Refunds what the driver has given back: after calls with which the client synchronises, and before it is told what
+  // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.
+  void SettleMemory();
+  bool ReleaseUnusedMemory();
   const LeasedDevice* FindDevice(CUdevice client) const;  // null when it does not exist
   const LeasedDevice* DeviceOf(CUdevice driver) const;    // by the driver's ordinal
   CUdevice ClientDevice(CUdevice driver) const;           // -1 when it is not the session's
@@ -115,6 +121,7 @@ class Session {
   std::string CallName(const wire::Command& command) const;  // for messages
   void Release();
   void EndContexts();
+  void FreePoolMemory();
 
   Config config_;
   HandleTable handles_;

@@ -13,6 +13,7 @@
 #include "server/worker/credits.h"
 #include "server/worker/host_calls.h"
 #include "server/worker/lanes.h"
+#include "server/worker/memory_pools.h"
 #include "server/worker/outbox.h"
 #include "server/worker/session.h"
 #include "server/worker/uploads.h"
@@ -56,7 +57,9 @@ struct Session::State {
 
   Credits credits;
   Outbox outbox;
+  AsideRanges aside;
   Allocations allocations;
+  MemoryPools memory_pools;
   Copies copies;
   HostCalls host_calls;
   Uploads uploads;

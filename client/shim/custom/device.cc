@@ -6,7 +6,6 @@
 #include "client/shim/call.h"
 #include "client/shim/claims.h"
 #include "client/shim/custom.gen.h"
-#include "client/shim/default_pools.h"
 #include "common/base/number_of.h"
 
 // Device management, answered from what the worker said when the session opened.
@@ -124,13 +123,6 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* dev, const char* pciBusId) {
     if (found == devices.end()) return CUDA_ERROR_INVALID_DEVICE;
     *dev = static_cast<CUdevice>(found - devices.begin());
     return CUDA_SUCCESS;
-  });
-}
-
-CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
-  return shim::Local([&](shim::Process& process) -> CUresult {
-    if (pool_out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    return process.default_pools().Get(dev, pool_out);
   });
 }
 

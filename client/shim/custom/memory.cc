@@ -3,7 +3,6 @@
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
-#include "common/base/log.h"
 #include "common/libcuda/copy_calls.h"
 
 // Memory management: device memory.
@@ -13,26 +12,16 @@ namespace outboard::custom {
 using namespace shim;
 
 CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
-  // An address that cannot be reserved here is set aside by the worker, so the next try gets another one.
-  constexpr int kMaxTries = 16;
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   if (dptr == nullptr) return remote::cuMemAlloc_v2(nullptr, bytesize);
-  for (int i = 0; i < kMaxTries; ++i) {
-    CUdeviceptr address = 0;
-    if (const CUresult result = remote::cuMemAlloc_v2(&address, bytesize); result != CUDA_SUCCESS) return result;
-    if (process.memory().AddDevice(address, bytesize, current.context, current.device)) {
-      *dptr = address;
-      return CUDA_SUCCESS;
-    }
-    if (const CUresult result = remote::outboardSetAside(address); result != CUDA_SUCCESS) return result;
-  }
-  Log(LogLevel::kError,
-      "the GPU's driver gave %d addresses for an allocation of %zu bytes, and this process uses all of them itself; "
-      "the allocation fails",
-      kMaxTries, bytesize);
-  return CUDA_ERROR_OUT_OF_MEMORY;
+  return AllocateReserved(
+      dptr, bytesize, [&](CUdeviceptr* address) { return remote::cuMemAlloc_v2(address, bytesize); },
+      [&](CUdeviceptr address) {
+        return process.memory().AddDevice(address, bytesize, current.context, current.device);
+      },
+      [](CUdeviceptr address) { return remote::outboardSetAside(address); });
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height,

@@ -29,7 +29,8 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, size_t width, size_t height
     certain = certain && pitch % sizeof(T) == 0 && pitch >= bytes && pitch <= MaxPitch(process, current);
   }
   const auto span = certain ? SpanOf({address, pitch, 0}, {bytes, height, 1}) : std::nullopt;
-  return set(span && IsOfCurrentContext(stream) && process.memory().Has(current.context, address, *span));
+  return set(span && IsOfCurrentContext(stream) &&
+             process.memory().Has(current.context, current.device, address, *span));
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
+#include "client/shim/memory_pools.h"
 #include "common/base/number_of.h"
 #include "common/libcuda/pointer_attributes.h"
 
@@ -18,8 +19,16 @@ PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range)
   return {address, kind, range.begin, range.size, range.info.id, range.info.context, range.info.device};
 }
 
-PointerFacts FactsOf(const Memory& memory, uint64_t address) {
-  if (const auto range = memory.FindDevice(address)) return Facts(address, PointerFacts::Kind::kDevice, *range);
+PointerFacts FactsOf(Process& process, uint64_t address) {
+  const Memory& memory = process.memory();
+  if (const auto range = memory.FindDevice(address)) {
+    PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
+    if (!range->info.pool) return facts;
+    facts.pool = *range->info.pool;
+    // It stays null if the worker does not tell, as nothing else can be said then.
+    if (facts.pool == nullptr) process.memory_pools().GetDefault(facts.device, &facts.pool);
+    return facts;
+  }
   if (const auto range = memory.FindHost(address)) return Facts(address, PointerFacts::Kind::kHost, *range);
   return {address};
 }
@@ -30,7 +39,7 @@ CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdevi
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  return GetPointerAttribute(data, NumberOf(attribute), FactsOf(process.memory(), ptr));
+  return GetPointerAttribute(data, NumberOf(attribute), FactsOf(process, ptr));
 }
 
 CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute* attributes, void** data,
@@ -38,7 +47,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  return GetPointerAttributes(numAttributes, attributes, data, FactsOf(process.memory(), ptr));
+  return GetPointerAttributes(numAttributes, attributes, data, FactsOf(process, ptr));
 }
 
 }  // namespace outboard::custom

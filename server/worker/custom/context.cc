@@ -53,7 +53,19 @@ CUresult Reset(Call& call, CUdevice device) {
   return EndPrimary(call, device, [&] { return call.driver().cuDevicePrimaryCtxReset_v2(device); });
 }
 
+CUresult Settled(Call& call, CUresult result) {
+  call.session().SettleMemory();
+  return result;
+}
+
 }  // namespace
+
+CUresult cuCtxSynchronize(Call& call) { return Settled(call, call.driver().cuCtxSynchronize()); }
+
+CUresult cuCtxSynchronize_v2(Call& call, CUcontext ctx) {
+  const auto synchronize = call.driver().cuCtxSynchronize_v2;
+  return synchronize == nullptr ? CUDA_ERROR_NOT_SUPPORTED : Settled(call, synchronize(ctx));
+}
 
 CUresult cuCtxDestroy(Call& call, CUcontext ctx) { return Destroy(call, ctx); }
 CUresult cuCtxDestroy_v2(Call& call, CUcontext ctx) { return Destroy(call, ctx); }

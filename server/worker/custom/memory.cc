@@ -2,6 +2,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/memory_pools.h"
 #include "server/worker/session.h"
 
 // Memory management: device memory, and copies between it and the client.
@@ -29,14 +30,21 @@ Copy Between(const Box& to, const Box& from, const BoxExtent& extent) {
 }  // namespace
 
 CUresult cuMemAlloc_v2(Call& call, CUdeviceptr* dptr, size_t bytesize) {
-  return call.session().allocations().Allocate(dptr, bytesize);
+  Session& session = call.session();
+  const CUresult result = session.allocations().Allocate(dptr, bytesize);
+  if (result != CUDA_ERROR_OUT_OF_MEMORY || !session.ReleaseUnusedMemory()) return result;
+  return session.allocations().Allocate(dptr, bytesize);
 }
 
-CUresult cuMemFree_v2(Call& call, CUdeviceptr dptr) { return call.session().allocations().Free(dptr); }
+CUresult cuMemFree_v2(Call& call, CUdeviceptr dptr) {
+  MemoryPools& pools = call.session().memory_pools();
+  return pools.Has(dptr) ? pools.Free(dptr) : call.session().allocations().Free(dptr);
+}
 
 CUresult outboardSetAside(Call& call, CUdeviceptr address) { return call.session().allocations().SetAside(address); }
 
 CUresult cuMemGetInfo_v2(Call& call, size_t* free, size_t* total) {
+  call.session().SettleMemory();
   return call.session().allocations().Info(free, total);
 }
 

@@ -77,6 +77,33 @@ TEST(Reservations, TheNextOwnerMayComeBeforeTheLastHasGone) {
   for (uint64_t page = 0; page < 4; ++page) EXPECT_FALSE(space.IsMapped(page)) << page;
 }
 
+TEST(Reservations, WhatIsForGoodStaysWhateverIsReleased) {
+  Space space(8);
+  Reservations reservations;
+  ASSERT_TRUE(reservations.Reserve(space.At(0), 100));
+  ASSERT_TRUE(reservations.ReserveForGood(space.At(0) + 256, 2 * space.page()));  // reaches into page 2
+  ASSERT_TRUE(reservations.ReserveForGood(space.At(1), space.page()));
+  ASSERT_TRUE(reservations.Reserve(space.At(2), 2 * space.page()));
+  reservations.Release(space.At(0), 100);
+  reservations.Release(space.At(0) + 256, 2 * space.page());
+  reservations.Release(space.At(2), 2 * space.page());
+  for (uint64_t page = 0; page < 3; ++page) {
+    EXPECT_TRUE(space.IsMapped(page)) << page;
+    EXPECT_TRUE(reservations.Holds(space.At(page))) << page;
+  }
+  EXPECT_FALSE(space.IsMapped(3));
+}
+
+TEST(Reservations, NothingIsForGoodWhereTheProcessUsesThePlace) {
+  Space space(4);
+  space.Map(1);
+  Reservations reservations;
+  EXPECT_FALSE(reservations.ReserveForGood(space.At(0), 2 * space.page()));
+  EXPECT_FALSE(space.IsMapped(0));
+  EXPECT_FALSE(reservations.Holds(space.At(0)));
+  space.Unmap(1);
+}
+
 TEST(Reservations, LeavesNothingBehindWhenTheProcessUsesThePlace) {
   Space space(8);
   space.Map(3);

@@ -18,13 +18,14 @@ class AllocationsTest : public testing::Test {
       : ledger_(std::move(*slice::Ledger::Create(kLimit))), devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(context_);
-    allocations_.emplace(driver_.table(), devices_);
+    allocations_.emplace(driver_.table(), devices_, &aside_);
   }
 
   const CUcontext context_ = FakeDriver::Context(1);
   FakeDriver driver_;
   slice::Ledger ledger_;
   std::vector<LeasedDevice> devices_;
+  AsideRanges aside_;
   std::optional<Allocations> allocations_;
   CUdeviceptr address_ = 0;
 };
@@ -72,6 +73,25 @@ TEST_F(AllocationsTest, FreeOfWhatIsNotOursIsTheDriversToAnswer) {
   driver_.allocated.clear();  // the driver does not know it any more
   EXPECT_EQ(allocations_->Free(0x10000), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(ledger_.used(), 512u);
+}
+
+TEST_F(AllocationsTest, AFreeInAStreamIsRefundedWhenTheStreamHasGotThere) {
+  const CUstream stream = FakeDriver::Stream(7);
+  driver_.next_addresses = {0x10000, 0x20000};
+  ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+  EXPECT_EQ(allocations_->FreeAsync(0x30000, stream), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(allocations_->FreeAsync(address_, stream), CUDA_SUCCESS);
+  EXPECT_FALSE(allocations_->RefundFreed());
+  EXPECT_EQ(ledger_.used(), 512u);
+  driver_.Run(stream);
+  EXPECT_TRUE(allocations_->RefundFreed());
+  EXPECT_EQ(ledger_.used(), 0u);
+  EXPECT_EQ(driver_.events(), 0u);
+  // Or when its context ends, which waits for the stream.
+  ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+  ASSERT_EQ(allocations_->FreeAsync(address_, stream), CUDA_SUCCESS);
+  allocations_->ForgetContext(context_);
+  EXPECT_EQ(ledger_.used(), 0u);
 }
 
 TEST_F(AllocationsTest, AddressesThatAreSetAsideDoNotComeBack) {

@@ -187,6 +187,14 @@ class FakeDriver {
     table_.cuMemFree_v2 = [](CUdeviceptr address) {
       return self->allocated.erase(address) == 1 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     };
+    table_.cuMemFreeAsync = [](CUdeviceptr address, CUstream stream) {
+      if (self->allocated.count(address) == 0) return CUDA_ERROR_INVALID_VALUE;
+      self->Queue(stream, [address] {
+        self->allocated.erase(address);
+        return true;
+      });
+      return CUDA_SUCCESS;
+    };
     table_.cuMemsetD8Async = [](CUdeviceptr address, unsigned char value, size_t bytes, CUstream) {
       if (self->refuse_memset) return CUDA_ERROR_LAUNCH_FAILED;
       if (value == 0) self->zeroed[address] = bytes;

@@ -26,7 +26,7 @@ class SoftgpuTest : public testing::Test {
   SoftgpuTest()
       : ledger_(std::move(*slice::Ledger::Create(32u << 20))),
         devices_{{0, &ledger_, *ledger_.OpenAccount()}},
-        allocations_(SoftwareGpu(), devices_) {
+        allocations_(SoftwareGpu(), devices_, &aside_) {
     EXPECT_EQ(SoftwareGpu().cuDevicePrimaryCtxRetain(&context_, 0), CUDA_SUCCESS);
     EXPECT_EQ(SoftwareGpu().cuCtxSetCurrent(context_), CUDA_SUCCESS);
     copies_.emplace(SoftwareGpu(), [this](auto control, auto head, auto bytes) { Client(control, head, bytes); });
@@ -93,6 +93,7 @@ class SoftgpuTest : public testing::Test {
   CUcontext context_ = nullptr;
   slice::Ledger ledger_;
   std::vector<LeasedDevice> devices_;
+  AsideRanges aside_;
   Allocations allocations_;
   std::optional<Copies> copies_;
   std::optional<HostCalls> calls_;

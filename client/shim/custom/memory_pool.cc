@@ -1,0 +1,188 @@
+#include <cstring>
+
+#include "client/shim/call.h"
+#include "client/shim/custom.gen.h"
+#include "client/shim/memory.h"
+#include "client/shim/memory_call.h"
+#include "client/shim/memory_pools.h"
+#include "client/shim/remote.gen.h"
+#include "common/base/number_of.h"
+#include "common/libcuda/memory_pools.h"
+
+// Stream ordered memory allocator.
+
+namespace outboard::custom {
+
+using namespace shim;
+
+namespace {
+
+// `allocate` has the worker allocate in the stream: (CUdeviceptr*). The memory is of `pool`, null for the default one,
+// of `device`.
+template <class Allocate>
+CUresult AllocateFrom(CUdevice device, CUmemoryPool pool, CUdeviceptr* dptr, size_t bytes, CUstream stream,
+                      Allocate allocate) {
+  if (dptr == nullptr) return allocate(nullptr);
+  return AllocateReserved(
+      dptr, bytes, allocate,
+      [&](CUdeviceptr address) { return Process::Get().memory().AddPooled(address, bytes, device, pool); },
+      [&](CUdeviceptr address) { return remote::outboardMemPoolSetAside(address, bytes, stream); });
+}
+
+// The values of these attributes are ints, those of all others 64 bits.
+bool IsSwitch(unsigned attribute) {
+  switch (attribute) {
+    case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
+    case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Whether the driver sets an attribute to this value for sure.
+bool CanBeSet(unsigned attribute, uint64_t value) {
+  switch (attribute) {
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+      return true;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+      return value == 0;
+    default:
+      return IsSwitch(attribute);
+  }
+}
+
+}  // namespace
+
+CUresult cuMemAllocAsync(CUdeviceptr* dptr, size_t bytesize, CUstream hStream) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  const CUmemoryPool pool = process.memory_pools().CurrentOrNull(current.device);
+  return AllocateFrom(current.device, pool, dptr, bytesize, hStream,
+                      [&](CUdeviceptr* address) { return remote::cuMemAllocAsync(address, bytesize, hStream); });
+}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  const CUdevice device = process.memory_pools().DeviceOf(pool).value_or(current.device);
+  return AllocateFrom(device, pool, dptr, bytesize, hStream, [&](CUdeviceptr* address) {
+    return remote::cuMemAllocFromPoolAsync(address, bytesize, pool, hStream);
+  });
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  Memory& memory = process.memory();
+  if (IsOfCurrentContext(hStream)) {
+    // Taken out first: another thread may get the same address as soon as the worker has freed it.
+    const auto range = memory.TakeDevice(dptr);
+    const CUresult result = remote::cuMemFreeAsync(dptr, hStream, range.has_value());
+    if (range && NotCarriedOut(result)) {
+      memory.PutBack(*range);
+    } else if (range) {
+      memory.Release(*range);
+    }
+    return result;
+  }
+  // The driver will hardly accept the stream; what it does not free is still there.
+  const CUresult result = remote::cuMemFreeAsync(dptr, hStream, false);
+  if (result != CUDA_SUCCESS) return result;
+  if (const auto range = memory.TakeDevice(dptr)) memory.Release(*range);
+  return result;
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
+  return Local([&](Process& process) -> CUresult {
+    if (pool == nullptr || poolProps == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckPoolProps(*poolProps); refused != CUDA_SUCCESS) return refused;
+    const CUdevice device = poolProps->location.id;
+    const CUresult result = remote::outboardMemPoolCreate(pool, device, poolProps->maxSize);
+    if (result == CUDA_SUCCESS) process.memory_pools().Add(*pool, device);
+    return result;
+  });
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool pool) {
+  return Local([&](Process& process) -> CUresult {
+    MemoryPools& pools = process.memory_pools();
+    const CUresult result = remote::cuMemPoolDestroy(pool, pools.IsOwn(pool));
+    // Not by the result, which may be that of an earlier call.
+    const auto id = reinterpret_cast<wire::HandleId>(pool);
+    if (!process.session().ids().IsLive(wire::HandleKind::kPool, id)) pools.Remove(pool);
+    return result;
+  });
+}
+
+CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
+  return Local([&](Process&) -> CUresult {
+    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const unsigned attribute = NumberOf(attr);
+    uint64_t number = 0;
+    std::memcpy(&number, value, IsSwitch(attribute) ? sizeof(int) : sizeof number);
+    return remote::outboardMemPoolSetAttribute(pool, attr, number, CanBeSet(attribute, number));
+  });
+}
+
+CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
+  return Local([&](Process&) -> CUresult {
+    if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    unsigned long long number = 0;
+    const CUresult result = remote::outboardMemPoolGetAttribute(pool, attr, &number);
+    if (result == CUDA_SUCCESS) std::memcpy(value, &number, IsSwitch(NumberOf(attr)) ? sizeof(int) : sizeof number);
+    return result;
+  });
+}
+
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
+  return Local([&](Process& process) -> CUresult {
+    if (pool_out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    return process.memory_pools().GetDefault(dev, pool_out);
+  });
+}
+
+CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
+  return Local([&](Process& process) -> CUresult {
+    if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    return process.memory_pools().GetCurrent(dev, pool);
+  });
+}
+
+CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
+  return Local([&](Process& process) -> CUresult {
+    MemoryPools& pools = process.memory_pools();
+    const bool is_its = pools.DeviceOf(pool) == dev;
+    const CUresult result = remote::cuDeviceSetMemPool(dev, pool, is_its);
+    if (is_its && !NotCarriedOut(result)) pools.SetCurrent(dev, pool);
+    return result;
+  });
+}
+
+CUresult cuMemGetDefaultMemPool(CUmemoryPool* pool_out, CUmemLocation* location, CUmemAllocationType type) {
+  return Local([&](Process&) -> CUresult {
+    const CUresult refused = CheckPoolLocation(location, type);
+    return refused == CUDA_SUCCESS ? custom::cuDeviceGetDefaultMemPool(pool_out, location->id) : refused;
+  });
+}
+
+CUresult cuMemGetMemPool(CUmemoryPool* pool, CUmemLocation* location, CUmemAllocationType type) {
+  return Local([&](Process&) -> CUresult {
+    const CUresult refused = CheckPoolLocation(location, type);
+    return refused == CUDA_SUCCESS ? custom::cuDeviceGetMemPool(pool, location->id) : refused;
+  });
+}
+
+CUresult cuMemSetMemPool(CUmemLocation* location, CUmemAllocationType type, CUmemoryPool pool) {
+  return Local([&](Process&) -> CUresult {
+    const CUresult refused = CheckPoolLocation(location, type);
+    return refused == CUDA_SUCCESS ? custom::cuDeviceSetMemPool(location->id, pool) : refused;
+  });
+}
+
+}  // namespace outboard::custom

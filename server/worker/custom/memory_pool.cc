@@ -1,0 +1,91 @@
+#include <vector>
+
+#include "common/base/number_of.h"
+#include "server/worker/allocations.h"
+#include "server/worker/call.h"
+#include "server/worker/custom.gen.h"
+#include "server/worker/memory_pools.h"
+#include "server/worker/session.h"
+
+// Stream ordered memory allocator.
+
+namespace outboard::worker::custom {
+namespace {
+
+// allocate() is tried once more after everything was given back that nobody uses.
+template <class Allocate>
+CUresult AllocateOrMakeRoom(Call& call, Allocate allocate) {
+  const CUresult result = allocate();
+  if (result != CUDA_ERROR_OUT_OF_MEMORY || !call.session().ReleaseUnusedMemory()) return result;
+  return allocate();
+}
+
+// Names the device as the driver does. Other locations are not for pools that we make.
+CUresult ToDriver(Call& call, CUmemLocation* location) {
+  if (NumberOf(location->type) != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
+  return call.FindDevice(location->id, &location->id);
+}
+
+}  // namespace
+
+CUresult cuMemAllocAsync(Call& call, CUdeviceptr* dptr, size_t bytesize, CUstream hStream) {
+  return AllocateOrMakeRoom(call,
+                            [&] { return call.session().memory_pools().AllocateFromCurrent(dptr, bytesize, hStream); });
+}
+
+CUresult cuMemAllocFromPoolAsync(Call& call, CUdeviceptr* dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream) {
+  return AllocateOrMakeRoom(call,
+                            [&] { return call.session().memory_pools().Allocate(dptr, bytesize, pool, hStream); });
+}
+
+CUresult cuMemFreeAsync(Call& call, CUdeviceptr dptr, CUstream hStream) {
+  MemoryPools& pools = call.session().memory_pools();
+  return pools.Has(dptr) ? pools.FreeAsync(dptr, hStream) : call.session().allocations().FreeAsync(dptr, hStream);
+}
+
+CUresult cuMemPoolDestroy(Call& call, CUmemoryPool pool) { return call.session().memory_pools().Destroy(pool); }
+
+CUresult cuMemPoolTrimTo(Call& call, CUmemoryPool pool, size_t minBytesToKeep) {
+  return call.session().memory_pools().TrimTo(pool, minBytesToKeep);
+}
+
+CUresult cuMemPoolSetAccess(Call& call, CUmemoryPool pool, const CUmemAccessDesc* map, size_t count) {
+  if (map == nullptr) return call.driver().cuMemPoolSetAccess(pool, map, count);
+  std::vector<CUmemAccessDesc> translated(map, map + count);
+  for (CUmemAccessDesc& access : translated) {
+    if (const CUresult result = ToDriver(call, &access.location); result != CUDA_SUCCESS) return result;
+  }
+  return call.driver().cuMemPoolSetAccess(pool, translated.data(), count);
+}
+
+CUresult cuMemPoolGetAccess(Call& call, CUmemAccess_flags* flags, CUmemoryPool memPool, CUmemLocation* location) {
+  if (location == nullptr) return call.driver().cuMemPoolGetAccess(flags, memPool, location);
+  CUmemLocation translated = *location;  // the client's own goes back to it unchanged
+  if (const CUresult result = ToDriver(call, &translated); result != CUDA_SUCCESS) return result;
+  return call.driver().cuMemPoolGetAccess(flags, memPool, &translated);
+}
+
+CUresult cuDeviceGetDefaultMemPool(Call& call, CUmemoryPool* pool_out, CUdevice dev) {
+  return call.session().memory_pools().GetDefault(pool_out, dev);
+}
+
+// Where the attribute is an int, it is the first half of the value.
+CUresult outboardMemPoolSetAttribute(Call& call, CUmemoryPool pool, CUmemPool_attribute attribute,
+                                     unsigned long long value) {
+  return call.driver().cuMemPoolSetAttribute(pool, attribute, &value);
+}
+
+CUresult outboardMemPoolGetAttribute(Call& call, CUmemoryPool pool, CUmemPool_attribute attribute,
+                                     unsigned long long* value) {
+  return call.driver().cuMemPoolGetAttribute(pool, attribute, value);
+}
+
+CUresult outboardMemPoolCreate(Call& call, CUmemoryPool* pool, CUdevice device, size_t maxSize) {
+  return call.session().memory_pools().Create(pool, device, maxSize);
+}
+
+CUresult outboardMemPoolSetAside(Call& call, CUdeviceptr address, size_t bytes, CUstream stream) {
+  return call.session().memory_pools().SetAside(address, bytes, stream);
+}
+
+}  // namespace outboard::worker::custom

@@ -1,0 +1,315 @@
+#include "server/worker/memory_pools.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/worker/allocations.h"
+#include "server/worker/session.h"
+
+namespace outboard::worker {
+namespace {
+
+void Refund(const LeasedDevice& device, uint64_t bytes) { device.ledger->Refund(device.account, bytes); }
+
+}  // namespace
+
+// Keeps a pool from ending while the driver is called with it. False for a pool that is not known.
+class MemoryPools::User {
+ public:
+  User(MemoryPools& pools, CUmemoryPool pool) : pools_(pools), pool_(pool) {
+    std::lock_guard lock(pools_.mutex_);
+    const auto found = pools_.pools_.find(pool);
+    if (found == pools_.pools_.end()) return;
+    ++found->second.users;
+    device_ = found->second.device;
+  }
+  ~User() {
+    if (device_ == nullptr) return;
+    std::lock_guard lock(pools_.mutex_);
+    --pools_.pools_.at(pool_).users;
+  }
+  User(const User&) = delete;
+  User& operator=(const User&) = delete;
+
+  explicit operator bool() const { return device_ != nullptr; }
+  const LeasedDevice& device() const { return *device_; }
+
+ private:
+  MemoryPools& pools_;
+  const CUmemoryPool pool_;
+  const LeasedDevice* device_ = nullptr;
+};
+
+MemoryPools::MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside)
+    : driver_(driver), devices_(devices), aside_(*aside) {}
+
+MemoryPools::~MemoryPools() {
+  for (const auto& [handle, pool] : pools_) Refund(*pool.device, pool.charged);
+}
+
+const LeasedDevice* MemoryPools::FindDevice(CUdevice ordinal) const {
+  const auto found = std::find_if(devices_.begin(), devices_.end(),
+                                  [&](const LeasedDevice& leased) { return leased.ordinal == ordinal; });
+  return found == devices_.end() ? nullptr : &*found;
+}
+
+// Pools that have something, or that are to end.
+std::vector<CUmemoryPool> MemoryPools::InUse() const {
+  std::vector<CUmemoryPool> in_use;
+  std::lock_guard lock(mutex_);
+  for (const auto& [handle, pool] : pools_) {
+    if (pool.charged != 0 || pool.kept != 0 || pool.is_destroyed) in_use.push_back(handle);
+  }
+  return in_use;
+}
+
+void MemoryPools::Add(CUmemoryPool pool, const LeasedDevice* device, bool is_own) {
+  std::lock_guard lock(mutex_);
+  pools_.try_emplace(pool, Pool{.device = device, .is_own = is_own});
+}
+
+CUresult MemoryPools::Create(CUmemoryPool* pool, CUdevice ordinal, size_t max_bytes) {
+  const LeasedDevice* const device = FindDevice(ordinal);
+  if (device == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+  CUmemPoolProps props{};
+  props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  props.location = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal};
+  props.maxSize = max_bytes;
+  const CUresult result = driver_.cuMemPoolCreate(pool, &props);
+  if (result == CUDA_SUCCESS) Add(*pool, device, true);
+  return result;
+}
+
+CUresult MemoryPools::GetDefault(CUmemoryPool* pool, CUdevice ordinal) {
+  const LeasedDevice* const device = FindDevice(ordinal);
+  if (device == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+  const CUresult result = driver_.cuDeviceGetDefaultMemPool(pool, ordinal);
+  if (result == CUDA_SUCCESS) Add(*pool, device, false);
+  return result;
+}
+
+CUresult MemoryPools::Destroy(CUmemoryPool pool) {
+  {
+    const User user(*this, pool);
+    bool is_own = false;
+    if (user) {
+      std::lock_guard lock(mutex_);
+      Pool& its = pools_.at(pool);
+      its.is_destroyed = is_own = its.is_own;
+    }
+    if (!is_own) return driver_.cuMemPoolDestroy(pool);  // not the client's to destroy
+    const CUdevice ordinal = user.device().ordinal;
+    CUmemoryPool current = nullptr, initial = nullptr;
+    if (driver_.cuDeviceGetMemPool(&current, ordinal) == CUDA_SUCCESS && current == pool &&
+        driver_.cuDeviceGetDefaultMemPool(&initial, ordinal) == CUDA_SUCCESS) {
+      driver_.cuDeviceSetMemPool(ordinal, initial);
+    }
+    cuuint64_t nothing = 0;
+    driver_.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &nothing);
+    driver_.cuMemPoolTrimTo(pool, 0);
+  }
+  Settle();
+  return CUDA_SUCCESS;
+}
+
+CUresult MemoryPools::TrimTo(CUmemoryPool pool, size_t bytes) {
+  const User user(*this, pool);
+  const CUresult result = driver_.cuMemPoolTrimTo(pool, bytes);
+  if (user) Correct(pool, 0, 0);
+  return result;
+}
+
+CUresult MemoryPools::AllocateFromCurrent(CUdeviceptr* address, size_t bytes, CUstream stream) {
+  CUdevice ordinal;
+  if (const CUresult result = driver_.cuCtxGetDevice(&ordinal); result != CUDA_SUCCESS) return result;
+  const LeasedDevice* const device = FindDevice(ordinal);
+  if (device == nullptr) return CUDA_ERROR_INVALID_DEVICE;
+  CUmemoryPool pool = nullptr;
+  if (const CUresult result = driver_.cuDeviceGetMemPool(&pool, ordinal); result != CUDA_SUCCESS) return result;
+  Add(pool, device, false);  // if it is not known: the default one
+  return Allocate(address, bytes, pool, stream);
+}
+
+CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream) {
+  const User user(*this, pool);
+  if (address == nullptr || bytes == 0 || !user) return driver_.cuMemAllocFromPoolAsync(address, bytes, pool, stream);
+  if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
+  uint64_t held = WholeGranules(bytes);
+  if (!user.device().ledger->Charge(user.device().account, held)) {
+    // What was freed in the stream's order may do, and is charged already.
+    std::lock_guard lock(mutex_);
+    const Pool& its = pools_.at(pool);
+    if (its.kept < its.live || its.kept - its.live < held) return CUDA_ERROR_OUT_OF_MEMORY;
+    held = 0;
+  }
+  return AllocateCharged(address, bytes, pool, stream, held);
+}
+
+// For an allocation for which `held` bytes are charged.
+CUresult MemoryPools::AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream,
+                                      uint64_t held) {
+  {
+    std::lock_guard lock(mutex_);
+    ++pools_.at(pool).allocating;
+  }
+  // What is not used is freed in the stream's order, too: it may be memory that the stream is still using.
+  const auto free = [&](CUdeviceptr unused) { driver_.cuMemFreeAsync(unused, stream); };
+  CUresult result = aside_.AllocateElsewhere(
+      address, bytes,
+      [&](CUdeviceptr* out, size_t size) { return driver_.cuMemAllocFromPoolAsync(out, size, pool, stream); }, free);
+  if (!Correct(pool, held, 1)) {
+    // The pool took more from the device than the slice has left.
+    if (result == CUDA_SUCCESS) free(*address);
+    driver_.cuMemPoolTrimTo(pool, 0);
+    Correct(pool, 0, 0);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  if (result != CUDA_SUCCESS) return result;
+  result = driver_.cuMemsetD8Async(*address, 0, bytes, stream);
+  if (result != CUDA_SUCCESS) {
+    free(*address);
+    return result;
+  }
+  std::lock_guard lock(mutex_);
+  live_[*address] = {pool, WholeGranules(bytes)};
+  pools_.at(pool).live += WholeGranules(bytes);
+  return CUDA_SUCCESS;
+}
+
+// Charges what the driver keeps for the pool now, of which the caller has charged `held` bytes already. False when the
+// slice has not that much left; what there is stays charged.
+bool MemoryPools::Correct(CUmemoryPool pool, uint64_t held, unsigned allocations_ended) {
+  uint64_t number;
+  {
+    std::lock_guard lock(mutex_);
+    number = ++readings_;
+  }
+  cuuint64_t kept = 0;
+  const CUresult result = driver_.cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &kept);
+  std::lock_guard lock(mutex_);
+  Pool& its = pools_.at(pool);
+  its.charged += held;
+  its.allocating -= allocations_ended;
+  if (result != CUDA_SUCCESS) return true;  // a kernel has failed; nothing is given back any more
+  // Of readings that cross, the one that began last has seen what the others' callers had done before they read.
+  if (number > its.reading) {
+    its.reading = number;
+    its.kept = kept;
+  }
+  if (its.charged > its.kept) Refund(*its.device, its.charged - its.kept);
+  const bool fits = its.charged >= its.kept || its.device->ledger->Charge(its.device->account, its.kept - its.charged);
+  if (fits) its.charged = its.kept;
+  // What is missing may be what other allocations have charged and not handed in: then the last one sees.
+  return fits || its.allocating > 0;
+}
+
+bool MemoryPools::Has(CUdeviceptr address) const {
+  std::lock_guard lock(mutex_);
+  return live_.count(address) != 0;
+}
+
+// end() is the driver's call.
+template <class End>
+CUresult MemoryPools::FreeBy(CUdeviceptr address, End end) {
+  Live live{};
+  {
+    // Out of the table first: once the driver has freed it, another thread may be given the same address.
+    std::lock_guard lock(mutex_);
+    const auto found = live_.find(address);
+    if (found == live_.end()) return CUDA_ERROR_INVALID_VALUE;
+    live = found->second;
+    live_.erase(found);
+    pools_.at(live.pool).live -= live.bytes;
+  }
+  const CUresult result = end();
+  if (result == CUDA_SUCCESS) return result;
+  std::lock_guard lock(mutex_);
+  pools_.at(live.pool).live += live.bytes;
+  live_.emplace(address, live);
+  return result;
+}
+
+CUresult MemoryPools::Free(CUdeviceptr address) {
+  return FreeBy(address, [&] { return driver_.cuMemFree_v2(address); });
+}
+
+CUresult MemoryPools::FreeAsync(CUdeviceptr address, CUstream stream) {
+  return FreeBy(address, [&] { return driver_.cuMemFreeAsync(address, stream); });
+}
+
+CUresult MemoryPools::SetAside(CUdeviceptr address, size_t bytes, CUstream stream) {
+  // Before it is freed: another thread may be given the same address at once.
+  if (!Has(address)) return CUDA_ERROR_INVALID_VALUE;
+  if (!aside_.Add(address, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = FreeAsync(address, stream);
+  if (result != CUDA_SUCCESS) aside_.Remove(address);
+  return result;
+}
+
+void MemoryPools::Settle() {
+  if (settling_.fetch_add(1) != 0) return;
+  int seen;
+  do {
+    seen = settling_.load();
+    SettleAll();
+  } while (settling_.fetch_sub(seen) != seen);
+}
+
+void MemoryPools::SettleAll() {
+  for (const CUmemoryPool pool : InUse()) {
+    {
+      const User user(*this, pool);
+      if (!user) continue;
+      Correct(pool, 0, 0);
+    }
+    EndIfUnused(pool);
+  }
+}
+
+// Ends a pool that the client has destroyed, when all of its memory is free.
+void MemoryPools::EndIfUnused(CUmemoryPool pool) {
+  const auto may_end = [&] {
+    const auto found = pools_.find(pool);
+    return found != pools_.end() && found->second.is_destroyed && found->second.users == 0;
+  };
+  {
+    std::lock_guard lock(mutex_);
+    if (!may_end() || pools_.at(pool).live != 0) return;
+  }
+  // Only the thread that settles ends pools, so this one is still there.
+  cuuint64_t used = 0;
+  const CUresult result = driver_.cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
+  if (result != CUDA_SUCCESS || used != 0) return;
+  Pool ended;
+  {
+    std::lock_guard lock(mutex_);
+    if (!may_end()) return;
+    ended = pools_.at(pool);
+    pools_.erase(pool);
+  }
+  driver_.cuMemPoolDestroy(pool);
+  Refund(*ended.device, ended.charged);
+}
+
+bool MemoryPools::ReleaseUnused() {
+  const std::vector<CUmemoryPool> in_use = InUse();
+  for (const CUmemoryPool pool : in_use) {
+    const User user(*this, pool);
+    if (!user) continue;
+    driver_.cuMemPoolTrimTo(pool, 0);
+    Correct(pool, 0, 0);
+  }
+  return !in_use.empty();
+}
+
+void MemoryPools::FreeAll() {
+  std::vector<CUdeviceptr> addresses;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [address, live] : live_) addresses.push_back(address);
+  }
+  for (const CUdeviceptr address : addresses) Free(address);
+  ReleaseUnused();
+}
+
+}  // namespace outboard::worker

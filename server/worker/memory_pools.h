@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "server/driver/driver_table.h"
+#include "server/worker/aside_ranges.h"
+
+namespace outboard::worker {
+
+struct LeasedDevice;
+
+// Memory pools of one session. What the driver keeps reserved for a pool is charged to the lease, also while nobody
+// uses it: an allocation is charged before the driver is asked, and what the pool has come to is read afterwards. The
+// driver gives memory back when the application synchronises, so the charges are corrected then (Settle), and whenever
+// somebody wants to know what is left.
+//
+// Thread-safe. No lock is held while the driver runs.
+class MemoryPools {
+ public:
+  // All outlive this.
+  MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside);
+  ~MemoryPools();  // refunds what is left; the memory itself goes with the process
+  MemoryPools(const MemoryPools&) = delete;
+  MemoryPools& operator=(const MemoryPools&) = delete;
+
+  // cuMemPoolCreate and cuDeviceGetDefaultMemPool, for a device as the driver counts them.
+  CUresult Create(CUmemoryPool* pool, CUdevice ordinal, size_t max_bytes);
+  CUresult GetDefault(CUmemoryPool* pool, CUdevice ordinal);
+  // cuMemPoolDestroy. For the driver the pool lives on until all of its memory has been freed: it could not be asked
+  // any more what it keeps.
+  CUresult Destroy(CUmemoryPool pool);
+  CUresult TrimTo(CUmemoryPool pool, size_t bytes);
+
+  // cuMemAllocFromPoolAsync and cuMemAllocAsync; zeroed in the order of the stream. CUDA_ERROR_OUT_OF_MEMORY past the
+  // slice.
+  CUresult Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream);
+  CUresult AllocateFromCurrent(CUdeviceptr* address, size_t bytes, CUstream stream);
+
+  // Whether a pool gave this memory: then it is freed here.
+  bool Has(CUdeviceptr address) const;
+  CUresult Free(CUdeviceptr address);
+  CUresult FreeAsync(CUdeviceptr address, CUstream stream);
+  // Frees what was allocated in this stream, and gives out no address of this range again.
+  CUresult SetAside(CUdeviceptr address, size_t bytes, CUstream stream);
+
+  // Corrects the charges by what the pools keep now. While one thread does that, others go on, and it does it again.
+  void Settle();
+  // Gives back what the pools keep and nobody uses. False when they have nothing.
+  bool ReleaseUnused();
+  // Frees everything; for the end of the session. The work that used it is done, and a context is current.
+  void FreeAll();
+  bool empty() const { return InUse().empty(); }  // they have nothing
+
+ private:
+  // Sizes in bytes.
+  struct Pool {
+    const LeasedDevice* device = nullptr;
+    bool is_own = false;        // the client made it
+    bool is_destroyed = false;  // for the client; goes when nothing of it is used
+    uint64_t live = 0;          // allocations that were not freed
+    uint64_t charged = 0;       // to the lease, without what allocations under way have charged
+    uint64_t kept = 0;          // by the driver, as it said last
+    uint64_t reading = 0;       // number of the reading that told
+    unsigned allocating = 0;    // allocations under way
+    unsigned users = 0;         // that will call the driver with it
+  };
+  struct Live {
+    CUmemoryPool pool;
+    uint64_t bytes;
+  };
+  class User;
+
+  const LeasedDevice* FindDevice(CUdevice ordinal) const;
+  std::vector<CUmemoryPool> InUse() const;
+  void Add(CUmemoryPool pool, const LeasedDevice* device, bool is_own);
+  CUresult AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream, uint64_t held);
+  bool Correct(CUmemoryPool pool, uint64_t held, unsigned allocations_ended);
+  void SettleAll();
+  void EndIfUnused(CUmemoryPool pool);
+  template <class End>
+  CUresult FreeBy(CUdeviceptr address, End end);
+
+  const driver::DriverTable& driver_;
+  const std::span<const LeasedDevice> devices_;
+  AsideRanges& aside_;
+  std::atomic<int> settling_{0};  // calls of Settle that the thread which is at it has not seen done
+
+  mutable std::mutex mutex_;
+  uint64_t readings_ = 0;  // guarded by mutex_, as is what follows
+  std::map<CUmemoryPool, Pool> pools_;
+  std::unordered_map<CUdeviceptr, Live> live_;
+};
+
+}  // namespace outboard::worker
