@@ -77,6 +77,17 @@ def free(address):
     call("cuMemFree_v2", ctypes.c_uint64(address))
 
 
+def allocate_ordered(size):
+    """From the device's pool, in the order of the legacy stream."""
+    address = ctypes.c_uint64()
+    call("cuMemAllocAsync", ctypes.byref(address), ctypes.c_size_t(size), None)
+    return address.value
+
+
+def free_ordered(address):
+    call("cuMemFreeAsync", ctypes.c_uint64(address), None)
+
+
 def write(address, data):
     call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), data, ctypes.c_size_t(len(data)))
 

@@ -6,11 +6,13 @@ usage: session_program.py hold       stays until it is killed
        session_program.py watch COMMAND...   starts COMMAND and prints the free bytes before that, when it has printed
                                      a line, and after its end; then waits until they are what they were before
        session_program.py leave N    takes N bytes, says so, and ends at its next line of input without freeing them
+       session_program.py leave-ordered N    the same with memory of a pool
        session_program.py spin       starts a kernel that never ends, and ends
        session_program.py launch     the same with launches that it never waits for
        session_program.py wait       the same with one wait, for a kernel that never ends
        session_program.py take N     reads a line, takes blocks of N bytes until memory is out, prints the bytes, reads
                                      a line, frees all, prints the free bytes
+       session_program.py take-ordered N     the same with memory of a pool
        session_program.py facts      prints devices, their memory, and free and total memory of the first
 """
 
@@ -69,13 +71,13 @@ def wait():
     until_it_fails(cuda.synchronize)
 
 
-def take(block):
+def take(block, allocate=cuda.allocate, free=cuda.free):
     print("ready", flush=True)
     sys.stdin.readline()
     addresses = []
     try:
         while True:
-            addresses.append(cuda.allocate(block))
+            addresses.append(allocate(block))
     except cuda.CudaError as error:
         if error.code != cuda.OUT_OF_MEMORY:
             raise
@@ -88,7 +90,8 @@ def take(block):
     print(f"took {len(addresses) * block}", flush=True)
     sys.stdin.readline()
     for address in addresses:
-        cuda.free(address)
+        free(address)
+    cuda.synchronize()
     print(f"free {cuda.memory()[0]}", flush=True)
 
 
@@ -108,8 +111,8 @@ def watch(command):
         time.sleep(0.01)
 
 
-def leave(size):
-    cuda.allocate(size)
+def leave(size, allocate=cuda.allocate):
+    allocate(size)
     print("taken", flush=True)
     sys.stdin.readline()
 
@@ -134,7 +137,9 @@ def main():
     cuda.use_device()
     actions = {"hold": hold, "idle": idle, "work": lambda: until_it_fails(copies()), "launch": launch, "wait": wait,
                "take": lambda: take(int(sys.argv[2])), "facts": facts,
-               "watch": lambda: watch(sys.argv[2:]), "leave": lambda: leave(int(sys.argv[2])), "spin": spin}
+               "take-ordered": lambda: take(int(sys.argv[2]), cuda.allocate_ordered, cuda.free_ordered),
+               "watch": lambda: watch(sys.argv[2:]), "leave": lambda: leave(int(sys.argv[2])), "spin": spin,
+               "leave-ordered": lambda: leave(int(sys.argv[2]), cuda.allocate_ordered)}
     actions[sys.argv[1]]()
 
 

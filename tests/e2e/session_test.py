@@ -49,16 +49,19 @@ class Slices(StackTest):
         self.assertGreaterEqual(free, taken)
 
     def test_eight_processes_share_one_slice(self):
-        run = self.start(program("gpu-run"), "-q", "-m", "32MiB", *self.python("many_processes.py"), "7", str(MIB // 4),
-                         str(stack.PROGRAMS / "raw_client"), environment={
-                             "OUTBOARD_TRANSPORT_PLUGIN": str(stack.ROOT / "lib/outboard/liboutboard_grpc.so")})
-        output, errors = run.communicate(timeout=stack.SECONDS)
-        self.assertEqual((run.returncode, errors), (0, ""))
-        taken = [int(number) for number in re.findall(r"took (\d+)", output)]
-        self.assertEqual(len(taken), 8, output)
-        self.assertLessEqual(sum(taken), 32 * MIB)
-        self.assertGreaterEqual(sum(taken), 16 * MIB)
-        self.assertEqual(len(re.findall(r"free \d+", output)), 8, output)
+        for take in ("take", "take-ordered"):
+            with self.subTest(take):
+                run = self.start(program("gpu-run"), "-q", "-m", "32MiB", *self.python("many_processes.py"), "7",
+                                 str(MIB // 4), str(stack.PROGRAMS / "raw_client"), take, environment={
+                                     "OUTBOARD_TRANSPORT_PLUGIN":
+                                         str(stack.ROOT / "lib/outboard/liboutboard_grpc.so")})
+                output, errors = run.communicate(timeout=stack.SECONDS)
+                self.assertEqual((run.returncode, errors), (0, ""))
+                taken = [int(number) for number in re.findall(r"took (\d+)", output)]
+                self.assertEqual(len(taken), 8, output)
+                self.assertLessEqual(sum(taken), 32 * MIB)
+                self.assertGreaterEqual(sum(taken), 16 * MIB)
+                self.assertEqual(len(re.findall(r"free \d+", output)), 8, output)
 
     def test_leases_on_one_gpu_do_not_reach_each_other(self):
         _, address = self.start_node("--listen", f"unix:{self.folder}/node")
@@ -79,8 +82,8 @@ class OrderlyEnd(StackTest):
 
     def test_memory_is_back_when_the_process_is_gone(self):
         program_ = self.python("session_program.py")
-        for _ in range(5):
-            status, output, errors = self.gpu_run("-q", *program_, "watch", *program_, "leave", str(16 * MIB))
+        for leave in ["leave"] * 5 + ["leave-ordered"] * 5:
+            status, output, errors = self.gpu_run("-q", *program_, "watch", *program_, leave, str(16 * MIB))
             self.assertEqual((status, errors), (0, ""))
             before, during, after = map(int, re.findall(r"(?:before|during|after) (\d+)", output))
             self.assertLessEqual(during, before - 16 * MIB)
