@@ -359,12 +359,11 @@ class Checks {
 
   void MemoryPools() {
     CUdeviceptr address;
-    CUmemoryPool pool, initial, of_other_device;
+    CUmemoryPool pool, initial;
     CUmemAccess_flags flags;
     int number = 1;
     uint64_t bytes = 1;
     Do(cuDeviceGetDefaultMemPool(&initial, 0));
-    Do(cuDeviceGetDefaultMemPool(&of_other_device, 1));
     const auto bogus = Bogus<CUmemoryPool>(0x1234), wrong_kind = reinterpret_cast<CUmemoryPool>(stream_);
     const CUmemLocation device{CU_MEM_LOCATION_TYPE_DEVICE, 0};
     const auto create = [&](auto change) {
@@ -415,7 +414,7 @@ class Checks {
             {"create: host",
              [&] { return create([](auto& props) { props.location.type = CU_MEM_LOCATION_TYPE_HOST; }); },
              CUDA_ERROR_NOT_SUPPORTED, "CU_DEVICE_ATTRIBUTE_HOST_MEMORY_POOLS_SUPPORTED is 0."},
-            {"create: device", [&] { return create([](auto& props) { props.location.id = 7; }); },
+            {"create: device", [&] { return create([](auto& props) { props.location.id = 64; }); },
              CUDA_ERROR_INVALID_DEVICE, kDevice},
             {"create: shared",
              [&] { return create([](auto& props) { props.handleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR; }); },
@@ -446,14 +445,13 @@ class Checks {
              CUDA_ERROR_INVALID_VALUE,
              "cuMemPoolCreate: by default, the pool's memory will be accessible from the device it is allocated on."},
             {"access: no device",
-             [&] { return access(CU_MEM_LOCATION_TYPE_DEVICE, 7, CU_MEM_ACCESS_FLAGS_PROT_READWRITE); },
+             [&] { return access(CU_MEM_LOCATION_TYPE_DEVICE, 64, CU_MEM_ACCESS_FLAGS_PROT_READWRITE); },
              CUDA_ERROR_INVALID_DEVICE, kDevice},
             {"access: none", [&] { return cuMemPoolSetAccess(initial, nullptr, 1); }, CUDA_ERROR_INVALID_VALUE, kNull},
             {"get access: null", [&] { return cuMemPoolGetAccess(&flags, initial, nullptr); }, CUDA_ERROR_INVALID_VALUE,
              kNull},
-            {"current: of another device", [&] { return cuDeviceSetMemPool(0, of_other_device); },
-             CUDA_ERROR_INVALID_VALUE, "cuDeviceSetMemPool: the memory pool must be local to the specified device."},
-            {"current: no device", [&] { return cuDeviceGetMemPool(&pool, 9); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
+            {"current: no device", [&] { return cuDeviceGetMemPool(&pool, count_); }, CUDA_ERROR_INVALID_DEVICE,
+             kDevice},
             {"current: null", [] { return cuDeviceGetMemPool(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
             {"current: of nowhere",
              [&] { return current(CU_MEM_LOCATION_TYPE_INVALID, 0, CU_MEM_ALLOCATION_TYPE_PINNED); },
@@ -466,6 +464,15 @@ class Checks {
              [&] { return current(CU_MEM_LOCATION_TYPE_DEVICE, 0, CU_MEM_ALLOCATION_TYPE_MANAGED); },
              CUDA_ERROR_NOT_SUPPORTED, "CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY is 0."},
         });
+    if (count_ > 1) {
+      CUmemoryPool of_other_device;
+      Do(cuDeviceGetDefaultMemPool(&of_other_device, 1));
+      Check("MemoryPools", {
+                               {"current: of another device", [&] { return cuDeviceSetMemPool(0, of_other_device); },
+                                CUDA_ERROR_INVALID_VALUE,
+                                "cuDeviceSetMemPool: the memory pool must be local to the specified device."},
+                           });
+    }
   }
 
   void HostMemory() {
