@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,7 +57,7 @@ class Child {
   template <class Body>
   explicit Child(Body body) {
     int ready[2], end[2];
-    if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(end, O_CLOEXEC) != 0) std::abort();
+    if (pipe2(ready, O_CLOEXEC) != 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, end) != 0) std::abort();
     pid_ = fork();
     if (pid_ == 0) {
       close(ready[0]);
@@ -89,9 +90,9 @@ class Child {
   }
   // True when the body returned true.
   bool End() { return Status() == 0; }
-  // Tells the child to end and waits for it.
+  // Tells the child to end, if it has not ended by itself, and waits for it.
   int Status() {
-    if (write(end_, "", 1) != 1) return -1;
+    (void)send(end_, "", 1, MSG_NOSIGNAL);
     return Reap();
   }
   void KillWithoutReaping() {
