@@ -1,5 +1,5 @@
-// Barriers of blocks and warps (PTX ISA, sections 9.7.13.1 bar and 9.7.13.2 bar.warp.sync), and what happens when
-// nobody can go on.
+// Barriers of blocks and warps (PTX ISA, sections 9.7.13.1 bar and 9.7.13.2 bar.warp.sync), of the grid of a
+// cooperative launch, and what happens when nobody can go on.
 
 #include "tests/instructions/machine.h"
 
@@ -359,6 +359,116 @@ TEST_P(Barriers, NumberOutOfRange) {
   ASSERT_TRUE(fault);
   EXPECT_EQ(static_cast<int>(fault->kind), static_cast<int>(FaultKind::kIllegalInstruction)) << fault->message;
   EXPECT_EQ(fault->ptx_line, machine_.LineOf("bar.sync %t;"));
+}
+
+// Blocks that wait for each other, by the word that %envreg1 and %envreg2 lead to, as cooperative_groups does it: the
+// first of a turn's arrivals to make the highest bit flip is the last block's.
+std::string GridBarrier(const std::string& name) {
+  return "bar.sync 0;\n@!%first bra BEHIND_" + name + ";\natom.add.release.gpu.u32 %old, [%w+4], %add;\nSPIN_" + name +
+         ":\nld.acquire.gpu.u32 %now, [%w+4];\nxor.b32 %now, %now, %old;\nsetp.ge.s32 %p, %now, 0;\n@%p bra SPIN_" +
+         name + ";\nBEHIND_" + name + ":\nbar.sync 0;\n";
+}
+
+// Block i's cell of 4 bytes is the sum, over five turns, of 100 * turn and the number of the block behind it.
+std::string TurnsOfBlocks() {
+  return R"(.visible .entry test(.param .u64 out)
+{
+.reg .b64 %out, %mine, %theirs, %w;
+.reg .b32 %i, %n, %tid, %add, %old, %now, %turn, %sum, %r, %lo, %hi;
+.reg .pred %p, %first;
+ld.param.u64 %out, [out];
+mov.u32 %lo, %envreg2;
+mov.u32 %hi, %envreg1;
+mov.b64 %w, {%lo, %hi};
+mov.u32 %i, %ctaid.x;
+mov.u32 %n, %nctaid.x;
+mov.u32 %tid, %tid.x;
+setp.eq.u32 %first, %tid, 0;
+mul.wide.u32 %mine, %i, 4;
+add.u64 %mine, %out, %mine;
+add.u32 %r, %i, 1;
+rem.u32 %r, %r, %n;
+mul.wide.u32 %theirs, %r, 4;
+add.u64 %theirs, %out, %theirs;
+sub.u32 %r, 0x80000001, %n;
+setp.eq.u32 %p, %i, 0;
+selp.b32 %add, %r, 1, %p;
+mov.u32 %turn, 0;
+mov.u32 %sum, 0;
+TURN:
+mad.lo.u32 %r, %turn, 100, %i;
+@%first st.global.u32 [%mine], %r;
+)" + GridBarrier("A") +
+         R"(ld.global.u32 %r, [%theirs];
+add.u32 %sum, %sum, %r;
+)" + GridBarrier("B") +
+         R"(add.u32 %turn, %turn, 1;
+setp.lt.u32 %p, %turn, 5;
+@%p bra TURN;
+@%first st.global.u32 [%mine], %sum;
+ret;
+}
+)";
+}
+
+TEST_P(Barriers, BlocksOfACooperativeLaunchWaitForEachOther) {
+  for (const unsigned threads : {1u, 3u}) {
+    Machine machine(level(), threads);
+    ASSERT_TRUE(machine.Load(TurnsOfBlocks()));
+    for (const uint32_t blocks : {1u, 7u, 40u}) {
+      for (const uint64_t chaos : {0, 5}) {
+        machine.Fill(0);
+        const auto fault = machine.Run("test", {blocks}, {70}, Params().Add(kDataAddress), 0, chaos, true);
+        ASSERT_FALSE(fault) << fault->message;
+        for (uint32_t i = 0; i < blocks; ++i) {
+          ASSERT_EQ(machine.Read<uint32_t>(4 * i), 1000 + 5 * ((i + 1) % blocks)) << "block " << i << " of " << blocks;
+        }
+      }
+    }
+  }
+}
+
+// A fault of one block ends those that wait for it.
+TEST_P(Barriers, AFaultEndsACooperativeLaunch) {
+  std::string ptx = TurnsOfBlocks();
+  const std::string start = "mov.u32 %turn, 0;\n";
+  ptx.insert(ptx.find(start), "setp.eq.u32 %p, %i, 3;\n@%p trap;\n");
+  Machine machine(level(), 2);
+  ASSERT_TRUE(machine.Load(ptx));
+  const auto fault = machine.Run("test", {6}, {32}, Params().Add(kDataAddress), 0, 0, true);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(static_cast<int>(fault->kind), static_cast<int>(FaultKind::kTrap)) << fault->message;
+  EXPECT_EQ(fault->block[0], 3u);
+}
+
+// Of an ordinary launch both registers are 0; of a cooperative one they are an address, where the size of what is there
+// comes first.
+TEST_P(Barriers, TheWorkspaceOfACooperativeLaunch) {
+  ASSERT_TRUE(machine_.Load(R"(.visible .entry test(.param .u64 out)
+{
+.reg .b64 %out, %w;
+.reg .b32 %lo, %hi, %r;
+.reg .pred %p;
+ld.param.u64 %out, [out];
+mov.u32 %lo, %envreg2;
+mov.u32 %hi, %envreg1;
+mov.b64 %w, {%lo, %hi};
+mov.u32 %r, 0;
+setp.ne.u64 %p, %w, 0;
+@%p ld.u32 %r, [%w];
+st.global.u32 [%out], %r;
+st.global.u64 [%out+8], %w;
+ret;
+}
+)"));
+  machine_.Fill(0xff);
+  ASSERT_FALSE(machine_.Run("test", {1}, {1}, Params().Add(kDataAddress)));
+  EXPECT_EQ(machine_.Read<uint32_t>(0), 0u);
+  EXPECT_EQ(machine_.Read<uint64_t>(8), 0u);
+  ASSERT_FALSE(machine_.Run("test", {1}, {1}, Params().Add(kDataAddress), 0, 0, true));
+  EXPECT_EQ(machine_.Read<uint32_t>(0), 8u);
+  EXPECT_NE(machine_.Read<uint64_t>(8), 0u);
+  for (const char* name : {"mov.%envreg1", "mov.%envreg2"}) RecordTested(name, level());
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Barriers, ::testing::ValuesIn(Levels()), LevelName);

@@ -64,7 +64,7 @@ std::string Machine::Refusal(std::string_view kernel) {
 }
 
 std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params,
-                                  uint32_t dynamic_shared_bytes, uint64_t chaos) {
+                                  uint32_t dynamic_shared_bytes, uint64_t chaos, bool cooperative) {
   if (module_ == nullptr) return Fault{.kind = FaultKind::kIllegalInstruction, .message = "no program"};
   const Result<const Kernel*> prepared = module_->Prepare(kernel, engine_);
   if (!prepared) {
@@ -79,7 +79,8 @@ std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block
                 .dynamic_shared_bytes = dynamic_shared_bytes,
                 .params = params.bytes(),
                 .sm_count = 3,
-                .chaos = chaos};
+                .chaos = chaos,
+                .cooperative = cooperative};
   EXPECT_EQ(launch.params.size(), InfoOf(**prepared).param_bytes);
   return engine_.Run(**prepared, launch, memory, *this);
 }

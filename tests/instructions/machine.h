@@ -64,7 +64,7 @@ class Machine final : public DeviceRuntime {
   std::string Refusal(std::string_view kernel);
 
   std::optional<Fault> Run(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params,
-                           uint32_t dynamic_shared_bytes = 0, uint64_t chaos = 0);
+                           uint32_t dynamic_shared_bytes = 0, uint64_t chaos = 0, bool cooperative = false);
 
   // As Run, and a test failure if the kernel faults. False then.
   bool RunWell(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params, uint32_t dynamic_shared_bytes = 0);

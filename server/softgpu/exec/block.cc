@@ -98,6 +98,7 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
     context.grid_id = grid_id;
     context.dynamic_shared_bytes = launch.dynamic_shared_bytes;
     context.total_shared_bytes = context.shared_bytes;
+    context.grid_workspace = launch.cooperative ? kGridWindow : 0;
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       const uint32_t thread = w * kLanes + lane;
       context.tid[0][lane] = thread % dims[0];
@@ -115,7 +116,7 @@ uint32_t Block::LanesOf(uint32_t warp) const {
   return lanes == kLanes ? kAllLanes : (1u << lanes) - 1;
 }
 
-bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
+void Block::Start(uint64_t index) {
   const Dim3& grid = launch_->grid;
   ctaid_ = {static_cast<uint32_t>(index % grid.x), static_cast<uint32_t>(index / grid.x % grid.y),
             static_cast<uint32_t>(index / grid.x / grid.y)};
@@ -128,46 +129,53 @@ bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
     context.sm_id = sm_id;
     warps_[w]->Start(this, kernel_, RowsOf(w), LanesOf(w), &frames_);
   }
+}
 
-  for (uint32_t idle = 0; live_threads_ != 0;) {
-    // With chaos each round begins at another warp.
-    uint32_t first = 0;
-    if (random_ != 0) {
-      random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-      first = static_cast<uint32_t>(random_ >> 33) % warp_count_;
+Block::Round Block::RunRound() {
+  // With chaos each round begins at another warp.
+  uint32_t first = 0;
+  if (random_ != 0) {
+    random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+    first = static_cast<uint32_t>(random_ >> 33) % warp_count_;
+  }
+  bool progressed = false, yielded = false;
+  for (uint32_t k = 0, next = first; k < warp_count_; ++k, next = next + 1 == warp_count_ ? 0 : next + 1) {
+    Warp& warp = *warps_[next];
+    if (warp.done()) continue;
+    const uint32_t live_before = live_threads_;
+    switch (warp.Run()) {
+      case Warp::Outcome::kDone:
+        progressed = true;
+        break;
+      case Warp::Outcome::kYielded:
+        yielded = true;
+        break;
+      case Warp::Outcome::kFaulted:
+        SetFault(warp);
+        return Round::kFaulted;
+      case Warp::Outcome::kBlocked:
+        progressed |= released_ || live_threads_ != live_before;
+        break;
     }
-    bool progressed = false, yielded = false;
-    for (uint32_t k = 0, next = first; k < warp_count_; ++k, next = next + 1 == warp_count_ ? 0 : next + 1) {
-      Warp& warp = *warps_[next];
-      if (warp.done()) continue;
-      const uint32_t live_before = live_threads_;
-      switch (warp.Run()) {
-        case Warp::Outcome::kDone:
-          progressed = true;
-          break;
-        case Warp::Outcome::kYielded:
-          yielded = true;
-          break;
-        case Warp::Outcome::kFaulted:
-          SetFault(warp);
-          return false;
-        case Warp::Outcome::kBlocked:
-          progressed |= released_ || live_threads_ != live_before;
-          break;
-      }
-      if (released_) progressed = true;
-      released_ = false;
-    }
-    if (stop.load(std::memory_order_relaxed)) return false;
-    if (!progressed && !yielded) {
-      SetDeadlock();
-      return false;
-    }
-    // Only spinning: what it waits for may be another thread's work.
-    idle = progressed ? 0 : idle + 1;
+    if (released_) progressed = true;
+    released_ = false;
+  }
+  if (live_threads_ == 0) return Round::kDone;
+  if (progressed) return Round::kProgressed;
+  if (yielded) return Round::kSpinning;
+  SetDeadlock();
+  return Round::kFaulted;
+}
+
+bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
+  Start(index);
+  for (uint32_t idle = 0;;) {
+    const Round round = RunRound();
+    if (round == Round::kDone) return true;
+    if (round == Round::kFaulted || stop.load(std::memory_order_relaxed)) return false;
+    idle = round == Round::kProgressed ? 0 : idle + 1;
     if (idle > 4) sched_yield();
   }
-  return true;
 }
 
 void Block::Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lanes, uint32_t true_lanes) {

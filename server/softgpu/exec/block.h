@@ -12,7 +12,7 @@
 namespace outboard::softgpu {
 
 // Runs blocks of one launch, one after the other, on the calling thread; keeps its memory from block to block and
-// launch to launch. Thread-confined.
+// launch to launch. Thread-compatible.
 class Block {
  public:
   Block() = default;
@@ -25,6 +25,12 @@ class Block {
 
   // Runs block `index` of the grid (x fastest). False when it stopped at a fault, or because `stop` became true.
   bool Run(uint64_t index, const std::atomic<bool>& stop);
+
+  // The same in pieces: Start, and then rounds, in each of which every warp has a turn. kSpinning: it gets nowhere by
+  // itself, what it waits for may be another thread's work.
+  enum class Round { kProgressed, kSpinning, kDone, kFaulted };
+  void Start(uint64_t index);
+  Round RunRound();
 
   const std::optional<Fault>& fault() const { return fault_; }
 

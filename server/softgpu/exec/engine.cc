@@ -1,5 +1,6 @@
 #include "server/softgpu/exec/engine.h"
 
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -30,7 +31,52 @@ struct Job {
   std::mutex fault_mutex;
   std::optional<Fault> fault;
 
+  // Of a cooperative launch: its blocks, all of which have begun.
+  std::vector<std::unique_ptr<Block>> residents;
+  std::mutex turns_mutex;
+  std::deque<Block*> waiting;  // for a turn; guarded by turns_mutex
+
+  void BeginTogether() {
+    for (uint64_t index = 0; index < blocks; ++index) {
+      residents.push_back(std::make_unique<Block>());
+      residents.back()->Prepare(kernel, launch, memory, runtime, grid_id);
+      residents.back()->Start(index);
+      waiting.push_back(residents.back().get());
+    }
+  }
+
+  void Stop(const Block& block) {
+    if (block.fault()) {
+      std::lock_guard lock(fault_mutex);
+      if (!fault) fault = block.fault();
+    }
+    stop.store(true, std::memory_order_relaxed);
+  }
+
+  // Gives blocks turns until none waits for one: the rest have threads of their own then, which go on with them.
+  void TakeTurns() {
+    for (size_t idle = 0; !stop.load(std::memory_order_relaxed);) {
+      Block* block;
+      {
+        std::lock_guard lock(turns_mutex);
+        if (waiting.empty()) return;
+        block = waiting.front();
+        waiting.pop_front();
+      }
+      const Block::Round round = block->RunRound();
+      if (round == Block::Round::kDone) continue;
+      if (round == Block::Round::kFaulted) return Stop(*block);
+      {
+        std::lock_guard lock(turns_mutex);
+        waiting.push_back(block);
+      }
+      idle = round == Block::Round::kProgressed ? 0 : idle + 1;
+      if (idle > residents.size()) sched_yield();
+    }
+  }
+
   void Work(Block& block) {
+    if (launch.cooperative) return TakeTurns();
     block.Prepare(kernel, launch, memory, runtime, grid_id);
     for (;;) {
       const uint64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
@@ -38,12 +84,7 @@ struct Job {
       const uint64_t end = std::min(begin + chunk, blocks);
       for (uint64_t index = begin; index < end; ++index) {
         if (block.Run(index, stop)) continue;
-        if (block.fault()) {
-          std::lock_guard lock(fault_mutex);
-          if (!fault) fault = block.fault();
-        }
-        stop.store(true, std::memory_order_relaxed);
-        return;
+        return Stop(block);
       }
     }
   }
@@ -133,6 +174,18 @@ unsigned Engine::threads() const { return state_->threads; }
 
 std::optional<Fault> Engine::Run(const Kernel& kernel, const Launch& launch, const ExtentTable& memory,
                                  DeviceRuntime& runtime) {
+  if (!launch.cooperative) return RunBlocks(kernel, launch, memory, runtime);
+  // What the barrier of cooperative_groups finds by %envreg1 and %envreg2: its size in bytes, and the word that blocks
+  // count in.
+  alignas(8) uint32_t workspace[2] = {sizeof workspace, 0};
+  ExtentTable with_workspace = memory;
+  with_workspace.push_back(
+      {kGridWindow, kGridWindow + sizeof workspace, reinterpret_cast<std::byte*>(static_cast<uint32_t*>(workspace))});
+  return RunBlocks(kernel, launch, with_workspace, runtime);
+}
+
+std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launch, const ExtentTable& memory,
+                                       DeviceRuntime& runtime) {
   const uint64_t blocks = launch.grid.Count();
   // Chunks in order, small enough to share evenly. A block that waits for a lower-numbered one never waits for one that
   // no thread took.
@@ -144,6 +197,7 @@ std::optional<Fault> Engine::Run(const Kernel& kernel, const Launch& launch, con
           .grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1,
           .blocks = blocks,
           .chunk = chunk};
+  if (launch.cooperative) job.BeginTogether();
   std::unique_lock lock(state_->mutex);
   state_->slot_free.wait(lock, [&] { return state_->working < state_->threads; });
   ++state_->working;

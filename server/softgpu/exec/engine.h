@@ -90,6 +90,7 @@ struct Launch {
   std::vector<std::byte> params;  // param_bytes of the kernel
   uint32_t sm_count = 1;          // for %nsmid and %smid
   uint64_t chaos = 0;             // seed that varies which warp of a block goes first; 0 = in order
+  bool cooperative = false;       // all blocks are there at a time and take turns, so that any may wait for any other
 };
 
 // Runs kernels on the machine's CPUs: `threads` at a time, whoever calls. Thread-safe.
@@ -112,6 +113,9 @@ class Engine {
 
  private:
   struct State;
+  std::optional<Fault> RunBlocks(const Kernel& kernel, const Launch& launch, const ExtentTable& memory,
+                                 DeviceRuntime& runtime);
+
   std::unique_ptr<State> state_;
 };
 

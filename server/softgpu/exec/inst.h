@@ -26,6 +26,8 @@ inline constexpr uint64_t kLocalWindow = uint64_t{0x8001} << 32;
 inline constexpr uint64_t kParamWindow = uint64_t{0x8002} << 32;
 // What a function pointer holds: kFunctionWindow + 16 * index of the function in its module.
 inline constexpr uint64_t kFunctionWindow = uint64_t{0x8003} << 32;
+// Where the blocks of a cooperative launch find what their barrier needs: an extent of its own.
+inline constexpr uint64_t kGridWindow = uint64_t{0x8004} << 32;
 
 // Where an operand lies: byte offset of a row in the frame, or with kConstantBit in the kernel's constants. Rows of
 // 32-bit and narrower registers are 32 x 4 bytes (the bits above a narrow value are unspecified), rows of 64-bit
@@ -101,6 +103,7 @@ struct WarpContext {
   uint32_t warp_id, warp_count, sm_id, sm_count;
   uint64_t grid_id;
   uint32_t dynamic_shared_bytes, total_shared_bytes;
+  uint64_t grid_workspace;  // kGridWindow in a cooperative launch, else 0
 };
 
 // The extent that holds `address`, or null. (Baseline code, called from all levels.)

@@ -112,6 +112,8 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddMove(FormTable& table) {
   AddSpecial<u32, [](WarpContext&, u32 lane) { return ~((2u << lane) - 1); }>(table, "%lanemask_gt");
   AddSpecial<u32, [](WarpContext& w, u32) { return w.dynamic_shared_bytes; }>(table, "%dynamic_smem_size");
   AddSpecial<u32, [](WarpContext& w, u32) { return w.total_shared_bytes; }>(table, "%total_smem_size");
+  AddSpecial<u32, [](WarpContext& w, u32) { return static_cast<u32>(w.grid_workspace >> 32); }>(table, "%envreg1");
+  AddSpecial<u32, [](WarpContext& w, u32) { return static_cast<u32>(w.grid_workspace); }>(table, "%envreg2");
   AddForm(table, {"mov.%clock"}, "w=", Clock<u32, 0>);
   AddForm(table, {"mov.%clock_hi"}, "w=", Clock<u32, 32>);
   AddForm(table, {"mov.%clock64"}, "l=", Clock<u64, 0>);
