@@ -10,7 +10,6 @@ constexpr const char* kMapped = "mapped host memory";
 constexpr const char* kManaged = "managed memory";
 constexpr const char* kPageable = "host memory that the device reads through the host's page tables";
 constexpr const char* kAtomics = "atomics between host and device";
-constexpr const char* kMemOps = "stream memory operations";
 constexpr const char* kCooperative = "cooperative launches";
 constexpr const char* kVirtual = "virtual memory management";
 constexpr const char* kRdma = "devices of other vendors beside the GPU";
@@ -30,12 +29,9 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS, 0, kPageable},
     {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 0, kManaged},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 0, kMapped},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1, 0, kMemOps},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1, 0, kMemOps},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1, 0, kMemOps},
     {CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, 0, kCooperative},
     {CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH, 0, kCooperative},
-    {CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES, 0, kMemOps},
+    {CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0, kPageable},
     {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0, kManaged},
     {CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0, kVirtual},
@@ -52,8 +48,6 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0, kArrays},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, 0, kMemOps},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR, 0, kMemOps},
     {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED, 0, kTensorMap},

@@ -43,11 +43,12 @@ struct Job {
   }
 };
 
-// Whether work under way may still write host memory, read it, or run on the host: only then can a caller tell whether
-// a call waited for its stream.
+// Whether work under way may still write host memory, read it, run on the host, or wait for the application: only then
+// can a caller tell whether a call waited for its stream.
 bool TouchesHost(Process& process) {
   Memory& memory = process.memory();
-  return memory.landings().Any() || memory.pulls().Any() || process.host_calls().outstanding();
+  return memory.landings().Any() || memory.pulls().Any() || process.host_calls().outstanding() ||
+         memory.streams_may_wait();
 }
 
 // Calls move(to, from, extent) for each piece that travels on its own, until one fails.
@@ -158,8 +159,8 @@ CUresult CopyToDevice(const Job& job) {
     if (const CUresult refused = CheckRange(job, job.to.address, job.to_span); refused != CUDA_SUCCESS) return refused;
   }
   if (job.form == Form::kAsync) {
-    const bool may_change =
-        job.process.host_calls().outstanding() || memory.landings().MayWrite(job.from.address, job.from_span);
+    const bool may_change = job.process.host_calls().outstanding() || memory.streams_may_wait() ||
+                            memory.landings().MayWrite(job.from.address, job.from_span);
     const bool in_order = job.order == SourceOrder::kStream ||
                           (job.order == SourceOrder::kByMemory && memory.IsPinned(job.from.address, job.from_span));
     if (!may_change || !in_order) return Write(job, certain);

@@ -82,6 +82,12 @@ class Memory {
   std::optional<HostRange> TakeHost(const HostRange& range);
   bool IsPinned(uint64_t address, uint64_t bytes) const;
 
+  // Streams may wait for a value that the application itself has still to write, so host memory that work in them
+  // reads may change until then, and a thread that waits for one may wait for another thread. Never unset: when such a
+  // wait is over is not known here.
+  void NoteStreamWait() { streams_may_wait_.store(true, std::memory_order_release); }
+  bool streams_may_wait() const { return streams_may_wait_.load(std::memory_order_acquire); }
+
   // Copies that nobody waits for.
   Landings& landings() { return landings_; }
   Pulls& pulls() { return pulls_; }
@@ -101,6 +107,7 @@ class Memory {
 
   Process& process_;
   std::atomic<uint64_t> last_id_{0};
+  std::atomic<bool> streams_may_wait_{false};
   RangeMap<DeviceMemory> device_;
   RangeMap<HostMemory> host_;
   Reservations reservations_;

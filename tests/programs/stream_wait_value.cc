@@ -73,6 +73,24 @@ int main() {
   check::Ok(cuMemcpyDtoH(&got, word, sizeof(got)));
   check::Equal("the word after two writes", got, 2u);
 
+  // Several operations in one call, of words of 64 bits.
+  CUstreamBatchMemOpParams batch[2] = {};
+  batch[0].waitValue.operation = CU_STREAM_MEM_OP_WAIT_VALUE_64;
+  batch[0].waitValue.address = word + 8;
+  batch[0].waitValue.value64 = 1ull << 40;
+  batch[0].waitValue.flags = CU_STREAM_WAIT_VALUE_EQ;
+  batch[1].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;
+  batch[1].writeValue.address = word;
+  batch[1].writeValue.value = 3;
+  check::Ok(cuMemsetD32(word + 8, 0, 2));
+  check::Ok(cuCtxSynchronize());
+  check::Ok(cuStreamBatchMemOp(waiting, 2, batch, 0));
+  check::Expect("query of the stream that waits in a batch", cuStreamQuery(waiting), CUDA_ERROR_NOT_READY);
+  check::Ok(cuStreamWriteValue64(releasing, word + 8, 1ull << 40, CU_STREAM_WRITE_VALUE_DEFAULT));
+  check::Ok(cuStreamSynchronize(waiting));
+  check::Ok(cuMemcpyDtoH(&got, word, sizeof(got)));
+  check::Equal("the word after the batch", got, 3u);
+
   check::Ok(cuStreamDestroy(releasing));
   check::Ok(cuStreamDestroy(waiting));
   check::Ok(cuMemFree(result));

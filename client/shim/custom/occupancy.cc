@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "client/shim/custom.gen.h"
+#include "client/shim/device_attribute.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/modules.h"
 #include "client/shim/remote.gen.h"
@@ -16,11 +17,6 @@ namespace {
 
 constexpr unsigned kFlags = CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE;
 constexpr int kWarp = 32;
-
-int AttributeOf(const wire::DeviceInfo& device, CUdevice_attribute attribute) {
-  const auto index = static_cast<size_t>(attribute) - 1;
-  return index < device.attributes.size() ? device.attributes[index] : 0;
-}
 
 }  // namespace
 
