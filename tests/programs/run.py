@@ -26,8 +26,9 @@ USER = 65534  # "nobody" on every Linux
 FORMS = ("static", "shared", "driver")
 
 # What a program needs beyond the defaults to show what it is for.
-ENVIRONMENT = {"memory_pools": {"SOFTGPU_MEMORY": "256MiB"}, "multi_device": {"SOFTGPU_DEVICES": "3"}}
-GPUS = {"multi_device": "3"}  # gpu-run -n
+ENVIRONMENT = {"memory_pools": {"SOFTGPU_MEMORY": "256MiB"}, "multi_device": {"SOFTGPU_DEVICES": "3"},
+               "peer_access": {"SOFTGPU_DEVICES": "2"}}
+GPUS = {"multi_device": "3", "peer_access": "2"}  # gpu-run -n
 
 # What the stack cannot carry yet, and why.
 NOT_THROUGH_THE_STACK = {}

@@ -41,6 +41,7 @@ Context::Context(Driver& driver, Device& device, bool primary, unsigned api_vers
       device(device),
       primary(primary),
       api_version(api_version),
+      peers(*this),
       stack_bytes_(kDefaultStackBytes),
       fetch_granularity_(kDefaultFetchGranularity),
       prints_(kDefaultPrintBytes),
@@ -57,6 +58,7 @@ void Context::Activate(unsigned flags) {
   fetch_granularity_ = kDefaultFetchGranularity;
   prints_.set_capacity(kDefaultPrintBytes);
   heap_.set_limit(kDefaultHeapBytes);
+  peers.DisableAll();
   id_.store(driver.NextId(), std::memory_order_release);
   active_.store(true, std::memory_order_release);
 }

@@ -14,6 +14,7 @@
 #include "server/softgpu/api/device_heap.h"
 #include "server/softgpu/api/driver.h"
 #include "server/softgpu/api/handles.h"
+#include "server/softgpu/api/peers.h"
 #include "server/softgpu/api/print_buffer.h"
 #include "server/softgpu/device/stream.h"
 
@@ -40,6 +41,7 @@ class Context : public Object, public DeviceRuntime {
   Device& device;
   const bool primary;
   const unsigned api_version;
+  Peers peers;
 
   CUcontext cu() const { return static_cast<CUcontext>(handle()); }
   bool active() const { return active_.load(std::memory_order_acquire); }

@@ -6,7 +6,7 @@
 #include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
 
-// Device management, and what is left of peer access without support for it.
+// Device management.
 
 using namespace outboard::softgpu::api;
 using outboard::NumberOf;
@@ -103,15 +103,6 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* dev, const char* pciBusId) {
       return CUDA_SUCCESS;
     }
     return CUDA_ERROR_INVALID_DEVICE;
-  });
-}
-
-CUresult cuDeviceCanAccessPeer(int* canAccessPeer, CUdevice dev, CUdevice peerDev) {
-  return Call([&](Driver& driver) -> CUresult {
-    if (!driver.FindDevice(dev) || !driver.FindDevice(peerDev)) return CUDA_ERROR_INVALID_DEVICE;
-    if (!canAccessPeer) return CUDA_ERROR_INVALID_VALUE;
-    *canAccessPeer = 0;
-    return CUDA_SUCCESS;
   });
 }
 

@@ -92,7 +92,7 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
       if (CUresult result = context.PrepareHeap(); result != CUDA_SUCCESS) return result;
     }
     stream->Submit([&context, kernel, code = function->module.linked, launch = std::move(launch)] {
-      const auto memory = context.device.memory->Extents();
+      const auto memory = context.peers.Memory();
       const auto fault = context.driver.engine().Run(*kernel, launch, *memory, context);
       if (fault) context.driver.Report(*fault);
     });

@@ -1,0 +1,59 @@
+#include "server/softgpu/api/peers.h"
+
+#include <algorithm>
+
+#include "server/softgpu/api/context.h"
+#include "server/softgpu/api/device.h"
+
+namespace outboard::softgpu::api {
+
+bool Peers::IsActive(const Peer& peer) const {
+  const auto context = owner_.driver.handles.Find<Context>(peer.handle);
+  return context && context->active() && context->id() == peer.activation;
+}
+
+CUresult Peers::Enable(const Context& peer) {
+  if (&peer == &owner_) return CUDA_ERROR_INVALID_CONTEXT;
+  if (!CanAccess(owner_.device, peer.device)) return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+  std::lock_guard lock(mutex_);
+  std::erase_if(peers_, [this](const Peer& known) { return !IsActive(known); });
+  const bool is_known =
+      std::any_of(peers_.begin(), peers_.end(), [&](const Peer& known) { return known.handle == peer.handle(); });
+  if (is_known) return CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  peers_.push_back({peer.handle(), peer.id(), &peer.device});
+  return CUDA_SUCCESS;
+}
+
+CUresult Peers::Disable(const Context& peer) {
+  std::lock_guard lock(mutex_);
+  const auto wanted = [&](const Peer& known) { return known.handle == peer.handle() && known.activation == peer.id(); };
+  return std::erase_if(peers_, wanted) != 0 ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+}
+
+void Peers::DisableAll() {
+  std::lock_guard lock(mutex_);
+  peers_.clear();
+}
+
+std::shared_ptr<const ExtentTable> Peers::Memory() const {
+  auto own = owner_.device.memory->Extents();
+  std::vector<const Device*> devices;
+  {
+    std::lock_guard lock(mutex_);
+    for (const Peer& peer : peers_) {
+      if (IsActive(peer) && std::find(devices.begin(), devices.end(), peer.device) == devices.end()) {
+        devices.push_back(peer.device);
+      }
+    }
+  }
+  if (devices.empty()) return own;
+  auto all = std::make_shared<ExtentTable>(*own);
+  for (const Device* device : devices) {
+    const auto extents = device->memory->Extents();
+    all->insert(all->end(), extents->begin(), extents->end());
+  }
+  std::sort(all->begin(), all->end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
+  return all;
+}
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "server/softgpu/api/cuda_api.h"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "server/softgpu/exec/engine.h"
+
+namespace outboard::softgpu::api {
+
+class Context;
+class Device;
+
+// Whose device memory kernels of one context may touch: its own device's, and that of the contexts that it was given
+// access to. Access to a context ends with that context.
+//
+// Thread-safe.
+class Peers {
+ public:
+  // `owner` outlives this.
+  explicit Peers(const Context& owner) : owner_(owner) {}
+
+  // cuCtxEnablePeerAccess and cuCtxDisablePeerAccess, with their errors. `peer` is active.
+  CUresult Enable(const Context& peer);
+  CUresult Disable(const Context& peer);
+  void DisableAll();
+
+  // What a kernel may touch that starts now.
+  std::shared_ptr<const ExtentTable> Memory() const;
+
+ private:
+  struct Peer {
+    void* handle;         // of the context
+    uint64_t activation;  // Context::id() then
+    Device* device;
+  };
+  bool IsActive(const Peer& peer) const;
+
+  const Context& owner_;
+  mutable std::mutex mutex_;
+  std::vector<Peer> peers_;
+};
+
+// Whether a device reaches the other's memory: all software GPUs lie in one machine.
+inline bool CanAccess(const Device& device, const Device& peer) { return &device != &peer; }
+
+}  // namespace outboard::softgpu::api
