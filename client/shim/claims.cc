@@ -10,7 +10,8 @@ constexpr const char* kMapped = "mapped host memory";
 constexpr const char* kManaged = "managed memory";
 constexpr const char* kPageable = "host memory that the device reads through the host's page tables";
 constexpr const char* kAtomics = "atomics between host and device";
-constexpr const char* kCooperative = "cooperative launches";
+constexpr const char* kSeveralDevices = "launches on several devices at a time";
+constexpr const char* kUnifiedFunctions = "functions with one address on host and device";
 constexpr const char* kVirtual = "virtual memory management";
 constexpr const char* kRdma = "devices of other vendors beside the GPU";
 constexpr const char* kShared = "memory and events shared between processes";
@@ -29,8 +30,7 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS, 0, kPageable},
     {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 0, kManaged},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 0, kMapped},
-    {CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, 0, kCooperative},
-    {CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH, 0, kCooperative},
+    {CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH, 0, kSeveralDevices},
     {CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0, kPageable},
     {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0, kManaged},
@@ -52,6 +52,7 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED, 0, kTensorMap},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_FABRIC_SUPPORTED, 0, kFabric},
+    {CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS, 0, kUnifiedFunctions},
     {CU_DEVICE_ATTRIBUTE_NUMA_CONFIG, 0, kHostNuma},
     {CU_DEVICE_ATTRIBUTE_NUMA_ID, -1, kHostNuma},
     {CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0, kVirtual},

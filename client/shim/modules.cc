@@ -83,7 +83,9 @@ void Modules::ForgetContext(CUcontext context) {
   }
 }
 
-CUresult Modules::GetFunction(const Current& current, CUmodule module, const char* name, CUfunction* function) {
+template <class Ask>
+CUresult Modules::FindFunction(const Current& current, CUmodule module, const char* name, Ask ask,
+                               CUfunction* function) {
   {
     std::shared_lock lock(mutex_);
     const auto found = modules_.find(IdOf(module));
@@ -97,7 +99,7 @@ CUresult Modules::GetFunction(const Current& current, CUmodule module, const cha
   }
   CUfunction made = nullptr;
   OutboardFunctionInfo info{};
-  CUresult result = remote::outboardModuleGetFunction(&made, module, name, &info);
+  CUresult result = ask(&made, &info);
   if (result != CUDA_SUCCESS) return result;
   std::shared_ptr<Function> shadow;
   result = Describe({IdOf(made), IdOf(module), 0, current.context, current.device, name}, info,
@@ -110,6 +112,25 @@ CUresult Modules::GetFunction(const Current& current, CUmodule module, const cha
   if (is_new) functions_.emplace(IdOf(made), std::move(shadow));
   *function = reinterpret_cast<CUfunction>(entry->second);
   return CUDA_SUCCESS;
+}
+
+CUresult Modules::GetFunction(const Current& current, CUmodule module, const char* name, CUfunction* function) {
+  return FindFunction(
+      current, module, name,
+      [&](CUfunction* made, OutboardFunctionInfo* info) {
+        return remote::outboardModuleGetFunction(made, module, name, info);
+      },
+      function);
+}
+
+CUresult Modules::GetFunctionNumber(const Current& current, CUmodule module, unsigned index, const char* name,
+                                    CUfunction* function) {
+  return FindFunction(
+      current, module, name,
+      [&](CUfunction* made, OutboardFunctionInfo* info) {
+        return remote::outboardModuleFunction(made, module, index, info);
+      },
+      function);
 }
 
 CUresult Modules::GetKernel(CUlibrary library, const char* name, CUkernel* kernel) {

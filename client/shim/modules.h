@@ -45,6 +45,9 @@ class Modules {
 
   // The same object for the same name, library or kernel, as long as it lives.
   CUresult GetFunction(const Current& current, CUmodule module, const char* name, CUfunction* function);
+  // The one with this number and name; a driver may give it out without loading it.
+  CUresult GetFunctionNumber(const Current& current, CUmodule module, unsigned index, const char* name,
+                             CUfunction* function);
   CUresult GetKernel(CUlibrary library, const char* name, CUkernel* kernel);
   CUresult GetFunctionOf(const Current& current, CUkernel kernel, CUfunction* function);
   CUresult GetModuleOf(const Current& current, CUlibrary library, CUmodule* module);
@@ -67,6 +70,9 @@ class Modules {
     std::map<CUcontext, CUmodule> modules;
   };
 
+  // The function of this name, which ask(&function, &info), a remote call, makes if it is not known yet.
+  template <class Ask>
+  CUresult FindFunction(const Current& current, CUmodule module, const char* name, Ask ask, CUfunction* function);
   // The shadow of what the worker has just made, with all its parameters.
   CUresult Describe(Function::Identity identity, const OutboardFunctionInfo& info,
                     std::shared_ptr<FunctionAttributes> attributes, std::shared_ptr<Function>* function);

@@ -35,6 +35,14 @@ CUresult cuKernelGetFunction(CUfunction* pFunc, CUkernel kernel) {
   });
 }
 
+CUresult cuKernelGetLibrary(CUlibrary* pLib, CUkernel kernel) {
+  return KernelCall(kernel, [&](const Function& found) {
+    if (pLib == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *pLib = reinterpret_cast<CUlibrary>(found.identity().owner);
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult cuKernelGetName(const char** name, CUkernel hfunc) {
   return KernelCall(hfunc, [&](const Function& kernel) {
     if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "client/shim/call.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory_call.h"
@@ -49,6 +51,17 @@ CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDi
                         unsigned int sharedMemBytes, CUstream hStream, void** kernelParams, void** extra) {
   const OutboardLaunchShape shape{{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes, 0};
   return Launch(f, shape, hStream, {}, kernelParams, extra);
+}
+
+CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
+                                   unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ,
+                                   unsigned int sharedMemBytes, CUstream hStream, void** kernelParams) {
+  CUlaunchAttribute cooperative;
+  std::memset(&cooperative, 0, sizeof cooperative);
+  cooperative.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+  cooperative.value.cooperative = 1;
+  const OutboardLaunchShape shape{{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes, 1};
+  return Launch(f, shape, hStream, {&cooperative, 1}, kernelParams, nullptr);
 }
 
 CUresult cuLaunchKernelEx(CUstream default_stream, const CUlaunchConfig* config, CUfunction f, void** kernelParams,

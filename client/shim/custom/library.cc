@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -10,8 +9,8 @@
 #include "client/shim/modules.h"
 #include "client/shim/modules_global.h"
 #include "client/shim/modules_load.h"
+#include "client/shim/modules_names.h"
 #include "client/shim/remote.gen.h"
-#include "common/base/limits.h"
 #include "common/base/number_of.h"
 
 // Library management: libraries. Kernels are in kernel.cc.
@@ -71,17 +70,6 @@ CUresult LoadLibrary(CUlibrary* library, Where where, CodeResult (*find)(Where, 
   return CUDA_SUCCESS;
 }
 
-// Of kernel number `index`. The worker cuts a name to the room that it is given.
-CUresult KernelName(CUlibrary library, unsigned index, std::string* name) {
-  for (size_t room = 256;; room *= 4) {
-    name->resize(room);
-    const CUresult result = remote::outboardLibraryKernelName(library, index, name->data(), room);
-    if (result != CUDA_SUCCESS) return result;
-    name->resize(strnlen(name->data(), room));
-    if (name->size() + 1 < room || room > kMaxPayloadBytes / 4) return CUDA_SUCCESS;
-  }
-}
-
 }  // namespace
 
 CUresult cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option* jitOptions, void** jitOptionsValues,
@@ -126,7 +114,8 @@ CUresult cuLibraryEnumerateKernels(CUkernel* kernels, unsigned int numKernels, C
   if (const CUresult result = remote::cuLibraryGetKernelCount(&count, lib); result != CUDA_SUCCESS) return result;
   for (unsigned i = 0; i < std::min(numKernels, count); ++i) {
     std::string name;
-    CUresult result = KernelName(lib, i, &name);
+    CUresult result =
+        AskName(&name, [&](char* text, size_t room) { return remote::outboardLibraryKernelName(lib, i, text, room); });
     if (result == CUDA_SUCCESS) result = custom::cuLibraryGetKernel(&kernels[i], lib, name.c_str());
     if (result != CUDA_SUCCESS) return result;
   }
@@ -139,6 +128,16 @@ CUresult cuLibraryGetModule(CUmodule* pMod, CUlibrary library) {
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   if (pMod == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return process.modules().GetModuleOf(current, library, pMod);
+}
+
+// No function has an address that host and device share; the devices' attributes say so.
+CUresult cuLibraryGetUnifiedFunction(void** fptr, CUlibrary library, const char* symbol) {
+  Process& process = Process::Get();
+  if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
+  if (const CUresult error = process.contexts().error(); error != CUDA_SUCCESS) return error;
+  const auto handle = reinterpret_cast<wire::HandleId>(library);
+  if (!process.session().ids().IsLive(wire::HandleKind::kLibrary, handle)) return CUDA_ERROR_INVALID_HANDLE;
+  return fptr == nullptr || symbol == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_FOUND;
 }
 
 CUresult cuLibraryGetGlobal(CUdeviceptr* dptr, size_t* bytes, CUlibrary library, const char* name) {

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
@@ -7,6 +9,7 @@
 #include "client/shim/modules.h"
 #include "client/shim/modules_global.h"
 #include "client/shim/modules_load.h"
+#include "client/shim/modules_names.h"
 #include "client/shim/remote.gen.h"
 
 // Module management.
@@ -82,6 +85,25 @@ CUresult cuModuleGetFunction(CUfunction* hfunc, CUmodule hmod, const char* name)
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   if (hfunc == nullptr || name == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return process.modules().GetFunction(current, hmod, name, hfunc);
+}
+
+CUresult cuModuleEnumerateFunctions(CUfunction* functions, unsigned int numFunctions, CUmodule mod) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (functions == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  unsigned count = 0;
+  if (const CUresult result = remote::cuModuleGetFunctionCount(&count, mod); result != CUDA_SUCCESS) return result;
+  for (unsigned i = 0; i < std::min(numFunctions, count); ++i) {
+    std::string name;
+    CUresult result =
+        AskName(&name, [&](char* text, size_t room) { return remote::outboardModuleFunctionName(mod, i, text, room); });
+    if (result == CUDA_SUCCESS) {
+      result = process.modules().GetFunctionNumber(current, mod, i, name.c_str(), &functions[i]);
+    }
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
 }
 
 CUresult cuModuleGetGlobal_v2(CUdeviceptr* dptr, size_t* bytes, CUmodule hmod, const char* name) {

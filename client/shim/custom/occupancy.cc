@@ -1,9 +1,10 @@
 #include <algorithm>
 
+#include "client/shim/call.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/device_attribute.h"
 #include "client/shim/memory_call.h"
-#include "client/shim/modules.h"
+#include "client/shim/modules_launch.h"
 #include "client/shim/remote.gen.h"
 
 // Occupancy: the block size that fills an SM best. How many blocks of one size an SM holds is asked of the driver, once
@@ -17,6 +18,22 @@ namespace {
 
 constexpr unsigned kFlags = CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE;
 constexpr int kWarp = 32;
+
+// `which` as outboardOccupancyClusters has it.
+CUresult Clusters(int* number, int which, CUfunction function, const CUlaunchConfig* config) {
+  Current current;
+  if (const CUresult result = FindCurrent(Process::Get(), &current); result != CUDA_SUCCESS) return result;
+  if (number == nullptr || config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  FlatAttributes attributes;
+  if (const CUresult flat = attributes.Flatten(config->attrs, config->numAttrs); flat != CUDA_SUCCESS) return flat;
+  const auto count = static_cast<uint32_t>(attributes.get().size());
+  const OutboardLaunchShape shape{{config->gridDimX, config->gridDimY, config->gridDimZ},
+                                  {config->blockDimX, config->blockDimY, config->blockDimZ},
+                                  config->sharedMemBytes,
+                                  count};
+  return remote::outboardOccupancyClusters(number, which, function, shape, LegacyStream(config->hStream),
+                                           attributes.get().data(), count);
+}
 
 }  // namespace
 
@@ -52,6 +69,14 @@ CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int* minGridSize, int* blockS
   *blockSize = best_threads;
   *minGridSize = best_blocks * AttributeOf(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   return CUDA_SUCCESS;
+}
+
+CUresult cuOccupancyMaxPotentialClusterSize(int* clusterSize, CUfunction func, const CUlaunchConfig* config) {
+  return Clusters(clusterSize, 0, func, config);
+}
+
+CUresult cuOccupancyMaxActiveClusters(int* numClusters, CUfunction func, const CUlaunchConfig* config) {
+  return Clusters(numClusters, 1, func, config);
 }
 
 CUresult cuOccupancyMaxPotentialBlockSize(int* minGridSize, int* blockSize, CUfunction func,

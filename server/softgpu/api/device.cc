@@ -51,7 +51,7 @@ std::string Device::PciBusId() const {
 }
 
 // Whatever is not listed is not supported: 0. That includes textures and surfaces, mapped, managed and pageable memory,
-// virtual memory management, sharing between processes, cooperative and cluster launches.
+// virtual memory management, sharing between processes, cluster launches.
 int Device::Attribute(CUdevice_attribute attribute) const {
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
@@ -135,6 +135,8 @@ int Device::Attribute(CUdevice_attribute attribute) const {
     case CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1:
       return 1;
     case CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1:
+      return 1;
+    case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH:
       return 1;
     case CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS:
       return 1;

@@ -50,3 +50,18 @@ CUresult cuFuncGetParamInfo(CUfunction func, size_t paramIndex, size_t* paramOff
   return FunctionCall(
       func, [&](Function& function) { return FunctionParamInfo(function.info, paramIndex, paramOffset, paramSize); });
 }
+
+CUresult cuFuncLoad(CUfunction function) {
+  return FunctionCall(function, [](Function& found) {
+    const outboard::softgpu::Kernel* kernel;
+    return found.Prepare(&kernel);
+  });
+}
+
+CUresult cuFuncIsLoaded(CUfunctionLoadingState* state, CUfunction function) {
+  return FunctionCall(function, [&](Function& found) -> CUresult {
+    if (!state) return CUDA_ERROR_INVALID_VALUE;
+    *state = found.prepared() ? CU_FUNCTION_LOADING_STATE_LOADED : CU_FUNCTION_LOADING_STATE_UNLOADED;
+    return CUDA_SUCCESS;
+  });
+}

@@ -4,30 +4,31 @@
 #include <cstring>
 #include <utility>
 
-#include "common/base/number_of.h"
 #include "common/libcuda/launch_buffer.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
+#include "server/softgpu/api/launch_attributes.h"
+#include "server/softgpu/api/occupancy.h"
 #include "server/softgpu/api/stream.h"
 
 // Execution control: launches.
 
 using namespace outboard::softgpu;
 using namespace outboard::softgpu::api;
-using outboard::NumberOf;
 
 namespace {
 
 struct LaunchShape {
   Dim3 grid, block;
   unsigned dynamic_shared_bytes;
+  bool cooperative = false;
 };
 
 // The checks of a launch that need no device work, in the driver's order.
 CUresult CheckShape(const LaunchShape& shape, const Function& function) {
   const LaunchLimits& limits = function.module.context.device.limits;
   const KernelInfo& info = function.info;
-  const auto& [grid, block, dynamic_shared_bytes] = shape;
+  const auto& [grid, block, dynamic_shared_bytes, cooperative] = shape;
   if (grid.Count() == 0 || block.Count() == 0) return CUDA_ERROR_INVALID_VALUE;
   if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return CUDA_ERROR_INVALID_VALUE;
   if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2])
@@ -42,6 +43,12 @@ CUresult CheckShape(const LaunchShape& shape, const Function& function) {
   if (uint64_t{info.static_shared_bytes} + dynamic_shared_bytes > limits.shared_per_block_optin)
     return CUDA_ERROR_INVALID_VALUE;
   if (Registers(info, limits) * block.Count() > limits.registers) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  if (cooperative) {
+    const uint64_t per_sm = BlocksPerSm(function, static_cast<unsigned>(block.Count()), dynamic_shared_bytes);
+    if (grid.Count() > per_sm * function.module.context.device.memory->facts().sm_count) {
+      return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+    }
+  }
   return CUDA_SUCCESS;
 }
 
@@ -83,6 +90,7 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
     launch.grid = shape.grid;
     launch.block = shape.block;
     launch.dynamic_shared_bytes = shape.dynamic_shared_bytes;
+    launch.cooperative = shape.cooperative;
     launch.params.resize(function->info.param_bytes);
     if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS)
       return result;
@@ -100,61 +108,20 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
   });
 }
 
-// What the launch attributes ask for beyond an ordinary launch; those that are hints, or allow what never happens here,
-// ask for nothing.
-CUresult CheckAttributes(const CUlaunchConfig& config) {
-  if (config.numAttrs > 0 && !config.attrs) return CUDA_ERROR_INVALID_VALUE;
-  for (unsigned i = 0; i < config.numAttrs; ++i) {
-    const CUlaunchAttributeValue& value = config.attrs[i].value;
-    if (NumberOf(config.attrs[i].id) >= CU_LAUNCH_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
-    switch (config.attrs[i].id) {
-      case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-        if (value.cooperative) return CUDA_ERROR_NOT_SUPPORTED;
-        break;
-      case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-        if (value.clusterDim.x != 1 || value.clusterDim.y != 1 || value.clusterDim.z != 1)
-          return CUDA_ERROR_NOT_SUPPORTED;
-        break;
-      case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-        if (value.preferredClusterDim.x != 1 || value.preferredClusterDim.y != 1 || value.preferredClusterDim.z != 1) {
-          return CUDA_ERROR_NOT_SUPPORTED;
-        }
-        break;
-      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
-      case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
-      case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-        return CUDA_ERROR_NOT_SUPPORTED;
-      case CU_LAUNCH_ATTRIBUTE_IGNORE:
-      case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-      case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
-      case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
-      case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
-      case CU_LAUNCH_ATTRIBUTE_PRIORITY:
-      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
-      case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
-      case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-      case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
-        break;
-      default:
-        return CUDA_ERROR_INVALID_VALUE;
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
 CUresult LaunchWithConfig(const CUlaunchConfig* config, CUfunction f, void** kernel_params, void** extra,
                           DefaultStream null_means) {
-  if (config) {
-    if (CUresult result = CheckAttributes(*config); result != CUDA_SUCCESS) {
-      return ContextCall([&](Driver&, Context&) { return result; });
-    }
-    return LaunchKernel(f,
-                        {{config->gridDimX, config->gridDimY, config->gridDimZ},
-                         {config->blockDimX, config->blockDimY, config->blockDimZ},
-                         config->sharedMemBytes},
-                        config->hStream, kernel_params, extra, null_means);
+  LaunchAttributes attributes;
+  CUresult result = config ? ReadAttributes(*config, &attributes) : CUDA_ERROR_INVALID_VALUE;
+  if (result == CUDA_SUCCESS && attributes.asks_for_clusters()) result = CUDA_ERROR_NOT_SUPPORTED;
+  if (result != CUDA_SUCCESS) {
+    return ContextCall([&](Driver&, Context&) { return result; });
   }
-  return ContextCall([](Driver&, Context&) { return CUDA_ERROR_INVALID_VALUE; });
+  return LaunchKernel(f,
+                      {{config->gridDimX, config->gridDimY, config->gridDimZ},
+                       {config->blockDimX, config->blockDimY, config->blockDimZ},
+                       config->sharedMemBytes,
+                       attributes.cooperative},
+                      config->hStream, kernel_params, extra, null_means);
 }
 
 CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, DefaultStream null_means) {
@@ -189,6 +156,21 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction f, void** ker
 
 CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig* config, CUfunction f, void** kernelParams, void** extra) {
   return LaunchWithConfig(config, f, kernelParams, extra, DefaultStream::kPerThread);
+}
+
+CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
+                                   unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ,
+                                   unsigned int sharedMemBytes, CUstream hStream, void** kernelParams) {
+  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes, true},
+                      hStream, kernelParams, nullptr, DefaultStream::kLegacy);
+}
+
+CUresult cuLaunchCooperativeKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY,
+                                        unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY,
+                                        unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream,
+                                        void** kernelParams) {
+  return LaunchKernel(f, {{gridDimX, gridDimY, gridDimZ}, {blockDimX, blockDimY, blockDimZ}, sharedMemBytes, true},
+                      hStream, kernelParams, nullptr, DefaultStream::kPerThread);
 }
 
 CUresult cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void* userData) {

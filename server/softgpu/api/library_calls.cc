@@ -177,6 +177,20 @@ CUresult cuKernelGetFunction(CUfunction* pFunc, CUkernel kernel) {
   });
 }
 
+CUresult cuKernelGetLibrary(CUlibrary* pLib, CUkernel kernel) {
+  return KernelCall(kernel, [&](Driver&, Kernel& found) -> CUresult {
+    if (!pLib) return CUDA_ERROR_INVALID_VALUE;
+    *pLib = static_cast<CUlibrary>(found.library->handle());
+    return CUDA_SUCCESS;
+  });
+}
+
+// CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS is 0: no function has an address that host and device share.
+CUresult cuLibraryGetUnifiedFunction(void** fptr, CUlibrary library, const char* symbol) {
+  return LibraryCall(
+      library, [&](Driver&, Library&) { return fptr && symbol ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_INVALID_VALUE; });
+}
+
 CUresult cuKernelGetAttribute(int* pi, CUfunction_attribute attrib, CUkernel kernel, CUdevice dev) {
   return KernelCall(kernel, [&](Driver& driver, Kernel& found) -> CUresult {
     const Device* device = driver.FindDevice(dev);

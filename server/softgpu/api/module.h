@@ -39,6 +39,7 @@ class Function : public Object {
 
   // The decoded kernel; made at the first call. What the engine lacks is logged, once, and is CUDA_ERROR_NOT_SUPPORTED.
   CUresult Prepare(const softgpu::Kernel** kernel);
+  bool prepared() const { return kernel_.load(std::memory_order_acquire) != nullptr; }
 
  private:
   std::mutex mutex_;

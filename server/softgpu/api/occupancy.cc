@@ -1,8 +1,10 @@
+#include "server/softgpu/api/occupancy.h"
+
 #include <algorithm>
-#include <limits>
 
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
+#include "server/softgpu/api/launch_attributes.h"
 
 // Occupancy: how many blocks one SM holds at a time, by the limits that the device claims.
 
@@ -20,6 +22,20 @@ unsigned SharedOfBlock(const Function& function, uint64_t dynamic_bytes, const L
                  kSharedGranularity);
 }
 
+// Of each block; 0 for more than any can have.
+unsigned ThreadsOf(const CUlaunchConfig& config) {
+  constexpr unsigned kMost = 1024;
+  if (config.blockDimX > kMost || config.blockDimY > kMost || config.blockDimZ > kMost) return 0;
+  const uint64_t threads = uint64_t{config.blockDimX} * config.blockDimY * config.blockDimZ;
+  return threads <= kMost ? static_cast<unsigned>(threads) : 0;
+}
+
+bool FlagsExist(unsigned flags) { return (flags & ~CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE) == 0; }
+
+}  // namespace
+
+namespace outboard::softgpu::api {
+
 unsigned BlocksPerSm(const Function& function, unsigned threads, uint64_t dynamic_bytes) {
   const LaunchLimits& limits = function.module.context.device.limits;
   if (threads == 0 || threads > MaxThreads(function.info, limits)) return 0;
@@ -33,9 +49,7 @@ unsigned BlocksPerSm(const Function& function, unsigned threads, uint64_t dynami
   return blocks;
 }
 
-bool FlagsExist(unsigned flags) { return (flags & ~CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE) == 0; }
-
-}  // namespace
+}  // namespace outboard::softgpu::api
 
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* numBlocks, CUfunction func, int blockSize,
                                                               size_t dynamicSMemSize, unsigned int flags) {
@@ -95,6 +109,31 @@ CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t* dynamicSmemSize, CUfunc
     const unsigned most =
         limits.shared_per_block_optin - std::min(limits.shared_per_block_optin, function.info.static_shared_bytes);
     *dynamicSmemSize = std::min(most, share - std::min(share, taken));
+    return CUDA_SUCCESS;
+  });
+}
+
+// A device without clusters has those of one block alone.
+CUresult cuOccupancyMaxPotentialClusterSize(int* clusterSize, CUfunction func, const CUlaunchConfig* config) {
+  return FunctionCall(func, [&](Function& function) -> CUresult {
+    if (!clusterSize || !config) return CUDA_ERROR_INVALID_VALUE;
+    LaunchAttributes attributes;
+    if (CUresult result = ReadAttributes(*config, &attributes); result != CUDA_SUCCESS) return result;
+    if (BlocksPerSm(function, ThreadsOf(*config), config->sharedMemBytes) == 0) return CUDA_ERROR_INVALID_VALUE;
+    *clusterSize = 1;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuOccupancyMaxActiveClusters(int* numClusters, CUfunction func, const CUlaunchConfig* config) {
+  return FunctionCall(func, [&](Function& function) -> CUresult {
+    if (!numClusters || !config) return CUDA_ERROR_INVALID_VALUE;
+    LaunchAttributes attributes;
+    if (CUresult result = ReadAttributes(*config, &attributes); result != CUDA_SUCCESS) return result;
+    if (!attributes.has_cluster || attributes.cluster.Count() != 1) return CUDA_ERROR_INVALID_CLUSTER_SIZE;
+    const unsigned blocks = BlocksPerSm(function, ThreadsOf(*config), config->sharedMemBytes);
+    if (blocks == 0) return CUDA_ERROR_INVALID_VALUE;
+    *numClusters = static_cast<int>(blocks * function.module.context.device.memory->facts().sm_count);
     return CUDA_SUCCESS;
   });
 }

@@ -68,6 +68,20 @@ CUdevice DeviceFor(Call& call) {
   return first == nullptr ? 0 : first->ordinal;
 }
 
+// Function number `index` of a module.
+CUresult FunctionNumber(const driver::DriverTable& driver, CUmodule module, unsigned index, CUfunction* function) {
+  if (driver.cuModuleGetFunctionCount == nullptr || driver.cuModuleEnumerateFunctions == nullptr) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  unsigned count = 0;
+  if (const CUresult result = driver.cuModuleGetFunctionCount(&count, module); result != CUDA_SUCCESS) return result;
+  if (index >= count) return CUDA_ERROR_INVALID_VALUE;
+  std::vector<CUfunction> functions(count);
+  const CUresult result = driver.cuModuleEnumerateFunctions(functions.data(), count, module);
+  *function = functions[index];
+  return result;
+}
+
 CUresult CopyText(const char* text, char* to, size_t size) {
   if (to == nullptr || size == 0) return CUDA_ERROR_INVALID_VALUE;
   const size_t length = std::min(std::strlen(text), size - 1);
@@ -136,6 +150,26 @@ CUresult outboardModuleGetFunction(Call& call, CUfunction* function, CUmodule mo
                                    OutboardFunctionInfo* info) {
   if (name == nullptr || info == nullptr) return CUDA_ERROR_INVALID_VALUE;
   const CUresult result = call.driver().cuModuleGetFunction(function, module, name);
+  if (result != CUDA_SUCCESS) return result;
+  call.session().uploads().NoteChild(module, *function);
+  *info = Describe(call.driver(), *function);
+  return CUDA_SUCCESS;
+}
+
+CUresult outboardModuleFunctionName(Call& call, CUmodule module, unsigned int index, char* name, size_t size) {
+  CUfunction function = nullptr;
+  const CUresult found = FunctionNumber(call.driver(), module, index, &function);
+  if (found != CUDA_SUCCESS) return found;
+  const auto get = call.driver().cuFuncGetName;
+  const char* text = nullptr;
+  const CUresult result = get == nullptr ? CUDA_ERROR_NOT_SUPPORTED : get(&text, function);
+  return result == CUDA_SUCCESS ? CopyText(text, name, size) : result;
+}
+
+CUresult outboardModuleFunction(Call& call, CUfunction* function, CUmodule module, unsigned int index,
+                                OutboardFunctionInfo* info) {
+  if (info == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult result = FunctionNumber(call.driver(), module, index, function);
   if (result != CUDA_SUCCESS) return result;
   call.session().uploads().NoteChild(module, *function);
   *info = Describe(call.driver(), *function);
