@@ -58,6 +58,22 @@ std::optional<Contexts::Info> Contexts::Find(CUcontext context) const {
   return found->second;
 }
 
+bool Contexts::Attach(CUcontext context) {
+  std::lock_guard lock(mutex_);
+  const auto found = contexts_.find(context);
+  if (found == contexts_.end()) return false;
+  ++found->second.users;
+  return true;
+}
+
+bool Contexts::Detach(CUcontext context) {
+  std::lock_guard lock(mutex_);
+  const auto found = contexts_.find(context);
+  if (found == contexts_.end() || found->second.users == 1) return false;
+  --found->second.users;
+  return true;
+}
+
 CUresult Contexts::Resolve(CUcontext* context, Info* info) const {
   const bool is_current = *context == nullptr;
   if (is_current) *context = CurrentContext();

@@ -20,11 +20,16 @@ class Contexts {
     unsigned api_version = 3020;  // as cuCtxGetApiVersion says it
     bool is_primary = false;
     bool is_active = true;  // a primary context that was reset or released to the end is not
+    unsigned users = 1;     // of one that is not primary: who made it, and cuCtxAttach
   };
   void Add(CUcontext context, const Info& info);
   void Remove(CUcontext context);
   void SetActive(CUcontext context, bool active);
   std::optional<Info> Find(CUcontext context) const;
+
+  // One user more; false for what is no context. One user less; false, and nothing changes, for the last.
+  [[nodiscard]] bool Attach(CUcontext context);
+  [[nodiscard]] bool Detach(CUcontext context);
 
   // The active context of a handle, or the calling thread's current one for a null handle, which then becomes it.
   // CUDA_ERROR_INVALID_CONTEXT for what is no context, CUDA_ERROR_CONTEXT_IS_DESTROYED for what is none any more.

@@ -28,6 +28,7 @@ struct Job {
   BoxExtent extent;             // one row, if neither end has gaps
 
   Memory& memory() const { return process.memory(); }
+  bool SyncsMemops() const { return memory().SyncsMemops(to.address) || memory().SyncsMemops(from.address); }
   // Whether the driver accepts the copy for sure.
   bool IsCertain() const {
     return IsOfCurrentContext(stream) && (!to_device || Has(to_context, to.address, to_span)) &&
@@ -169,7 +170,7 @@ CUresult CopyToDevice(const Job& job) {
     if (result != CUDA_SUCCESS) memory.DrainHost(job.from.address, job.from_span);
     return result;
   }
-  const bool waits = TouchesHost(job.process);
+  const bool waits = TouchesHost(job.process) || job.SyncsMemops();
   const CUresult result = Write(job, certain);
   if (result != CUDA_SUCCESS) return result;
   return waits ? remote::cuStreamSynchronize(job.stream) : remote::outboardFinishWrite(job.stream, certain);
@@ -261,9 +262,10 @@ CUresult CarryOut(const Job& job) {
   if (job.to_device && !job.from_device) return CopyToDevice(job);
   if (!job.to_device && job.from_device) return CopyToHost(job);
   if (!job.to_device) return CopyOnHost(job);
+  // No copy between devices makes the caller wait, but where the memory was given an attribute that says so.
   const CUresult result = CopyOnDevice(job);
-  if (result != CUDA_SUCCESS || job.order != SourceOrder::kDuringCall) return result;
-  return remote::cuStreamSynchronize(job.stream);
+  const bool waits = job.order == SourceOrder::kDuringCall || (job.form == Form::kSync && job.SyncsMemops());
+  return waits && result == CUDA_SUCCESS ? remote::cuStreamSynchronize(job.stream) : result;
 }
 
 }  // namespace

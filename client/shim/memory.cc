@@ -50,6 +50,17 @@ std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {
   return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0; });
 }
 
+bool Memory::SetSyncMemops(uint64_t address, bool sync_memops) {
+  const auto set = [&](auto* info) { info->sync_memops = sync_memops; };
+  return device_.Update(address, set) || host_.Update(address, set);
+}
+
+bool Memory::SyncsMemops(uint64_t address) const {
+  if (const auto range = device_.Find(address)) return range->info.sync_memops;
+  const auto range = host_.Find(address);
+  return range && range->info.sync_memops;
+}
+
 void Memory::PutBack(const DeviceRange& range) {
   if (!device_.Add(range.begin, range.size, range.info)) Release(range);
 }

@@ -25,6 +25,7 @@ struct DeviceMemory {
   uint64_t id;                            // unique in the process, as CU_POINTER_ATTRIBUTE_BUFFER_ID
   wire::HandleId module = 0;              // whose variable it is; 0 for an allocation of the application's
   std::optional<CUmemoryPool> pool = {};  // that gave it; null for the device's default pool
+  bool sync_memops = false;               // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
 };
 using DeviceRange = Range<DeviceMemory>;
 
@@ -33,8 +34,9 @@ struct HostMemory {
   CUcontext context;
   CUdevice device;
   uint64_t id;
-  unsigned flags;      // as given to the call
-  bool is_registered;  // the application's own
+  unsigned flags;            // as given to the call
+  bool is_registered;        // the application's own
+  bool sync_memops = false;  // as of DeviceMemory
 };
 using HostRange = Range<HostMemory>;
 
@@ -68,6 +70,9 @@ class Memory {
   std::optional<DeviceRange> TakeDevice(uint64_t begin);
   void Release(const DeviceRange& range) { reservations_.Release(range.begin, range.size); }
   void PutBack(const DeviceRange& range);
+  // Sets sync_memops of the range that the address is in. False when it is in none that is known.
+  [[nodiscard]] bool SetSyncMemops(uint64_t address, bool sync_memops);
+  bool SyncsMemops(uint64_t address) const;
   // What a module or library, or a context, had in device memory is gone.
   void ForgetModule(wire::HandleId module);
   void ForgetContext(CUcontext context);

@@ -48,6 +48,18 @@ class RangeMap {
     return range;
   }
 
+  // Calls change(&info) with what is known of the range that `address` is in. False when there is none.
+  template <class Change>
+  bool Update(uint64_t address, Change change) {
+    std::unique_lock lock(mutex_);
+    auto next = ranges_.upper_bound(address);
+    if (next == ranges_.begin()) return false;
+    Range<T>& range = std::prev(next)->second;
+    if (address - range.begin >= range.size) return false;
+    change(&range.info);
+    return true;
+  }
+
   // Removes the range that begins at `begin` if `wanted(range)` holds.
   template <class Predicate>
   std::optional<Range<T>> Take(uint64_t begin, Predicate wanted) {

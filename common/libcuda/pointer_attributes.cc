@@ -27,8 +27,9 @@ CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& fa
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
       return is_host ? Answer<uint64_t>(data, facts.address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
       return Answer<unsigned>(data, 0);
+    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+      return Answer<unsigned>(data, facts.sync_memops ? 1 : 0);
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
       return Answer<unsigned long long>(data, facts.id);
@@ -86,6 +87,15 @@ bool Exists(unsigned attribute) {
 CUresult GetPointerAttribute(void* data, unsigned attribute, const PointerFacts& facts) {
   if (data == nullptr || !Exists(attribute)) return CUDA_ERROR_INVALID_VALUE;
   return PointerAttribute(data, attribute, facts);
+}
+
+CUresult ReadSyncMemops(const void* value, unsigned attribute, bool* sync_memops) {
+  if (value == nullptr || attribute != CU_POINTER_ATTRIBUTE_SYNC_MEMOPS) return CUDA_ERROR_INVALID_VALUE;
+  unsigned number;
+  std::memcpy(&number, value, sizeof number);
+  if (number > 1) return CUDA_ERROR_INVALID_VALUE;
+  *sync_memops = number == 1;
+  return CUDA_SUCCESS;
 }
 
 CUresult GetPointerAttributes(unsigned count, const CUpointer_attribute* attributes, void* const* data,

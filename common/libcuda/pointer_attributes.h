@@ -18,6 +18,7 @@ struct PointerFacts {
   uint64_t id = 0;               // no other allocation of this process has or had it
   CUcontext context = nullptr;
   CUdevice device = 0;
+  bool sync_memops = false;     // cuPointerSetAttribute
   CUmemoryPool pool = nullptr;  // that it comes from; such memory has no context
 };
 
@@ -29,5 +30,9 @@ CUresult GetPointerAttribute(void* data, unsigned attribute, const PointerFacts&
 // cuPointerGetAttributes, likewise. What is not known of an address is stored as null or 0, as the manual says.
 CUresult GetPointerAttributes(unsigned count, const CUpointer_attribute* attributes, void* const* data,
                               const PointerFacts& facts);
+
+// cuPointerSetAttribute, likewise: whether the range is to have CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, the one attribute
+// that can be set. CUDA_ERROR_INVALID_VALUE for another, or without a value.
+CUresult ReadSyncMemops(const void* value, unsigned attribute, bool* sync_memops);
 
 }  // namespace outboard

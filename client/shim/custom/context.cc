@@ -1,6 +1,8 @@
 #include "client/shim/call.h"
+#include "client/shim/context_objects.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/remote.gen.h"
+#include "common/base/number_of.h"
 
 // Context management. The stacks of current contexts are the client's; every command says the context that it runs in.
 
@@ -53,6 +55,11 @@ CUresult Pop(CUcontext* pctx) {
   });
 }
 
+bool IsActive(CUcontext ctx) {
+  const auto info = shim::Process::Get().contexts().Find(ctx);
+  return info && info->is_active;
+}
+
 }  // namespace
 
 CUresult cuCtxCreate(CUcontext* pctx, unsigned int flags, CUdevice dev) { return Create(pctx, flags, dev, 3010); }
@@ -74,6 +81,30 @@ CUresult cuCtxCreate_v4(CUcontext* pctx, CUctxCreateParams* ctxCreateParams, uns
 
 CUresult cuCtxDestroy_v2(CUcontext ctx) { return Destroy(ctx); }
 CUresult cuCtxDestroy(CUcontext ctx) { return Destroy(ctx); }
+
+// A primary context's users are counted by the driver, as those of cuDevicePrimaryCtxRetain are.
+CUresult cuCtxAttach(CUcontext* pctx, unsigned int flags) {
+  return shim::LocalInContext([&](shim::Process& process, CUcontext context) -> CUresult {
+    if (pctx == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    const auto info = process.contexts().Find(context);
+    if (info && info->is_primary) return custom::cuDevicePrimaryCtxRetain(pctx, info->device);
+    if (!process.contexts().Attach(context)) return CUDA_ERROR_INVALID_CONTEXT;
+    *pctx = context;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxDetach(CUcontext ctx) {
+  return shim::LocalInContext([&](shim::Process& process, CUcontext current) -> CUresult {
+    const auto info = process.contexts().Find(ctx);
+    if (ctx != current || !info) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!info->is_primary) return process.contexts().Detach(ctx) ? CUDA_SUCCESS : Destroy(ctx);
+    const CUresult result = custom::cuDevicePrimaryCtxRelease_v2(info->device);
+    const auto left = process.contexts().Find(ctx);
+    if (left && !left->is_active) shim::PopContext();
+    return result;
+  });
+}
 
 CUresult cuCtxPushCurrent_v2(CUcontext ctx) { return Push(ctx); }
 CUresult cuCtxPushCurrent(CUcontext ctx) { return Push(ctx); }
@@ -125,5 +156,22 @@ CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int* version) {
     return CUDA_SUCCESS;
   });
 }
+
+// No context has one: cuCtxCreate_v3 makes none with it.
+CUresult cuCtxGetExecAffinity(CUexecAffinityParam* pExecAffinity, CUexecAffinityType type) {
+  return shim::LocalInContext([&](shim::Process&, CUcontext) {
+    return pExecAffinity == nullptr || NumberOf(type) >= CU_EXEC_AFFINITY_TYPE_MAX
+               ? CUDA_ERROR_INVALID_VALUE
+               : CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
+  });
+}
+
+CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
+  const auto event = reinterpret_cast<wire::HandleId>(hEvent);
+  const bool is_of_context = hCtx != nullptr && shim::Process::Get().context_objects().ContextOf(event) == hCtx;
+  return remote::cuCtxRecordEvent(hCtx, hEvent, is_of_context && IsActive(hCtx));
+}
+
+CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) { return remote::cuCtxWaitEvent(hCtx, hEvent, IsActive(hCtx)); }
 
 }  // namespace outboard::custom

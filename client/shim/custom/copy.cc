@@ -59,9 +59,8 @@ CUresult cuMemcpyDtoHAsync_v2(void* dstHost, CUdeviceptr srcDevice, size_t ByteC
   return CopyDtoH(dstHost, srcDevice, ByteCount, hStream, Form::kAsync);
 }
 
-// No copy between devices makes the caller wait.
 CUresult cuMemcpyDtoD_v2(CUstream default_stream, CUdeviceptr dstDevice, CUdeviceptr srcDevice, size_t ByteCount) {
-  return custom::cuMemcpyDtoDAsync_v2(dstDevice, srcDevice, ByteCount, default_stream);
+  return Copy(RowCopy(kDevice, dstDevice, kDevice, srcDevice, ByteCount), default_stream, Form::kSync);
 }
 
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr dstDevice, CUdeviceptr srcDevice, size_t ByteCount, CUstream hStream) {

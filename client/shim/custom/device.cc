@@ -7,6 +7,8 @@
 #include "client/shim/claims.h"
 #include "client/shim/custom.gen.h"
 #include "common/base/number_of.h"
+#include "common/libcuda/atomic_capabilities.h"
+#include "common/libcuda/device_properties.h"
 
 // Device management, answered from what the worker said when the session opened.
 
@@ -98,6 +100,40 @@ CUresult cuDeviceGetAttribute(int* pi, CUdevice_attribute attrib, CUdevice dev) 
     const unsigned number = NumberOf(attrib);
     if (pi == nullptr || number == 0 || number >= CU_DEVICE_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
     *pi = Attribute(device, number);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetProperties(CUdevprop* prop, CUdevice dev) {
+  return DeviceCall(dev, [&](const wire::DeviceInfo& device) -> CUresult {
+    if (prop == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    FillDeviceProperties(prop, [&](CUdevice_attribute number) { return Attribute(device, number); });
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceComputeCapability(int* major, int* minor, CUdevice dev) {
+  return DeviceCall(dev, [&](const wire::DeviceInfo& device) -> CUresult {
+    if (major == nullptr || minor == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *major = Attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+    *minor = Attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+    return CUDA_SUCCESS;
+  });
+}
+
+// Host and device do not share memory.
+CUresult cuDeviceGetHostAtomicCapabilities(unsigned int* capabilities, const CUatomicOperation* operations,
+                                           unsigned int count, CUdevice dev) {
+  return DeviceCall(dev, [&](const wire::DeviceInfo&) {
+    return AtomicCapabilities(capabilities, operations, count, [](CUatomicOperation) { return 0u; });
+  });
+}
+
+// Contexts are made without it (cuCtxCreate_v3).
+CUresult cuDeviceGetExecAffinitySupport(int* pi, CUexecAffinityType type, CUdevice dev) {
+  return DeviceCall(dev, [&](const wire::DeviceInfo&) -> CUresult {
+    if (pi == nullptr || NumberOf(type) >= CU_EXEC_AFFINITY_TYPE_MAX) return CUDA_ERROR_INVALID_VALUE;
+    *pi = 0;
     return CUDA_SUCCESS;
   });
 }

@@ -9,7 +9,7 @@
 #include "common/base/box.h"
 
 // Memory management: cuMemset*. All return before the memory is set, also those without Async in their name, as the
-// driver's manual has it for device memory.
+// driver's manual has it for device memory; those wait where the memory was given the attribute that says so.
 
 namespace outboard::custom {
 
@@ -47,6 +47,12 @@ CUresult Fill2D(CUdeviceptr address, size_t pitch, T value, size_t width, size_t
                      [&](bool certain) { return set(address, pitch, value, width, height, stream, certain); });
 }
 
+// The end of a call without Async in its name.
+CUresult Settle(CUresult result, CUdeviceptr address, CUstream stream) {
+  if (result != CUDA_SUCCESS || !Process::Get().memory().SyncsMemops(address)) return result;
+  return remote::cuStreamSynchronize(stream);
+}
+
 }  // namespace
 
 CUresult cuMemsetD8Async(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStream) {
@@ -62,15 +68,15 @@ CUresult cuMemsetD32Async(CUdeviceptr dstDevice, unsigned int ui, size_t N, CUst
 }
 
 CUresult cuMemsetD8_v2(CUstream default_stream, CUdeviceptr dstDevice, unsigned char uc, size_t N) {
-  return custom::cuMemsetD8Async(dstDevice, uc, N, default_stream);
+  return Settle(custom::cuMemsetD8Async(dstDevice, uc, N, default_stream), dstDevice, default_stream);
 }
 
 CUresult cuMemsetD16_v2(CUstream default_stream, CUdeviceptr dstDevice, unsigned short us, size_t N) {
-  return custom::cuMemsetD16Async(dstDevice, us, N, default_stream);
+  return Settle(custom::cuMemsetD16Async(dstDevice, us, N, default_stream), dstDevice, default_stream);
 }
 
 CUresult cuMemsetD32_v2(CUstream default_stream, CUdeviceptr dstDevice, unsigned int ui, size_t N) {
-  return custom::cuMemsetD32Async(dstDevice, ui, N, default_stream);
+  return Settle(custom::cuMemsetD32Async(dstDevice, ui, N, default_stream), dstDevice, default_stream);
 }
 
 CUresult cuMemsetD2D8Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height,
@@ -80,7 +86,8 @@ CUresult cuMemsetD2D8Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned char
 
 CUresult cuMemsetD2D8_v2(CUstream default_stream, CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc,
                          size_t Width, size_t Height) {
-  return custom::cuMemsetD2D8Async(dstDevice, dstPitch, uc, Width, Height, default_stream);
+  return Settle(custom::cuMemsetD2D8Async(dstDevice, dstPitch, uc, Width, Height, default_stream), dstDevice,
+                default_stream);
 }
 
 CUresult cuMemsetD2D16Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height,
@@ -90,7 +97,8 @@ CUresult cuMemsetD2D16Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned sho
 
 CUresult cuMemsetD2D16_v2(CUstream default_stream, CUdeviceptr dstDevice, size_t dstPitch, unsigned short us,
                           size_t Width, size_t Height) {
-  return custom::cuMemsetD2D16Async(dstDevice, dstPitch, us, Width, Height, default_stream);
+  return Settle(custom::cuMemsetD2D16Async(dstDevice, dstPitch, us, Width, Height, default_stream), dstDevice,
+                default_stream);
 }
 
 CUresult cuMemsetD2D32Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height,
@@ -100,7 +108,8 @@ CUresult cuMemsetD2D32Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned int
 
 CUresult cuMemsetD2D32_v2(CUstream default_stream, CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui,
                           size_t Width, size_t Height) {
-  return custom::cuMemsetD2D32Async(dstDevice, dstPitch, ui, Width, Height, default_stream);
+  return Settle(custom::cuMemsetD2D32Async(dstDevice, dstPitch, ui, Width, Height, default_stream), dstDevice,
+                default_stream);
 }
 
 }  // namespace outboard::custom

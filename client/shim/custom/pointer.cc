@@ -4,6 +4,7 @@
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/memory_pools.h"
+#include "client/shim/remote.gen.h"
 #include "common/base/number_of.h"
 #include "common/libcuda/pointer_attributes.h"
 
@@ -16,7 +17,8 @@ using namespace shim;
 namespace {
 
 PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range) {
-  return {address, kind, range.begin, range.size, range.info.id, range.info.context, range.info.device};
+  const auto& info = range.info;
+  return {address, kind, range.begin, range.size, info.id, info.context, info.device, info.sync_memops};
 }
 
 PointerFacts FactsOf(Process& process, uint64_t address) {
@@ -48,6 +50,18 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   return GetPointerAttributes(numAttributes, attributes, data, FactsOf(process, ptr));
+}
+
+// Kept here: the worker carries out no call that would return early, so its driver need not know.
+CUresult cuPointerSetAttribute(const void* value, CUpointer_attribute attribute, CUdeviceptr ptr) {
+  Process& process = Process::Get();
+  Current current;
+  if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  bool sync_memops = false;
+  const CUresult read = ReadSyncMemops(value, NumberOf(attribute), &sync_memops);
+  if (read != CUDA_SUCCESS) return read;
+  if (!process.memory().SetSyncMemops(ptr, sync_memops)) return CUDA_ERROR_INVALID_VALUE;
+  return sync_memops ? remote::cuCtxSynchronize() : CUDA_SUCCESS;  // what began before has to be over
 }
 
 }  // namespace outboard::custom

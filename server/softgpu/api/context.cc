@@ -92,6 +92,7 @@ bool Context::Destroy() {
   {
     std::lock_guard streams_lock(streams_mutex_);
     streams.swap(streams_);
+    holds_.clear();
   }
   const auto objects = driver.handles.RemoveOwnedBy(this);
   for (const auto& stream : streams) stream->Last().Wait();
@@ -145,6 +146,12 @@ void Context::AddImplicitOrder(const Stream& stream, std::vector<Point>* after) 
   const auto add = [after](Point point) {
     if (!point.Reached()) after->push_back(std::move(point));
   };
+  if (has_holds_.load(std::memory_order_acquire)) {
+    std::lock_guard lock(streams_mutex_);
+    std::erase_if(holds_, [](const Point& point) { return point.Reached(); });
+    after->insert(after->end(), holds_.begin(), holds_.end());
+    has_holds_.store(!holds_.empty(), std::memory_order_release);
+  }
   if (!stream.blocking()) return;
   if (stream.role != Stream::Role::kLegacy) return add(legacy_->Last());
   std::lock_guard lock(streams_mutex_);
@@ -153,13 +160,21 @@ void Context::AddImplicitOrder(const Stream& stream, std::vector<Point>* after) 
   }
 }
 
-void Context::Wait() {
+std::vector<Point> Context::LastPoints() const {
   std::vector<Point> points{legacy_->Last()};
-  {
-    std::lock_guard lock(streams_mutex_);
-    for (const auto& stream : streams_) points.push_back(stream->Last());
-  }
-  for (const Point& point : points) point.Wait();
+  std::lock_guard lock(streams_mutex_);
+  for (const auto& stream : streams_) points.push_back(stream->Last());
+  return points;
+}
+
+void Context::HoldUntil(Point point) {
+  std::lock_guard lock(streams_mutex_);
+  holds_.push_back(std::move(point));
+  has_holds_.store(true, std::memory_order_release);
+}
+
+void Context::Wait() {
+  for (const Point& point : LastPoints()) point.Wait();
 }
 
 CUresult Context::Settle() {

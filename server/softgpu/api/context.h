@@ -66,9 +66,15 @@ class Context : public Object, public DeviceRuntime {
   std::shared_ptr<Stream> PerThreadStream();  // the calling thread's
   std::shared_ptr<Stream> CreateStream(unsigned flags);
 
-  // What work on `stream` must wait for beyond its own stream: the legacy stream and the blocking streams wait for each
-  // other.
+  // What work on `stream` must wait for beyond its own stream: what the whole context waits for; and the legacy stream
+  // and the blocking streams wait for each other.
   void AddImplicitOrder(const Stream& stream, std::vector<Point>* after) const;
+
+  // The points after everything submitted so far, of every stream.
+  std::vector<Point> LastPoints() const;
+
+  // All later work of the context waits for this.
+  void HoldUntil(Point point);
 
   // Work of this context may run: the context lives and no kernel has failed.
   bool MayRun() const { return active() && driver.fault() == CUDA_SUCCESS; }
@@ -118,6 +124,8 @@ class Context : public Object, public DeviceRuntime {
 
   mutable std::mutex streams_mutex_;
   std::vector<std::shared_ptr<Stream>> streams_;  // all but legacy_
+  mutable std::vector<Point> holds_;              // guarded by streams_mutex_; reached ones go
+  mutable std::atomic<bool> has_holds_{false};    // written under streams_mutex_
 
   mutable std::mutex limits_mutex_;
   size_t stack_bytes_;

@@ -208,6 +208,42 @@ CUresult cuCtxSetCacheConfig(CUfunc_cache config) {
   });
 }
 
+CUresult cuCtxSetFlags(unsigned int flags) {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
+    if (!ContextFlagsAreValid(flags)) return CUDA_ERROR_INVALID_VALUE;
+    context.set_flags(flags);
+    return CUDA_SUCCESS;
+  });
+}
+
+// CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE is 0.
+CUresult cuCtxResetPersistingL2Cache() {
+  return ContextCall([](Driver&, Context&) { return CUDA_ERROR_NOT_SUPPORTED; });
+}
+
+// Banks have one width, as on all devices that CUDA 13 supports: wishes are checked and have no effect.
+CUresult cuCtxGetSharedMemConfig(CUsharedconfig* pConfig) {
+  return ContextCall([&](Driver&, Context&) -> CUresult {
+    if (!pConfig) return CUDA_ERROR_INVALID_VALUE;
+    *pConfig = CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxSetSharedMemConfig(CUsharedconfig config) {
+  return ContextCall([&](Driver&, Context&) {
+    return NumberOf(config) <= CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+// No context can be made with one.
+CUresult cuCtxGetExecAffinity(CUexecAffinityParam* pExecAffinity, CUexecAffinityType type) {
+  return ContextCall([&](Driver&, Context&) {
+    return pExecAffinity && NumberOf(type) < CU_EXEC_AFFINITY_TYPE_MAX ? CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY
+                                                                       : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
 // The device has no stream priorities, for which CUDA wants both bounds to be 0.
 CUresult cuCtxGetStreamPriorityRange(int* leastPriority, int* greatestPriority) {
   return ContextCall([&](Driver&, Context&) -> CUresult {

@@ -16,6 +16,7 @@ struct PlacedEnd {
   MemoryKind kind = MemoryKind::kPageable;
   Box box{};                         // in this process
   std::shared_ptr<Context> context;  // null unless the call names it
+  bool sync_memops = false;          // CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
 };
 
 struct PlacedCopy {
@@ -27,7 +28,7 @@ struct PlacedCopy {
 std::optional<Place> FindPlaceOf(Driver& driver, CopyEnd::Kind kind, uint64_t address, uint64_t span) {
   if (kind == CopyEnd::Kind::kDevice) {
     const auto bytes = FindDeviceBytes(driver, address, span);
-    return bytes ? std::optional(Place{MemoryKind::kDevice, *bytes}) : std::nullopt;
+    return bytes ? std::optional(Place{MemoryKind::kDevice, *bytes, driver.SyncsMemops(address)}) : std::nullopt;
   }
   if (address == 0) return std::nullopt;
   return kind == CopyEnd::Kind::kHost ? FindHostPlace(driver, reinterpret_cast<const void*>(address), span)
@@ -41,6 +42,7 @@ CUresult FindEnd(Driver& driver, const CopyEnd& end, const BoxExtent& extent, Pl
   const auto place = FindPlaceOf(driver, end.kind, end.box.address, *span);
   if (!place) return CUDA_ERROR_INVALID_VALUE;
   placed->kind = place->kind;
+  placed->sync_memops = place->sync_memops;
   placed->box = {reinterpret_cast<uint64_t>(place->bytes), end.box.pitch, end.box.slice_rows};
   if (!end.context || place->kind != MemoryKind::kDevice) return CUDA_SUCCESS;
   placed->context = driver.handles.Find<Context>(*end.context);
@@ -76,7 +78,7 @@ CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, 
     return CUDA_SUCCESS;
   }
   const bool waits = blocking == Blocking::kSync
-                         ? !between_devices
+                         ? !between_devices || to.sync_memops || from.sync_memops
                          : to.kind == MemoryKind::kPageable || during_call || order == SourceOrder::kDuringCall;
   if (waits && context.driver.config().chaos == 0 && stream.Pending().empty()) {
     // Nothing to queue behind: no need to wake the stream's thread.

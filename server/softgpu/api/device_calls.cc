@@ -1,9 +1,13 @@
+#include "server/softgpu/api/cuda_api.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <limits>
 
 #include "common/base/number_of.h"
+#include "common/libcuda/atomic_capabilities.h"
+#include "common/libcuda/device_properties.h"
 #include "server/softgpu/api/entry.h"
 
 // Device management.
@@ -103,6 +107,51 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* dev, const char* pciBusId) {
       return CUDA_SUCCESS;
     }
     return CUDA_ERROR_INVALID_DEVICE;
+  });
+}
+
+CUresult cuDeviceGetProperties(CUdevprop* prop, CUdevice dev) {
+  return DeviceCall(dev, [&](Device& device) -> CUresult {
+    if (!prop) return CUDA_ERROR_INVALID_VALUE;
+    outboard::FillDeviceProperties(prop, [&](CUdevice_attribute number) { return device.Attribute(number); });
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceComputeCapability(int* major, int* minor, CUdevice dev) {
+  return DeviceCall(dev, [&](Device& device) -> CUresult {
+    if (!major || !minor) return CUDA_ERROR_INVALID_VALUE;
+    *major = device.cc_major;
+    *minor = device.cc_minor;
+    return CUDA_SUCCESS;
+  });
+}
+
+// CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED is 0.
+CUresult cuDeviceGetHostAtomicCapabilities(unsigned int* capabilities, const CUatomicOperation* operations,
+                                           unsigned int count, CUdevice dev) {
+  return DeviceCall(dev, [&](Device&) {
+    return outboard::AtomicCapabilities(capabilities, operations, count, [](CUatomicOperation) { return 0u; });
+  });
+}
+
+CUresult cuDeviceGetExecAffinitySupport(int* pi, CUexecAffinityType type, CUdevice dev) {
+  return DeviceCall(dev, [&](Device&) -> CUresult {
+    if (!pi || NumberOf(type) >= CU_EXEC_AFFINITY_TYPE_MAX) return CUDA_ERROR_INVALID_VALUE;
+    *pi = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+// There are no textures, so none of any width.
+CUresult cuDeviceGetTexture1DLinearMaxWidth(size_t* maxWidthInElements, CUarray_format, unsigned numChannels,
+                                            CUdevice dev) {
+  return DeviceCall(dev, [&](Device& device) -> CUresult {
+    if (!maxWidthInElements || (numChannels != 1 && numChannels != 2 && numChannels != 4)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *maxWidthInElements = static_cast<size_t>(device.Attribute(CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH));
+    return CUDA_SUCCESS;
   });
 }
 

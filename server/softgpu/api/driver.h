@@ -28,6 +28,7 @@ struct Allocation {
   uint64_t id;                       // CU_POINTER_ATTRIBUTE_BUFFER_ID
   bool of_module;                    // variables: not to be freed by cuMemFree
   std::shared_ptr<MemoryPool> pool;  // it comes from; then it is no context's. Null for others
+  bool sync_memops = false;          // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
 };
 
 // Page-locked host memory.
@@ -36,8 +37,9 @@ struct Pinned {
   void* context_handle;
   Device* device;
   uint64_t id;
-  unsigned flags;   // as given to cuMemHostAlloc or cuMemHostRegister
-  bool registered;  // the application's own memory
+  unsigned flags;            // as given to cuMemHostAlloc or cuMemHostRegister
+  bool registered;           // the application's own memory
+  bool sync_memops = false;  // as of Allocation
 };
 
 // The driver of this process. Thread-safe.
@@ -73,6 +75,13 @@ class Driver {
 
   // Seed for the next thing that chaos shuffles; 0 while chaos is off.
   uint64_t NextChaos();
+
+  // Whether the memory at the address has sync_memops.
+  bool SyncsMemops(uint64_t address) const {
+    if (const auto range = allocations.Find(address)) return range->info.sync_memops;
+    const auto range = pinned.Find(address);
+    return range && range->info.sync_memops;
+  }
 
   HandleTable handles;
   MemoryPools pools{handles};

@@ -1,5 +1,7 @@
 #include "server/softgpu/api/event.h"
 
+#include <utility>
+
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/stream.h"
 
@@ -7,12 +9,21 @@
 
 namespace outboard::softgpu::api {
 
-void Event::Record(Stream& stream) {
+void Event::RecordBehind(Stream& stream, std::vector<Point> after) {
   auto time = std::make_shared<Time>();
-  Point point = stream.Submit([time] { *time = std::chrono::steady_clock::now(); });
+  Point point = stream.Submit([time] { *time = std::chrono::steady_clock::now(); }, std::move(after));
   std::lock_guard lock(mutex_);
   point_ = std::move(point);
   time_ = std::move(time);
+}
+
+// In a stream of its own, so that no stream waits for the others.
+void Event::RecordContext() {
+  std::vector<Point> all = context.LastPoints();
+  const auto own = context.CreateStream(CU_STREAM_NON_BLOCKING);
+  RecordBehind(*own, std::move(all));
+  context.driver.handles.Remove<Stream>(own->handle());
+  own->Abandon();
 }
 
 bool Event::recorded() const {
@@ -54,6 +65,17 @@ CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultSt
     if (flags != CU_EVENT_RECORD_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // the other one is for captures
     event.Record(*stream);
     return CUDA_SUCCESS;
+  });
+}
+
+// Runs `body` with the context of a handle: (Context&).
+template <class Body>
+CUresult ActiveContextCall(CUcontext handle, Body body) {
+  return HealthyCall([&](Driver& driver) -> CUresult {
+    const auto context = driver.handles.Find<Context>(handle);
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return body(*context);
   });
 }
 
@@ -100,6 +122,24 @@ CUresult cuEventRecord(CUevent hEvent, CUstream hStream) {
 }
 CUresult cuEventRecord_ptsz(CUevent hEvent, CUstream hStream) {
   return RecordEvent(hEvent, hStream, 0, DefaultStream::kPerThread);
+}
+
+CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
+  return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
+    const auto event = context.driver.handles.Find<Event>(hEvent);
+    if (!event || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
+    event->RecordContext();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) {
+  return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
+    const auto event = context.driver.handles.Find<Event>(hEvent);
+    if (!event) return CUDA_ERROR_INVALID_HANDLE;
+    context.HoldUntil(event->RecordedPoint());
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {

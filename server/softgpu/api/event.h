@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "server/softgpu/api/context.h"
 #include "server/softgpu/api/handles.h"
@@ -26,7 +27,9 @@ class Event : public Object {
   const void* owner() const override { return &context; }
 
   // Records it anew: from now on the event means this point of the stream.
-  void Record(Stream& stream);
+  void Record(Stream& stream) { RecordBehind(stream, {}); }
+  // The same with all work of its context.
+  void RecordContext();
 
   bool recorded() const;
 
@@ -38,6 +41,8 @@ class Event : public Object {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
+
+  void RecordBehind(Stream& stream, std::vector<Point> after);
 
   mutable std::mutex mutex_;
   Point point_;

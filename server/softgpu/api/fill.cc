@@ -7,16 +7,19 @@
 #include "server/softgpu/api/stream.h"
 
 // Memory management: cuMemset*. All return before the memory is set, also those without Async in their name, as the
-// driver's manual has it for device memory.
+// driver's manual has it for device memory; those wait where the memory was given the attribute that says so.
 
 using namespace outboard::softgpu::api;
+using outboard::softgpu::Point;
 
 namespace {
+
+enum class Blocking { kSync, kAsync };
 
 // `height` rows of `width` values. The pitch, in bytes, means nothing for one row.
 template <class T>
 CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size_t height, CUstream hStream,
-                  DefaultStream null_means) {
+                  DefaultStream null_means, Blocking blocking = Blocking::kAsync) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
@@ -29,26 +32,27 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
     const auto span = outboard::SpanOf({address, pitch, 0}, {bytes, height, 1});
     const auto place = span ? FindDeviceBytes(driver, address, *span) : std::nullopt;
     if (!place) return CUDA_ERROR_INVALID_VALUE;
-    stream->Submit([first = *place, pitch, value, width, height] {
+    const Point done = stream->Submit([first = *place, pitch, value, width, height] {
       for (size_t y = 0; y < height; ++y) std::fill_n(reinterpret_cast<T*>(first + y * pitch), width, value);
     });
-    return CUDA_SUCCESS;
+    return blocking == Blocking::kSync && driver.SyncsMemops(address) ? context.Await({done}) : CUDA_SUCCESS;
   });
 }
 
 template <class T>
-CUresult Fill(CUdeviceptr address, T value, size_t count, CUstream hStream, DefaultStream null_means) {
-  return FillRows(address, 0, value, count, 1, hStream, null_means);
+CUresult Fill(CUdeviceptr address, T value, size_t count, CUstream hStream, DefaultStream null_means,
+              Blocking blocking = Blocking::kAsync) {
+  return FillRows(address, 0, value, count, 1, hStream, null_means, blocking);
 }
 
 }  // namespace
 
 CUresult cuMemsetD8_v2(CUdeviceptr dstDevice, unsigned char uc, size_t N) {
-  return Fill(dstDevice, uc, N, nullptr, DefaultStream::kLegacy);
+  return Fill(dstDevice, uc, N, nullptr, DefaultStream::kLegacy, Blocking::kSync);
 }
 
 CUresult cuMemsetD8_v2_ptds(CUdeviceptr dstDevice, unsigned char uc, size_t N) {
-  return Fill(dstDevice, uc, N, nullptr, DefaultStream::kPerThread);
+  return Fill(dstDevice, uc, N, nullptr, DefaultStream::kPerThread, Blocking::kSync);
 }
 
 CUresult cuMemsetD8Async(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStream) {
@@ -60,11 +64,11 @@ CUresult cuMemsetD8Async_ptsz(CUdeviceptr dstDevice, unsigned char uc, size_t N,
 }
 
 CUresult cuMemsetD16_v2(CUdeviceptr dstDevice, unsigned short us, size_t N) {
-  return Fill(dstDevice, us, N, nullptr, DefaultStream::kLegacy);
+  return Fill(dstDevice, us, N, nullptr, DefaultStream::kLegacy, Blocking::kSync);
 }
 
 CUresult cuMemsetD16_v2_ptds(CUdeviceptr dstDevice, unsigned short us, size_t N) {
-  return Fill(dstDevice, us, N, nullptr, DefaultStream::kPerThread);
+  return Fill(dstDevice, us, N, nullptr, DefaultStream::kPerThread, Blocking::kSync);
 }
 
 CUresult cuMemsetD16Async(CUdeviceptr dstDevice, unsigned short us, size_t N, CUstream hStream) {
@@ -76,11 +80,11 @@ CUresult cuMemsetD16Async_ptsz(CUdeviceptr dstDevice, unsigned short us, size_t 
 }
 
 CUresult cuMemsetD32_v2(CUdeviceptr dstDevice, unsigned int ui, size_t N) {
-  return Fill(dstDevice, ui, N, nullptr, DefaultStream::kLegacy);
+  return Fill(dstDevice, ui, N, nullptr, DefaultStream::kLegacy, Blocking::kSync);
 }
 
 CUresult cuMemsetD32_v2_ptds(CUdeviceptr dstDevice, unsigned int ui, size_t N) {
-  return Fill(dstDevice, ui, N, nullptr, DefaultStream::kPerThread);
+  return Fill(dstDevice, ui, N, nullptr, DefaultStream::kPerThread, Blocking::kSync);
 }
 
 CUresult cuMemsetD32Async(CUdeviceptr dstDevice, unsigned int ui, size_t N, CUstream hStream) {
@@ -92,11 +96,11 @@ CUresult cuMemsetD32Async_ptsz(CUdeviceptr dstDevice, unsigned int ui, size_t N,
 }
 
 CUresult cuMemsetD2D8_v2(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height) {
-  return FillRows(dstDevice, dstPitch, uc, Width, Height, nullptr, DefaultStream::kLegacy);
+  return FillRows(dstDevice, dstPitch, uc, Width, Height, nullptr, DefaultStream::kLegacy, Blocking::kSync);
 }
 
 CUresult cuMemsetD2D8_v2_ptds(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height) {
-  return FillRows(dstDevice, dstPitch, uc, Width, Height, nullptr, DefaultStream::kPerThread);
+  return FillRows(dstDevice, dstPitch, uc, Width, Height, nullptr, DefaultStream::kPerThread, Blocking::kSync);
 }
 
 CUresult cuMemsetD2D8Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned char uc, size_t Width, size_t Height,
@@ -110,11 +114,11 @@ CUresult cuMemsetD2D8Async_ptsz(CUdeviceptr dstDevice, size_t dstPitch, unsigned
 }
 
 CUresult cuMemsetD2D16_v2(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height) {
-  return FillRows(dstDevice, dstPitch, us, Width, Height, nullptr, DefaultStream::kLegacy);
+  return FillRows(dstDevice, dstPitch, us, Width, Height, nullptr, DefaultStream::kLegacy, Blocking::kSync);
 }
 
 CUresult cuMemsetD2D16_v2_ptds(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height) {
-  return FillRows(dstDevice, dstPitch, us, Width, Height, nullptr, DefaultStream::kPerThread);
+  return FillRows(dstDevice, dstPitch, us, Width, Height, nullptr, DefaultStream::kPerThread, Blocking::kSync);
 }
 
 CUresult cuMemsetD2D16Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned short us, size_t Width, size_t Height,
@@ -128,11 +132,11 @@ CUresult cuMemsetD2D16Async_ptsz(CUdeviceptr dstDevice, size_t dstPitch, unsigne
 }
 
 CUresult cuMemsetD2D32_v2(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height) {
-  return FillRows(dstDevice, dstPitch, ui, Width, Height, nullptr, DefaultStream::kLegacy);
+  return FillRows(dstDevice, dstPitch, ui, Width, Height, nullptr, DefaultStream::kLegacy, Blocking::kSync);
 }
 
 CUresult cuMemsetD2D32_v2_ptds(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height) {
-  return FillRows(dstDevice, dstPitch, ui, Width, Height, nullptr, DefaultStream::kPerThread);
+  return FillRows(dstDevice, dstPitch, ui, Width, Height, nullptr, DefaultStream::kPerThread, Blocking::kSync);
 }
 
 CUresult cuMemsetD2D32Async(CUdeviceptr dstDevice, size_t dstPitch, unsigned int ui, size_t Width, size_t Height,

@@ -30,6 +30,13 @@ CUresult cuFuncSetCacheConfig(CUfunction hfunc, CUfunc_cache config) {
   });
 }
 
+// As with cuCtxSetSharedMemConfig.
+CUresult cuFuncSetSharedMemConfig(CUfunction hfunc, CUsharedconfig config) {
+  return FunctionCall(hfunc, [&](Function&) {
+    return NumberOf(config) <= CU_SHARED_MEM_CONFIG_EIGHT_BYTE_BANK_SIZE ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
 CUresult cuFuncGetModule(CUmodule* hmod, CUfunction hfunc) {
   return FunctionCall(hfunc, [&](Function& function) -> CUresult {
     if (!hmod) return CUDA_ERROR_INVALID_VALUE;

@@ -29,7 +29,9 @@ std::optional<Place> FindHostPlace(Driver& driver, const void* address, uint64_t
 }
 
 std::optional<Place> FindPlace(Driver& driver, uint64_t address, uint64_t size) {
-  if (const auto bytes = FindDeviceBytes(driver, address, size)) return Place{MemoryKind::kDevice, *bytes};
+  if (const auto bytes = FindDeviceBytes(driver, address, size)) {
+    return Place{MemoryKind::kDevice, *bytes, driver.SyncsMemops(address)};
+  }
   return FindHostPlace(driver, reinterpret_cast<const void*>(address), size);
 }
 

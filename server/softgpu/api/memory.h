@@ -13,7 +13,8 @@ enum class MemoryKind { kDevice, kPinned, kPageable };
 
 struct Place {
   MemoryKind kind;
-  std::byte* bytes;  // in this process
+  std::byte* bytes;          // in this process
+  bool sync_memops = false;  // synchronous copies wait, whatever they would do otherwise
 };
 
 // Device memory; nullopt when [address, address + size) is not inside one allocation.

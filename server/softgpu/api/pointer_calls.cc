@@ -13,8 +13,9 @@ using outboard::PointerFacts;
 namespace {
 
 PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range) {
-  const auto context = static_cast<CUcontext>(range.info.context_handle);
-  return {address, kind, range.begin, range.size, range.info.id, context, range.info.device->ordinal};
+  const auto& info = range.info;
+  const auto context = static_cast<CUcontext>(info.context_handle);
+  return {address, kind, range.begin, range.size, info.id, context, info.device->ordinal, info.sync_memops};
 }
 
 PointerFacts FactsOf(const Driver& driver, CUdeviceptr address) {
@@ -25,6 +26,10 @@ PointerFacts FactsOf(const Driver& driver, CUdeviceptr address) {
   }
   if (const auto range = driver.pinned.Find(address)) return Facts(address, PointerFacts::Kind::kHost, *range);
   return {address};
+}
+
+CUresult NotManaged() {
+  return ContextCall([](Driver&, Context&) { return CUDA_ERROR_INVALID_VALUE; });
 }
 
 }  // namespace
@@ -40,4 +45,30 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
   return ContextCall([&](Driver& driver, Context&) {
     return outboard::GetPointerAttributes(numAttributes, attributes, data, FactsOf(driver, ptr));
   });
+}
+
+CUresult cuPointerSetAttribute(const void* value, CUpointer_attribute attribute, CUdeviceptr ptr) {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+    bool sync_memops = false;
+    const CUresult read = outboard::ReadSyncMemops(value, outboard::NumberOf(attribute), &sync_memops);
+    if (read != CUDA_SUCCESS) return read;
+    const auto set = [&](auto* info) { info->sync_memops = sync_memops; };
+    if (!driver.allocations.Update(ptr, set) && !driver.pinned.Update(ptr, set)) return CUDA_ERROR_INVALID_VALUE;
+    if (!sync_memops) return CUDA_SUCCESS;
+    context.Wait();  // what began before has to be over
+    return context.Settle();
+  });
+}
+
+// There is no managed memory, so no address that the following calls are given can be right.
+
+CUresult cuMemPrefetchAsync(CUdeviceptr, size_t, CUdevice, CUstream) { return NotManaged(); }
+CUresult cuMemPrefetchAsync_ptsz(CUdeviceptr, size_t, CUdevice, CUstream) { return NotManaged(); }
+CUresult cuMemPrefetchAsync_v2(CUdeviceptr, size_t, CUmemLocation, unsigned int, CUstream) { return NotManaged(); }
+CUresult cuMemPrefetchAsync_v2_ptsz(CUdeviceptr, size_t, CUmemLocation, unsigned int, CUstream) { return NotManaged(); }
+CUresult cuMemAdvise(CUdeviceptr, size_t, CUmem_advise, CUdevice) { return NotManaged(); }
+CUresult cuMemAdvise_v2(CUdeviceptr, size_t, CUmem_advise, CUmemLocation) { return NotManaged(); }
+CUresult cuMemRangeGetAttribute(void*, size_t, CUmem_range_attribute, CUdeviceptr, size_t) { return NotManaged(); }
+CUresult cuMemRangeGetAttributes(void**, size_t*, CUmem_range_attribute*, size_t, CUdeviceptr, size_t) {
+  return NotManaged();
 }

@@ -11,6 +11,7 @@
 
 #include "server/softgpu/api/context.h"
 #include "server/softgpu/api/handles.h"
+#include "server/softgpu/api/stream_attributes.h"
 #include "server/softgpu/device/stream.h"
 
 namespace outboard::softgpu::api {
@@ -30,6 +31,7 @@ class Stream : public Object {
   const Role role;
   const unsigned flags;
   const uint64_t id;
+  StreamAttributes attributes;
 
   const void* owner() const override { return &context; }
 

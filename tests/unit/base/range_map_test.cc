@@ -29,6 +29,17 @@ TEST(RangeMap, RefusesOverlaps) {
   EXPECT_TRUE(map.Add(90, 10, 2));
 }
 
+TEST(RangeMap, UpdatesWhatIsKnown) {
+  RangeMap<int> map;
+  ASSERT_TRUE(map.Add(100, 10, 1));
+  const auto set = [](int* info) { *info = 7; };
+  EXPECT_FALSE(map.Update(99, set));
+  EXPECT_FALSE(map.Update(110, set));
+  EXPECT_EQ(map.Find(100)->info, 1);
+  EXPECT_TRUE(map.Update(109, set));
+  EXPECT_EQ(map.Find(100)->info, 7);
+}
+
 TEST(RangeMap, ContainsCountsWithoutOverflow) {
   const Range<int> range{100, 10, 0};
   EXPECT_TRUE(range.Contains(100, 10));

@@ -121,5 +121,18 @@ TEST_F(ContextsTest, KeepsTheFirstStickyError) {
   EXPECT_FALSE(contexts_.Accepts(thread));
 }
 
+TEST(ContextUsersTest, AContextEndsWithItsLastUser) {
+  Contexts contexts;
+  contexts.Add(Context(5), {});
+  EXPECT_FALSE(contexts.Detach(Context(5))) << "who made it is the last";
+  EXPECT_TRUE(contexts.Attach(Context(5)));
+  EXPECT_TRUE(contexts.Attach(Context(5)));
+  EXPECT_TRUE(contexts.Detach(Context(5)));
+  EXPECT_TRUE(contexts.Detach(Context(5)));
+  EXPECT_FALSE(contexts.Detach(Context(5)));
+  EXPECT_FALSE(contexts.Attach(Context(6)));
+  EXPECT_FALSE(contexts.Detach(Context(6)));
+}
+
 }  // namespace
 }  // namespace outboard::shim
