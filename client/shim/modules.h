@@ -15,6 +15,7 @@
 
 #include "client/shim/memory_call.h"
 #include "client/shim/modules_function.h"
+#include "client/shim/modules_linkers.h"
 #include "common/wire/handle.h"
 #include "common/wire/private.h"
 
@@ -30,6 +31,8 @@ class Modules {
  public:
   // `process` outlives this.
   explicit Modules(Process& process) : process_(process) {}
+
+  Linkers& linkers() { return linkers_; }
 
   // A number for the next code image on its way to the worker.
   uint64_t NextUpload() { return last_upload_.fetch_add(1, std::memory_order_relaxed) + 1; }
@@ -83,6 +86,7 @@ class Modules {
   void EraseFunctions(Predicate wanted);
 
   Process& process_;
+  Linkers linkers_;
   std::atomic<uint64_t> last_upload_{0};
   mutable std::shared_mutex mutex_;
   std::unordered_map<wire::HandleId, std::shared_ptr<Function>> functions_;  // guarded by mutex_, as is what follows

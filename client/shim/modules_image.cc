@@ -38,7 +38,7 @@ CodeResult FindImage(const void* code, CodeImage* image) {
   return {};
 }
 
-CodeResult ReadImage(const char* path, CodeImage* image) {
+CodeResult ReadInput(const char* path, CodeImage* image) {
   const std::string name = std::string("The code image ") + path;
   const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path, "rbe"), &fclose);
   if (!file) {
@@ -55,8 +55,17 @@ CodeResult ReadImage(const char* path, CodeImage* image) {
     bytes.resize(size + got);
   }
   if (ferror(file.get()) != 0) return {CUDA_ERROR_OPERATING_SYSTEM, name + " cannot be read."};
+  image->extents = {{bytes.data(), bytes.size()}};
+  return {};
+}
+
+CodeResult ReadImage(const char* path, CodeImage* image) {
+  if (CodeResult read = ReadInput(path, image); read.code != CUDA_SUCCESS) return read;
+  std::vector<std::byte>& bytes = image->file;
   const FileKind kind = KindOfFile(bytes);
-  if (kind == FileKind::kNone) return {CUDA_ERROR_INVALID_IMAGE, name + " holds no code."};
+  if (kind == FileKind::kNone) {
+    return {CUDA_ERROR_INVALID_IMAGE, std::string("The code image ") + path + " holds no code."};
+  }
   if (kind == FileKind::kText) bytes.push_back(std::byte{0});
   image->extents = {{bytes.data(), bytes.size()}};
   return {};

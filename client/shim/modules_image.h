@@ -29,6 +29,8 @@ struct CodeResult {
 CodeResult FindImage(const void* code, CodeImage* image);
 // What a file holds: a fatbin, a cubin or PTX text.
 CodeResult ReadImage(const char* path, CodeImage* image);
+// A file as it is.
+CodeResult ReadInput(const char* path, CodeImage* image);
 
 // An image that the worker has, as its load operations name it.
 struct UploadedImage {

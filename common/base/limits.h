@@ -22,6 +22,7 @@ inline constexpr uint32_t kMaxPayloadBytes = 4u << 20;          // one array in 
 inline constexpr uint32_t kCopyChunkBytes = 1u << 20;           // larger copies travel as several
 inline constexpr uint32_t kMaxLanes = 4096;                     // threads of one client process that call CUDA
 inline constexpr uint32_t kMaxHandles = 1u << 22;               // objects that a client has at a time
+inline constexpr uint32_t kMaxLinkers = 4096;                     // CUlinkStates of one session at a time
 inline constexpr uint64_t kMaxUploadBytes = uint64_t{1} << 31;  // code images on their way, of one session
 inline constexpr uint64_t kCreditBytes = 64u << 20;             // commands sent and not yet acknowledged, per session
 inline constexpr uint32_t kCreditCommands = 1u << 16;

@@ -1,5 +1,6 @@
 #include "common/image/fatbin.h"
 
+#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -119,6 +120,28 @@ Result<std::vector<Entry>> FatbinEntries(ByteSpan image) {
     rest = rest.subspan(read->second);
   }
   return entries;
+}
+
+std::vector<std::byte> MakeLinkedFatbin(std::span<const std::string_view> texts) {
+  std::vector<std::byte> image(sizeof(FatbinHeader));
+  const auto append = [&](const void* bytes, size_t size) {
+    const auto* begin = static_cast<const std::byte*>(bytes);
+    image.insert(image.end(), begin, begin + size);
+  };
+  for (const std::string_view text : texts) {
+    const uint64_t padded = (text.size() + 8) / 8 * 8;  // a NUL at least
+    EntryHeader entry{};
+    entry.kind = static_cast<uint16_t>(EntryKind::kLinkedPtx);
+    entry.version = kEntryVersion;
+    entry.header_size = sizeof entry;
+    entry.payload_size = padded;
+    append(&entry, sizeof entry);
+    append(text.data(), text.size());
+    image.resize(image.size() + padded - text.size());
+  }
+  const FatbinHeader header{kFatbinMagic, kFatbinVersion, sizeof header, image.size() - sizeof header};
+  std::memcpy(image.data(), &header, sizeof header);
+  return image;
 }
 
 }  // namespace outboard::image

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
@@ -25,5 +28,8 @@ Result<uint64_t> FatbinBytes(const FatbinHeader& header);
 
 // `image` begins with a fatbin header.
 Result<std::vector<Entry>> FatbinEntries(ByteSpan image);
+
+// A fatbin whose entries, all of kind kLinkedPtx, are the PTX texts.
+std::vector<std::byte> MakeLinkedFatbin(std::span<const std::string_view> texts);
 
 }  // namespace outboard::image

@@ -65,6 +65,7 @@ Result<std::vector<KernelLayout>> KernelLayouts(EntryKind kind, ByteSpan unpacke
     case EntryKind::kPtx:
       return PtxKernels(AsText(unpacked));
     case EntryKind::kLto:
+    case EntryKind::kLinkedPtx:
       break;
   }
   return Error{"Entries of kind " + std::to_string(static_cast<int>(kind)) +

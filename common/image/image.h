@@ -33,7 +33,8 @@ struct Located {
 };
 Result<Located> Locate(const void* code);
 
-enum class EntryKind : uint16_t { kPtx = 1, kElf = 2, kLto = 8 };
+// kLinkedPtx is of the software GPU alone: one of the PTX modules that it linked into the image (MakeLinkedFatbin).
+enum class EntryKind : uint16_t { kPtx = 1, kElf = 2, kLto = 8, kLinkedPtx = 0x4f42 };
 
 // One entry of a fatbin, or a bare ELF or PTX text seen as one. `name` and `payload` point into the image.
 struct Entry {

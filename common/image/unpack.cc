@@ -72,7 +72,7 @@ Result<std::vector<std::byte>> Unpack(const Entry& entry, uint64_t max_bytes) {
   Result<std::vector<std::byte>> bytes = packed ? Decompress(entry) : Allocate(entry.payload.size());
   if (!bytes) return bytes;
   if (!packed) std::copy(entry.payload.begin(), entry.payload.end(), bytes->begin());
-  if (entry.kind == EntryKind::kPtx) {
+  if (entry.kind == EntryKind::kPtx || entry.kind == EntryKind::kLinkedPtx) {
     while (!bytes->empty() && bytes->back() == std::byte{0}) bytes->pop_back();
   }
   return bytes;

@@ -30,6 +30,10 @@ CUresult JitOptions::Set(const CUjit_option* options, const unsigned long long* 
   return CUDA_SUCCESS;
 }
 
+bool JitOptions::IsNumber(CUjit_option option) {
+  return wire::KindOfJitOption(NumberOf(option)) == wire::JitOptionKind::kNumber;
+}
+
 LoadLog JitOptions::Log() const {
   const auto text = [](const std::vector<char>& buffer) {
     return std::string(buffer.data(), strnlen(buffer.data(), buffer.size()));

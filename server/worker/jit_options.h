@@ -18,6 +18,9 @@ class JitOptions {
   // CUDA_ERROR_INVALID_VALUE for what is no option, CUDA_ERROR_NOT_SUPPORTED for one whose value leads to memory.
   CUresult Set(const CUjit_option* options, const unsigned long long* values, unsigned count);
 
+  // Whether the option is a plain number that goes in.
+  static bool IsNumber(CUjit_option option);
+
   // For the driver; as alive as this.
   unsigned count() const { return static_cast<unsigned>(options_.size()); }
   CUjit_option* options() { return options_.data(); }

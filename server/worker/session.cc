@@ -21,7 +21,8 @@ Session::State::State(Session& session, FrameSink* sink)
       host_calls(session.driver(), copies,
                  [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                    session.Send(control, 0, head, bytes);
-                 }) {
+                 }),
+      linkers(session.driver()) {
   if (session.driver().cuDriverGetVersion != nullptr) session.driver().cuDriverGetVersion(&driver_version);
   for (const wire::OpInfo& info : wire::Ops()) {
     entries.resize(static_cast<size_t>(info.op) + 1);
@@ -160,6 +161,7 @@ Allocations& Session::allocations() { return state_->allocations; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
 HostCalls& Session::host_calls() { return state_->host_calls; }
+Linkers& Session::linkers() { return state_->linkers; }
 Uploads& Session::uploads() { return state_->uploads; }
 
 void Session::SettleMemory() {

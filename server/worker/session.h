@@ -25,6 +25,7 @@ class Allocations;  // device memory of the session, charged to the ledger
 class Copies;       // copies between host memory of the client and the device
 class HostCalls;    // host functions that streams wait for
 struct Lane;        // the worker's side of one thread of the client
+class Linkers;      // of cuLinkCreate
 class MemoryPools;  // the session's memory pools, charged to the ledger
 class Uploads;      // code images on their way in
 
@@ -86,6 +87,7 @@ class Session {
   MemoryPools& memory_pools();
   Copies& copies();
   HostCalls& host_calls();
+  Linkers& linkers();
   Uploads& uploads();
   // Refunds what the driver has given back: after calls with which the client synchronises, and before it is told what
   // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.

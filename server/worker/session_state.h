@@ -13,6 +13,7 @@
 #include "server/worker/credits.h"
 #include "server/worker/host_calls.h"
 #include "server/worker/lanes.h"
+#include "server/worker/linkers.h"
 #include "server/worker/memory_pools.h"
 #include "server/worker/outbox.h"
 #include "server/worker/session.h"
@@ -63,6 +64,7 @@ struct Session::State {
   Copies copies;
   HostCalls host_calls;
   Uploads uploads;
+  Linkers linkers;
   std::optional<Lanes> lanes;  // ends before everything that its threads use
 };
 

@@ -7,7 +7,7 @@
 
 namespace outboard::softgpu::api {
 
-enum class Kind : uint8_t { kContext = 1, kStream, kEvent, kModule, kFunction, kLibrary, kKernel, kPool };
+enum class Kind : uint8_t { kContext = 1, kStream, kEvent, kModule, kFunction, kLibrary, kKernel, kPool, kLinker };
 
 // What a handle stands for. Each class of objects names its kind as kKind.
 class Object {

@@ -46,10 +46,16 @@ bool IsEmpty(const image::Entry& entry) {
 Outcome Parse(const image::Entry& entry, uint32_t compute_capability, Program* program) {
   auto bytes = image::Unpack(entry);
   if (!bytes) return {CUDA_ERROR_INVALID_IMAGE, bytes.error().message};
-  std::string text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  return AddPtx(std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()),
+                static_cast<int>(compute_capability), program);
+}
+
+}  // namespace
+
+Outcome AddPtx(std::string text, int compute_capability, Program* program) {
   auto module = ptx::ParseModule(std::move(text));
   if (!module) return {CUDA_ERROR_INVALID_PTX, module.error().message};
-  if ((*module)->target > compute_capability) {
+  if ((*module)->target > static_cast<uint32_t>(compute_capability)) {
     return {CUDA_ERROR_INVALID_PTX, "The PTX is for " + std::string((*module)->target_name) +
                                         ", which is newer than this device's compute capability " +
                                         std::to_string(compute_capability / 10) + "." +
@@ -62,14 +68,18 @@ Outcome Parse(const image::Entry& entry, uint32_t compute_capability, Program* p
   return {};
 }
 
-}  // namespace
-
 Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program) {
   const auto capability = static_cast<uint32_t>(compute_capability);
   std::set<std::string> others;  // what the images hold instead of PTX that runs here
   for (const image::Extent& extent : images) {
     const auto entries = image::Entries(std::span(extent.data, extent.size));
     if (!entries) return {CUDA_ERROR_INVALID_IMAGE, entries.error().message};
+    if (!entries->empty() && entries->front().kind == image::EntryKind::kLinkedPtx) {
+      for (const image::Entry& entry : *entries) {
+        if (Outcome outcome = Parse(entry, capability, program); !outcome.ok()) return outcome;
+      }
+      continue;
+    }
     if (const image::Entry* best = BestPtx(*entries, capability)) {
       if (Outcome outcome = Parse(*best, capability, program); !outcome.ok()) return outcome;
       continue;

@@ -27,9 +27,12 @@ struct Outcome {
   bool ok() const { return code == CUDA_SUCCESS; }
 };
 
+// Adds a module to the program: `text` is PTX without a NUL.
+Outcome AddPtx(std::string text, int compute_capability, Program* program);
+
 // Chooses from each image the PTX for the highest architecture that is not above `compute_capability` (130 for 13.0),
 // and parses it. PTX always wins over SASS, which this device cannot run. Images without PTX are left out when others
-// have some, or when they hold no kernel at all.
+// have some, or when they hold no kernel at all. Of an image that the linker made all modules are taken.
 Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program);
 
 // Links a program into a module that still has to be placed.

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "common/image/fatbin.h"
 #include "common/image/image.h"
 #include "tests/unit/image/image_builder.h"
 
@@ -191,6 +192,24 @@ TEST(Entries, BarePtxIsOne) {
     EXPECT_EQ(entry.arch_specific, expected.arch_specific) << expected.text;
     EXPECT_EQ(entry.family_specific, expected.family_specific) << expected.text;
     EXPECT_EQ(entry.payload.size(), image.size());
+  }
+}
+
+TEST(Entries, OfALinkedFatbinAreItsTexts) {
+  const std::string_view texts[] = {"first", "the second text", ""};
+  const auto image = MakeLinkedFatbin(texts);
+  const auto located = Locate(image.data());
+  ASSERT_TRUE(located) << located.error().message;
+  ASSERT_EQ(located->images.size(), 1u);
+  EXPECT_EQ(located->images[0].size, image.size());
+  const auto entries = Entries(image);
+  ASSERT_TRUE(entries) << entries.error().message;
+  ASSERT_EQ(entries->size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ((*entries)[i].kind, EntryKind::kLinkedPtx);
+    const auto bytes = Unpack((*entries)[i]);
+    ASSERT_TRUE(bytes) << bytes.error().message;
+    EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(bytes->data()), bytes->size()), texts[i]);
   }
 }
 
