@@ -36,6 +36,12 @@ void Require(bool holds) {
 
 // Where the traces of the corpus have device memory as well.
 constexpr char kArena[] = "0x200000000000";
+constexpr CUdeviceptr kArenaBegin = 0x200000000000, kArenaEnd = kArenaBegin + (64u << 20);
+
+bool IsDeviceMemory(CUdeviceptr address) { return address >= kArenaBegin && address < kArenaEnd; }
+
+// Of the driver; set before it is used.
+decltype(&cuStreamWaitValue32_v2) wait_value = nullptr;
 
 const driver::DriverTable& Driver() {
   static const driver::DriverTable& driver = []() -> const driver::DriverTable& {
@@ -46,6 +52,16 @@ const driver::DriverTable& Driver() {
     auto& table = *new driver::DriverTable(**loaded);
     table.cuLaunchKernel = [](auto...) { return CUDA_SUCCESS; };
     table.cuLaunchKernelEx = [](auto...) { return CUDA_SUCCESS; };
+    // The worker itself has streams wait for words of its own host memory.
+    wait_value = table.cuStreamWaitValue32_v2;
+    table.cuStreamWaitValue32_v2 = [](CUstream stream, CUdeviceptr address, cuuint32_t value, unsigned flags) {
+      return IsDeviceMemory(address) ? CUDA_SUCCESS : wait_value(stream, address, value, flags);
+    };
+    table.cuStreamWaitValue32 = [](auto...) { return CUDA_SUCCESS; };
+    table.cuStreamWaitValue64 = [](auto...) { return CUDA_SUCCESS; };
+    table.cuStreamWaitValue64_v2 = [](auto...) { return CUDA_SUCCESS; };
+    table.cuStreamBatchMemOp = [](auto...) { return CUDA_SUCCESS; };
+    table.cuStreamBatchMemOp_v2 = [](auto...) { return CUDA_SUCCESS; };
     return table;
   }();
   return driver;
