@@ -55,6 +55,8 @@ std::string KindName(image::EntryKind kind) {
       return "elf";
     case image::EntryKind::kLto:
       return "lto";
+    case image::EntryKind::kLinkedPtx:
+      return "linked_ptx";
   }
   return "kind_" + std::to_string(static_cast<int>(kind));
 }

@@ -50,7 +50,7 @@ class Abilities {
 // Whether the driver takes a word of so many bytes at the address for sure. The address is device memory.
 bool IsWord(const Memory& memory, const Current& current, const Abilities& abilities, CUdeviceptr address,
             size_t bytes) {
-  return address % bytes == 0 && memory.Has(current.context, address, bytes) && abilities.Takes(bytes);
+  return address % bytes == 0 && memory.Has(current.context, current.device, address, bytes) && abilities.Takes(bytes);
 }
 
 enum class Kind { kWait, kWrite };
