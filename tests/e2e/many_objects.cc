@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "../programs/driver_session.h"
+#include "tests/programs/driver_session.h"
 
 namespace {
 

@@ -173,8 +173,18 @@ TEST_F(CopiesTest, WhatIsNotKnownIsForTheDriverToAnswer) {
   worker_.On("outboardReadAsync", [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_INVALID_VALUE}; });
   EXPECT_EQ(custom::cuMemcpyHtoD_v2(kStream, device_ + kDeviceBytes - 8, pageable_, 16), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(custom::cuMemcpyDtoHAsync_v2(Pinned(), device_ + kDeviceBytes - 8, 16, kStream), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardWrite?", "outboardReadAsync?", "outboardDrainHost?"}));
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemcpyDtoDAsync_v2?", "outboardWrite?", "cuMemcpyDtoDAsync_v2?",
+                                        "outboardReadAsync?", "outboardDrainHost?"}));
   EXPECT_FALSE(memory_.landings().Any());
+}
+
+TEST_F(CopiesTest, NoHostMemoryIsTouchedForARangeThatTheDriverRefuses) {
+  worker_.On("cuMemcpyDtoDAsync_v2",
+             [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_INVALID_VALUE}; });
+  const size_t too_much = size_t{1} << 40;
+  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kStream, device_ + 8, pageable_, too_much), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpyDtoH_v2(kStream, pageable_, device_ + 8, too_much), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemcpyDtoDAsync_v2?", "cuMemcpyDtoDAsync_v2?"}));
 }
 
 TEST_F(CopiesTest, AStreamThatIsNotKnownMakesTheCallWait) {

@@ -254,7 +254,8 @@ TEST_F(CopyBoxTest, WhatIsNotKnownIsForTheDriverToAnswer) {
   copy = ToHost(pinned_);
   copy.srcDevice = device_ + kDeviceBytes - 16;
   EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardWriteBox?", "outboardReadBoxAsync?", "outboardDrainHost?"}));
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemcpyDtoDAsync_v2?", "outboardWriteBox?", "cuMemcpyDtoDAsync_v2?",
+                                        "outboardReadBoxAsync?", "outboardDrainHost?"}));
   EXPECT_FALSE(memory_.landings().Any());
 }
 
