@@ -66,6 +66,7 @@ void Device() {
 void Functions() {
   cudaFuncAttributes attributes;
   check::Ok(cudaFuncGetAttributes(&attributes, Plain));
+  check::Ok(cudaFuncSetCacheConfig(Plain, cudaFuncCachePreferL1));
   check::Equal("PTX version", attributes.ptxVersion, 75);
   check::True("binary version is at least 7.5", attributes.binaryVersion >= 75);
   check::Equal("threads of a block", attributes.maxThreadsPerBlock, 1024);

@@ -210,6 +210,14 @@ CUresult cuKernelSetAttribute(CUfunction_attribute attrib, int val, CUkernel ker
   });
 }
 
+// As with cuFuncSetCacheConfig.
+CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice dev) {
+  return KernelCall(kernel, [&](Driver& driver, Kernel&) -> CUresult {
+    if (!driver.FindDevice(dev)) return CUDA_ERROR_INVALID_DEVICE;
+    return NumberOf(config) <= CU_FUNC_CACHE_PREFER_EQUAL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
 CUresult cuKernelGetName(const char** name, CUkernel hfunc) {
   return KernelCall(hfunc, [&](Driver&, Kernel& kernel) -> CUresult {
     if (!name) return CUDA_ERROR_INVALID_VALUE;
