@@ -8,7 +8,7 @@ namespace {
 // One end, as the structures of 2D and 3D copies say it.
 struct GivenEnd {
   size_t x, y, z;
-  CUmemorytype type;
+  unsigned type;  // NumberOf what the program gave
   const void* host;
   CUdeviceptr device;
   size_t pitch, height;
@@ -24,7 +24,7 @@ bool IsEnough(size_t given, size_t offset, uint64_t extent, bool is_needed) {
 
 CUresult ReadEnd(const GivenEnd& given, const BoxExtent& extent, uint64_t max_pitch, CopyEnd* end) {
   size_t address = given.device;
-  switch (NumberOf(given.type)) {
+  switch (given.type) {
     case CU_MEMORYTYPE_HOST:
       end->kind = CopyEnd::Kind::kHost;
       address = reinterpret_cast<size_t>(given.host);
@@ -69,10 +69,12 @@ template <class Copy3D>
 CUresult Read3D(const Copy3D& given, std::optional<CUcontext> to_context, std::optional<CUcontext> from_context,
                 uint64_t max_pitch, BoxCopy* copy) {
   if (given.srcLOD != 0 || given.dstLOD != 0) return CUDA_ERROR_INVALID_VALUE;
-  const GivenEnd to = {given.dstXInBytes, given.dstY,     given.dstZ,      given.dstMemoryType, given.dstHost,
-                       given.dstDevice,   given.dstPitch, given.dstHeight, to_context};
-  const GivenEnd from = {given.srcXInBytes, given.srcY,     given.srcZ,      given.srcMemoryType, given.srcHost,
-                         given.srcDevice,   given.srcPitch, given.srcHeight, from_context};
+  const GivenEnd to = {given.dstXInBytes, given.dstY,      given.dstZ,     NumberOf(given.dstMemoryType),
+                       given.dstHost,     given.dstDevice, given.dstPitch, given.dstHeight,
+                       to_context};
+  const GivenEnd from = {given.srcXInBytes, given.srcY,      given.srcZ,     NumberOf(given.srcMemoryType),
+                         given.srcHost,     given.srcDevice, given.srcPitch, given.srcHeight,
+                         from_context};
   return ReadEnds(to, from, {given.WidthInBytes, given.Height, given.Depth}, max_pitch, copy);
 }
 
@@ -120,10 +122,12 @@ CUresult ReadOperation(const CUDA_MEMCPY3D_BATCH_OP& given, OrderedCopy* ordered
 
 CUresult ReadCopy(const CUDA_MEMCPY2D* given, uint64_t max_pitch, BoxCopy* copy) {
   if (given == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const GivenEnd to = {given->dstXInBytes, given->dstY,     0, given->dstMemoryType, given->dstHost,
-                       given->dstDevice,   given->dstPitch, 0, std::nullopt};
-  const GivenEnd from = {given->srcXInBytes, given->srcY,     0, given->srcMemoryType, given->srcHost,
-                         given->srcDevice,   given->srcPitch, 0, std::nullopt};
+  const GivenEnd to = {
+      given->dstXInBytes, given->dstY, 0,           NumberOf(given->dstMemoryType), given->dstHost, given->dstDevice,
+      given->dstPitch,    0,           std::nullopt};
+  const GivenEnd from = {
+      given->srcXInBytes, given->srcY, 0,           NumberOf(given->srcMemoryType), given->srcHost, given->srcDevice,
+      given->srcPitch,    0,           std::nullopt};
   return ReadEnds(to, from, {given->WidthInBytes, given->Height, 1}, max_pitch, copy);
 }
 
