@@ -1,5 +1,6 @@
 // Every device of the machine computes; memory and streams belong to the device that was current.
 
+#include <algorithm>
 #include <thread>
 
 #include "check_runtime.h"
@@ -54,6 +55,31 @@ int main() {
   int device = -1;
   check::Ok(cudaGetDevice(&device));
   check::Equal("current device", device, devices - 1);
+
+  // From each device to the next, behind what either was given before: all of it, and then a part of each row.
+  const std::vector<int> first(kCount, 100 * 2);
+  for (int to = 1; to < devices; ++to) {
+    check::Ok(cudaMemcpyPeer(memory[to], to, memory[to - 1], to - 1, kCount * sizeof(int)));
+    std::vector<int> got(kCount);
+    check::Ok(cudaMemcpy(got.data(), memory[to], kCount * sizeof(int), cudaMemcpyDeviceToHost));
+    check::EqualAll("value copied to device " + std::to_string(to), got, first);
+  }
+  for (int to = 1; to < devices; ++to) {
+    check::Ok(cudaSetDevice(to - 1));
+    check::Ok(cudaMemset(memory[to - 1], 7, kCount * sizeof(int)));
+    cudaMemcpy3DPeerParms copy = {};
+    copy.srcDevice = to - 1;
+    copy.srcPtr = make_cudaPitchedPtr(memory[to - 1], 400, 400, 100);
+    copy.dstDevice = to;
+    copy.dstPtr = make_cudaPitchedPtr(memory[to], 400, 400, 100);
+    copy.dstPos = make_cudaPos(8, 1, 0);
+    copy.extent = make_cudaExtent(40, 50, 1);
+    check::Ok(cudaMemcpy3DPeer(&copy));
+    std::vector<int> got(kCount), want = first;
+    for (int y = 1; y < 51; ++y) std::fill_n(want.begin() + y * 100 + 2, 10, 0x07070707);
+    check::Ok(cudaMemcpy(got.data(), memory[to], kCount * sizeof(int), cudaMemcpyDeviceToHost));
+    check::EqualAll("value copied by rows to device " + std::to_string(to), got, want);
+  }
 
   for (int each = 0; each < devices; ++each) {
     check::Ok(cudaSetDevice(each));
