@@ -265,7 +265,7 @@ class Checks {
              kNull},
             {"array", copy([](Given& g) { g.dstMemoryType = CU_MEMORYTYPE_ARRAY; }), CUDA_ERROR_NOT_SUPPORTED, kArray},
             {"pitch too small", copy([](Given& g) { g.srcPitch = 9; }), CUDA_ERROR_INVALID_VALUE, kPitch},
-            {"pitch too small for x", copy([](Given& g) { g.dstXInBytes = 91; }), CUDA_ERROR_INVALID_VALUE, kPitch},
+            {"pitch too small for x", copy([](Given& g) { g.srcXInBytes = 91; }), CUDA_ERROR_INVALID_VALUE, kPitch},
             {"x wraps", copy([](Given& g) { g.srcXInBytes = ~size_t{0} - 5; }), CUDA_ERROR_INVALID_VALUE, kPitch},
             {"no pitch", copy([](Given& g) { g.dstPitch = 0; }), CUDA_ERROR_INVALID_VALUE, kPitch},
             {"pitch too large", copy([](Given& g) { g.srcPitch = size_t{1} << 31; }), CUDA_ERROR_INVALID_VALUE,

@@ -1,3 +1,5 @@
+#include "tests/unit/softgpu_api/driver_under_test.h"
+
 #include <sched.h>
 
 #include <atomic>
@@ -6,8 +8,6 @@
 #include <numeric>
 #include <thread>
 #include <vector>
-
-#include "tests/unit/softgpu_api/driver_under_test.h"
 
 // Pitched, two- and three-dimensional copies and fills, peer copies and batches: which bytes they write, and when.
 
@@ -205,6 +205,24 @@ TEST_F(CopyBoxTest, OneRowNeedsNoPitchAndOneSliceNoHeight) {
   EXPECT_EQ(Read(first_), Expected(Bytes(kBytes, 0xee), 3, 0, source_, 0, 0, 100, 1));
   copy.Height = 2;
   EXPECT_EQ(cuMemcpy3D_v2(&copy), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(CopyBoxTest, RefusesPitchesThatAreNone) {
+  CUDA_MEMCPY2D copy = Shape2D();
+  From(copy, CU_MEMORYTYPE_HOST, source_.data(), 0);
+  To(copy, CU_MEMORYTYPE_DEVICE, nullptr, first_);
+  copy.srcXInBytes = copy.srcPitch - copy.WidthInBytes + 1;
+  EXPECT_EQ(cuMemcpy2D_v2(&copy), CUDA_ERROR_INVALID_VALUE);
+  copy.srcXInBytes = copy.srcPitch - copy.WidthInBytes;
+  EXPECT_EQ(cuMemcpy2D_v2(&copy), CUDA_SUCCESS);
+  copy.Height = 1;
+  copy.srcY = 0;
+  copy.srcPitch = 0x7fffffff;
+  EXPECT_EQ(cuMemcpy2D_v2(&copy), CUDA_SUCCESS);
+  copy.srcPitch = 0x80000000;
+  EXPECT_EQ(cuMemcpy2D_v2(&copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemsetD2D8_v2(first_, 10, 0, 11, 2), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemsetD2D8_v2(first_, 11, 0, 11, 2), CUDA_SUCCESS);
 }
 
 TEST_F(CopyBoxTest, AnEmptyExtentIsACopyOfNothing) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <thread>
@@ -201,7 +202,13 @@ TEST_F(BoxCopiesTest, DrainWaitsForAllThatTheRowsReachOver) {
   ASSERT_EQ(copies_->ReadAsync(kHost, DeviceBox(device), kExtent, stream_), CUDA_SUCCESS);
   copies_->DrainHost(kHost.address + 67, 8);
   EXPECT_EQ(sent_.size(), 0u);
-  std::thread drain([&] { copies_->DrainHost(kHost.address + 66, 1); });
+  std::atomic<bool> returned{false};
+  std::thread drain([&] {
+    copies_->DrainHost(kHost.address + 66, 1);
+    returned = true;
+  });
+  for (int i = 0; i < 10000 && !returned; ++i) std::this_thread::yield();
+  EXPECT_FALSE(returned);
   driver_.Run(stream_);
   drain.join();
   EXPECT_EQ(sent_.size(), 1u);
