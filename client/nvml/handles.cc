@@ -53,8 +53,7 @@ std::optional<PciAddress> ParsePciAddress(std::string_view text) {
 
 // Gives out the GPU of which matches(GpuStatus) is true.
 template <class Matches>
-nvmlReturn_t Find(nvmlDevice_t* device, Matches matches) {
-  const wire::LeaseStatus& facts = *Facts();
+nvmlReturn_t Find(const wire::LeaseStatus& facts, nvmlDevice_t* device, Matches matches) {
   for (size_t i = 0; i < facts.gpus.size(); ++i) {
     if (!matches(facts.gpus[i])) continue;
     *device = HandleOf(i);
@@ -135,15 +134,17 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex(unsigned index, nvmlDevice_t* device) {
 
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char* uuid, nvmlDevice_t* device) {
   return Guard([&] {
-    if (Facts() == nullptr) return NVML_ERROR_UNINITIALIZED;
+    const auto* const facts = Facts();
+    if (facts == nullptr) return NVML_ERROR_UNINITIALIZED;
     if (uuid == nullptr || device == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-    return Find(device, [&](const GpuStatus& gpu) { return HasUuid(gpu, uuid); });
+    return Find(*facts, device, [&](const GpuStatus& gpu) { return HasUuid(gpu, uuid); });
   });
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByUUIDV(const nvmlUUID_v1_t* uuid, nvmlDevice_t* device) {
   return Guard([&] {
-    if (Facts() == nullptr) return NVML_ERROR_UNINITIALIZED;
+    const auto* const facts = Facts();
+    if (facts == nullptr) return NVML_ERROR_UNINITIALIZED;
     if (uuid == nullptr || device == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
     if (uuid->version != NvmlVersion(sizeof *uuid, 1)) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     std::string text;
@@ -154,17 +155,18 @@ nvmlReturn_t nvmlDeviceGetHandleByUUIDV(const nvmlUUID_v1_t* uuid, nvmlDevice_t*
     } else {
       return NVML_ERROR_INVALID_ARGUMENT;
     }
-    return Find(device, [&](const GpuStatus& gpu) { return HasUuid(gpu, text.c_str()); });
+    return Find(*facts, device, [&](const GpuStatus& gpu) { return HasUuid(gpu, text.c_str()); });
   });
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char* pciBusId, nvmlDevice_t* device) {
   return Guard([&] {
-    if (Facts() == nullptr) return NVML_ERROR_UNINITIALIZED;
+    const auto* const facts = Facts();
+    if (facts == nullptr) return NVML_ERROR_UNINITIALIZED;
     if (pciBusId == nullptr || device == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
     const std::optional<PciAddress> address = ParsePciAddress(pciBusId);
     if (!address) return NVML_ERROR_INVALID_ARGUMENT;
-    return Find(device, [&](const GpuStatus& gpu) {
+    return Find(*facts, device, [&](const GpuStatus& gpu) {
       return gpu.figures[Figure::kPciDomain] == address->domain && gpu.figures[Figure::kPciBus] == address->bus &&
              gpu.figures[Figure::kPciDevice] == address->device;
     });

@@ -25,10 +25,17 @@ constexpr std::string_view kBad = "error ";
 constexpr std::chrono::milliseconds kLimit{kMaxGpusAnswerMilliseconds};
 constexpr uint64_t kHandle = 0xb8ull << 56;  // no address of a process
 
+// What Open learnt. Former facts stay where they are: other threads may read them. They differ only if more is known
+// now, or if the process got another lease.
+struct Learnt {
+  wire::LeaseStatus facts;
+  const Learnt* former;
+};
+
 // All that the library keeps. Without locks, so that every moment is a good one for a fork.
 struct State {
   std::atomic<unsigned> users{0};
-  std::atomic<const wire::LeaseStatus*> facts{nullptr};
+  std::atomic<const Learnt*> learnt{nullptr};
   std::atomic<bool> lost{false};  // which was said
 };
 constinit State state;
@@ -42,8 +49,9 @@ Result<wire::LeaseStatus> AskAnew() {
   }
   const Result<std::string> answer = client::AskGpuRun(*path, kQuestion, kMaxGpusAnswerBytes, kLimit);
   if (!answer) return answer.error();
-  if (answer->starts_with(kGood))
+  if (answer->starts_with(kGood)) {
     return wire::DecodeLeaseStatus(std::as_bytes(std::span(*answer)).subspan(kGood.size()));
+  }
   if (answer->starts_with(kBad)) return Error{answer->substr(kBad.size())};
   return Error{"gpu-run's answer about the GPUs is not understood; gpu-run and the library differ"};
 }
@@ -64,13 +72,12 @@ bool SameFacts(const wire::LeaseStatus& a, const wire::LeaseStatus& b) {
   return true;
 }
 
-// Former facts stay where they are: other threads may read them. They differ only if more is known now, or if the
-// process got another lease.
 void Keep(wire::LeaseStatus facts) {
-  const wire::LeaseStatus* former = state.facts.load();
-  if (former != nullptr && SameFacts(*former, facts)) return;
-  auto made = std::make_unique<wire::LeaseStatus>(std::move(facts));
-  if (state.facts.compare_exchange_strong(former, made.get())) static_cast<void>(made.release());
+  const Learnt* former = state.learnt.load();
+  if (former != nullptr && SameFacts(former->facts, facts)) return;
+  auto made = std::make_unique<Learnt>(Learnt{std::move(facts), former});
+  // Should another thread be quicker, its facts are as good.
+  if (state.learnt.compare_exchange_strong(former, made.get())) static_cast<void>(made.release());
 }
 
 }  // namespace
@@ -97,7 +104,10 @@ nvmlReturn_t Close() {
   return NVML_SUCCESS;
 }
 
-const wire::LeaseStatus* Facts() { return state.users.load() == 0 ? nullptr : state.facts.load(); }
+const wire::LeaseStatus* Facts() {
+  const Learnt* const learnt = state.users.load() == 0 ? nullptr : state.learnt.load();
+  return learnt != nullptr ? &learnt->facts : nullptr;
+}
 
 nvmlReturn_t Ask(wire::LeaseStatus* status) {
   Result<wire::LeaseStatus> answer = AskAnew();
