@@ -6,14 +6,14 @@ namespace outboard::softgpu::api {
 namespace {
 
 bool IsGood(const CUaccessPolicyWindow& window) {
-  const auto is_property = [](CUaccessProperty property) {
+  const auto is_property = [](const CUaccessProperty& property) {
     return NumberOf(property) <= CU_ACCESS_PROPERTY_PERSISTING;
   };
   return window.hitRatio >= 0 && window.hitRatio <= 1 && is_property(window.hitProp) && is_property(window.missProp) &&
-         window.missProp != CU_ACCESS_PROPERTY_PERSISTING;
+         NumberOf(window.missProp) != CU_ACCESS_PROPERTY_PERSISTING;
 }
 
-bool IsGood(CUsynchronizationPolicy policy) {
+bool IsGood(const CUsynchronizationPolicy& policy) {
   return NumberOf(policy) >= CU_SYNC_POLICY_AUTO && NumberOf(policy) <= CU_SYNC_POLICY_BLOCKING_SYNC;
 }
 
