@@ -106,6 +106,7 @@ TEST_F(StreamMemoryTest, ABatchRunsInItsOrder) {
                                                  Write64(words_ + 8, 2)};
   ASSERT_EQ(cuStreamBatchMemOp_v2(waiting_, 4, batch.data(), 0), CUDA_SUCCESS);
   EXPECT_TRUE(StaysBusy());
+  ASSERT_EQ(cuStreamWaitValue64_v2(writing_, words_ + 8, 1, CU_STREAM_WAIT_VALUE_EQ), CUDA_SUCCESS);
   uint64_t value = 0;
   ASSERT_EQ(cuMemcpyDtoHAsync_v2(&value, words_ + 8, 8, writing_), CUDA_SUCCESS);
   EXPECT_EQ(value, 1u);
