@@ -125,7 +125,7 @@ bool Copies::State::LookAtPulled(StreamCopies& copies, Current& current) {
     Drop(copies, copy.block);
     if (copies.pulled.empty()) Drop(copies, std::exchange(copies.pull_block, nullptr));
     pulls.erase(copy.pull);
-    pending.fetch_sub(1, std::memory_order_relaxed);
+    pending.fetch_sub(1, std::memory_order_release);
     changed.notify_all();
   }
 }
@@ -153,7 +153,7 @@ bool Copies::State::LandFirst() {
   ++copies->landed;
   if (copies->words != nullptr) copies->Set(StreamCopies::kLanded, copies->landed);
   Drop(*copies, copy.block);
-  pending.fetch_sub(1, std::memory_order_relaxed);
+  pending.fetch_sub(1, std::memory_order_release);
   changed.notify_all();
   return true;
 }

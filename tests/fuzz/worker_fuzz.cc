@@ -45,7 +45,9 @@ decltype(&cuStreamWaitValue32_v2) wait_value = nullptr;
 
 const driver::DriverTable& Driver() {
   static const driver::DriverTable& driver = []() -> const driver::DriverTable& {
+#ifndef __SANITIZE_THREAD__  // which keeps that range for itself
     setenv("OUTBOARD_SOFTGPU_ARENA", kArena, 1);
+#endif
     fakes::ConfigureSoftwareGpu("1");
     auto loaded = driver::Load(OUTBOARD_SOFTGPU_CUDA);
     Require(loaded.ok() && (*loaded)->cuInit(0) == CUDA_SUCCESS);

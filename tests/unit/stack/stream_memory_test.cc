@@ -55,7 +55,7 @@ TEST_F(StreamMemoryTest, WhatTheSameThreadSendsLaterLetsAStreamGoOn) {
   ASSERT_EQ(cuStreamWaitValue64_v2(waiting_, words_ + 8, 2, CU_STREAM_WAIT_VALUE_GEQ), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWaitValue32(waiting_, two, 2, CU_STREAM_WAIT_VALUE_AND), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWriteValue32_v2(waiting_, words_ + 16, 99, 0), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemsetD32Async(words_, 1, 1, writing_), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWriteValue32_v2(writing_, words_, 1, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWriteValue64_v2(writing_, words_ + 8, 3, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuLaunchKernel(add, 1, 1, 1, 1, 1, 1, 0, writing_, parameters, nullptr), CUDA_SUCCESS);
   EXPECT_EQ(RoundTrips(), before) << "the driver accepts all of this for sure";
