@@ -13,7 +13,8 @@ find_package(Threads REQUIRED)
 include(GNUInstallDirs)
 
 # -Wrestrict: g++ 12 reports it falsely for std::string (GCC bug 105329).
-add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wno-restrict -ffp-contract=off)
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers
+                    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -ffp-contract=off)
 if(OUTBOARD_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -74,7 +74,7 @@ CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, 
     auto staged = std::make_shared<std::vector<std::byte>>(*bytes);
     const Box packed = PackedAt(staged->data(), extent);
     CopyBox(packed, from.box, extent);
-    stream.Submit([to = to.box, packed, extent, staged] { CopyBox(to, packed, extent); });
+    stream.Submit([to = to.box, packed, extent = extent, staged] { CopyBox(to, packed, extent); });
     return CUDA_SUCCESS;
   }
   const bool waits = blocking == Blocking::kSync
@@ -85,7 +85,7 @@ CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, 
     CopyBox(to.box, from.box, extent);
     return context.Settle();
   }
-  const Point done = stream.Submit([to = to.box, from = from.box, extent] { CopyBox(to, from, extent); });
+  const Point done = stream.Submit([to = to.box, from = from.box, extent = extent] { CopyBox(to, from, extent); });
   return waits ? context.Await({done}) : CUDA_SUCCESS;
 }
 
