@@ -10,3 +10,6 @@ foreach(program ${name} transport_round_trip)
     OUTBOARD_SOFTGPU_FILE="$<TARGET_FILE:softgpu_cuda>")
   add_dependencies(${program} outboard_grpc_transport gpu-worker softgpu_cuda)
 endforeach()
+
+# gRPC's -pthread defines a macro that the precompiled headers were made without.
+set_target_properties(unit_transport PROPERTIES DISABLE_PRECOMPILE_HEADERS ON)
