@@ -33,6 +33,7 @@ Result<Lease> AskForLease(const std::string& path);
 struct Link {
   const OutboardTransport* transport = nullptr;  // lives forever
   Lease lease;
+  client::SessionOptions session;
 };
 
 // Finds both by the environment (OUTBOARD_RUN_SOCKET, OUTBOARD_TRANSPORT_PLUGIN). On failure says what cuInit is to

@@ -83,7 +83,8 @@ CUresult Process::Open() {
     const Arena arena = memory_->MakeArena();
     hello.arena_begin = arena.begin;
     hello.arena_size = arena.size;
-    session_ = std::make_unique<client::Session>(link.transport, this, client::SessionOptions{.trace = OpenTrace()});
+    link.session.trace = OpenTrace();
+    session_ = std::make_unique<client::Session>(link.transport, this, link.session);
     error = session_->Open(link.lease.address, SessionPreamble(link.lease), hello);
   }
   if (error) {

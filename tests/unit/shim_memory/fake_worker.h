@@ -2,6 +2,7 @@
 
 #include <cuda.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <functional>
@@ -97,7 +98,10 @@ class FakeWorker {
  private:
   FakeWorker() {
     peer_.on_poll = [this] { AnswerAll(); };
-    SetLinkForTesting({.transport = peer_.transport(), .lease = {.address = peer_.address()}});
+    // It answers when it is polled, so whoever waits polls until then.
+    SetLinkForTesting({.transport = peer_.transport(),
+                       .lease = {.address = peer_.address()},
+                       .session = {.spin = std::chrono::hours(1)}});
     std::thread hello([this] {
       peer_.Take();
       wire::WorkerHello words = client::WorkerHelloOf(wire::OpHashes());
