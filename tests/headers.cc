@@ -1,1 +1,0 @@
-// Stands for the precompiled headers of the tests, which a target has to have.
