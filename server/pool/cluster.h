@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace outboard::pool {
@@ -51,10 +51,9 @@ struct Placement {
 // The nodes and what is free on them. A value: a copy is a cluster of its own. Thread-compatible.
 //
 // A node's number is its place in the order of arrival and stays its own; one that is gone for good stays as kLost.
+// Numbers that mean nothing here, and slices that are not free, are the caller's fault and end the process.
 class Cluster {
  public:
-  // A GPU that does not exist here and slices that are not free are the caller's fault, and end the process.
-
   // A node with nothing taken. Its number is the count of nodes before.
   int Add(Node node);
   // Another inventory for a node from which nothing is taken.
@@ -63,7 +62,7 @@ class Cluster {
   void SetUsable(int node, int gpu, bool usable);
   void SetPool(int node, int gpu, int pool);
 
-  // Whether all of it is free; whatever the node's condition.
+  // Whether all of it is free; whatever the node's condition. False for numbers that mean nothing here.
   bool IsFree(const Placement& placement) const;
   // Precondition: IsFree.
   void Take(const Placement& placement);
@@ -72,17 +71,52 @@ class Cluster {
 
   int size() const { return static_cast<int>(nodes_.size()); }
   const Node& node(int node) const { return nodes_[node]; }
-  int free_share(int node, int gpu) const { return free_shares_[first_gpus_[node] + gpu]; }
-  uint64_t free_memory_bytes(int node, int gpu) const { return free_memory_[first_gpus_[node] + gpu]; }
-  int64_t free_cpu_milli(int node) const { return free_cpu_[node]; }
-  int64_t free_memory_mib(int node) const { return free_host_memory_[node]; }
+  int free_share(int node, int gpu) const { return gpus_[states_[node].first_gpu + gpu].free_share; }
+  uint64_t free_memory_bytes(int node, int gpu) const { return gpus_[states_[node].first_gpu + gpu].free_memory_bytes; }
+  int64_t free_cpu_milli(int node) const { return states_[node].free_cpu_milli; }
+  int64_t free_memory_mib(int node) const { return states_[node].free_memory_mib; }
+
+  // The same close together, for who looks at every node.
+  struct NodeState {
+    int64_t free_cpu_milli;
+    int64_t free_memory_mib;
+    uint64_t stamp;       // another one after each change: nodes with equal stamps are equal, in copies too
+    int free_share;       // of all its GPUs
+    int most_free_share;  // of one of them
+    int first_gpu;        // in the list of all nodes' GPUs
+    int gpu_count;
+    Condition condition;
+  };
+  struct GpuState {
+    uint64_t memory_bytes;
+    uint64_t free_memory_bytes;
+    int free_share;
+    int model;  // in models()
+    int pool;
+    bool usable;
+  };
+  const NodeState& state(int node) const { return states_[node]; }
+  std::span<const GpuState> gpus(int node) const {
+    return {gpus_.data() + states_[node].first_gpu, static_cast<size_t>(states_[node].gpu_count)};
+  }
+  std::span<const std::string> models() const { return models_; }
+  int64_t largest_cpu_milli() const { return largest_cpu_milli_; }  // of one machine, taken or not
+  int64_t largest_share() const { return largest_share_; }          // of all GPUs of one node, taken or not
 
  private:
+  int NumberOfModel(const std::string& name);
+  void FillIn(int node);
+  void Changed(int node);
+  Node& Known(int node);
+  Gpu& Known(int node, int gpu);
+  std::span<GpuState> GpusOf(int node);
+
   std::vector<Node> nodes_;
-  std::vector<int> first_gpus_;  // of nodes_, in the vectors by GPU
-  std::vector<int64_t> free_cpu_, free_host_memory_;
-  std::vector<int> free_shares_;        // by GPU
-  std::vector<uint64_t> free_memory_;  // by GPU, bytes
+  std::vector<NodeState> states_;  // of nodes_
+  std::vector<GpuState> gpus_;     // of all nodes, node by node
+  std::vector<std::string> models_;
+  int64_t largest_cpu_milli_ = 0;
+  int64_t largest_share_ = 0;
 };
 
 }  // namespace outboard::pool
