@@ -64,7 +64,9 @@ TEST_F(LinkerTest, FilesAreRead) {
   ASSERT_EQ(cuLinkAddFile_v2(state, CU_JIT_INPUT_PTX, path, 0, nullptr, nullptr), CUDA_SUCCESS);
   unlink(path);
   EXPECT_EQ(cuLinkAddFile(state, CU_JIT_INPUT_PTX, path, 0, nullptr, nullptr), CUDA_ERROR_FILE_NOT_FOUND);
-  ASSERT_EQ(AddPtx(state, fakes::kCallingModule), CUDA_SUCCESS);
+  ASSERT_EQ(cuLinkAddData(state, CU_JIT_INPUT_PTX, const_cast<char*>(fakes::kCallingModule),
+                          std::strlen(fakes::kCallingModule) + 1, "text.ptx", 0, nullptr, nullptr),
+            CUDA_SUCCESS);
   ASSERT_EQ(cuLinkComplete(state, &image, nullptr), CUDA_SUCCESS);
   EXPECT_EQ(Apply(image), 42u);
   EXPECT_EQ(cuLinkDestroy(state), CUDA_SUCCESS);

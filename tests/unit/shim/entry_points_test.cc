@@ -51,6 +51,17 @@ TEST(ShimWithoutInitTest, AnswersWhatNeedsNoInitialisation) {
   EXPECT_EQ(text, nullptr);
 }
 
+TEST(ShimWithoutInitTest, PrivateTablesAreAskedForFirst) {
+  const void* table = &table;
+  const CUuuid unknown{};
+  EXPECT_EQ(cuGetExportTable(&table, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuGetExportTable(nullptr, &unknown), CUDA_ERROR_INVALID_VALUE);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(cuGetExportTable(&table, &unknown), CUDA_ERROR_NOT_FOUND);
+  EXPECT_NE(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(table, nullptr);
+}
+
 TEST(ShimWithoutInitTest, RefusesTheRest) {
   int count = 0;
   CUcontext context = nullptr;

@@ -63,6 +63,22 @@ TEST_F(StreamMemoryTest, WhatTheSameThreadSendsLaterLetsAStreamGoOn) {
   EXPECT_EQ(Read<uint32_t>(words_ + 16), 99u);
 }
 
+TEST_F(StreamMemoryTest, TheFirstVersionsDoTheSame) {
+  const uint64_t before = RoundTrips();
+  ASSERT_EQ(cuStreamWaitValue32(waiting_, words_, 1, CU_STREAM_WAIT_VALUE_EQ), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWaitValue64(waiting_, words_ + 8, uint64_t{1} << 32, CU_STREAM_WAIT_VALUE_GEQ), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWriteValue64(waiting_, words_ + 16, uint64_t{99} << 32, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWriteValue32(writing_, words_, 1, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWriteValue64(writing_, words_ + 8, uint64_t{2} << 32, 0), CUDA_SUCCESS);
+  EXPECT_EQ(RoundTrips(), before);
+  ASSERT_EQ(cuStreamSynchronize(waiting_), CUDA_SUCCESS);
+  EXPECT_EQ(Read<uint64_t>(words_ + 16), uint64_t{99} << 32);
+  EXPECT_EQ(cuStreamWaitValue64(waiting_, words_ + 4, 0, 0), CUDA_ERROR_INVALID_VALUE) << "misaligned";
+  EXPECT_EQ(cuStreamWriteValue64(waiting_, words_ + 4096, 0, 0), CUDA_ERROR_INVALID_VALUE) << "behind the end";
+  EXPECT_EQ(cuStreamWriteValue32(waiting_, words_, 0, CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER), CUDA_SUCCESS)
+      << "a flag that the second version does not have";
+}
+
 TEST_F(StreamMemoryTest, ABatchIsOneCommand) {
   CUstreamBatchMemOpParams batch[3] = {};
   batch[0].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;

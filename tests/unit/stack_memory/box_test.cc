@@ -228,7 +228,8 @@ TEST_F(BoxTest, RowsOutsideOfAnAllocationAreRefused) {
 TEST_F(BoxTest, FillsRows) {
   ASSERT_EQ(cuMemsetD2D8_v2(first_ + 3, 100, 7, 5, 3), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD2D16Async(first_ + 1000, 50, 0x0302, 4, 2, nullptr), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemsetD2D32_v2_ptds(first_ + 2000, 64, 0x07060504, 2, 2), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD2D32_v2_ptds(first_ + 2000, 64, 0x07060504, 2, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD2D32Async(first_ + 2064, 64, 0x07060504, 2, 1, nullptr), CUDA_SUCCESS);
   Bytes want(kBytes, 0xee);
   for (size_t y = 0; y < 3; ++y) std::memset(&want[3 + y * 100], 7, 5);
   for (size_t y = 0; y < 2; ++y) {
@@ -312,6 +313,40 @@ TEST_F(BoxTest, ABatchReadsItsSourcesInTheOrderThatItSays) {
   Bytes want(64, 2);
   std::fill(want.begin() + 32, want.end(), 1);
   EXPECT_EQ(back, want);
+}
+
+// The first versions of the batches also say which of their copies is wrong.
+TEST_F(BoxTest, ABatchSaysWhichCopyIsWrong) {
+  Bytes source(64, 3), back(64, 0);
+  CUdeviceptr to[] = {first_, reinterpret_cast<CUdeviceptr>(back.data())};
+  CUdeviceptr from[] = {reinterpret_cast<CUdeviceptr>(source.data()), first_};
+  size_t sizes[] = {64, 64}, first = 0, failed = 9;
+  CUmemcpyAttributes attributes{};
+  attributes.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+  const auto copy = [&] { return cuMemcpyBatchAsync(to, from, sizes, 2, &attributes, &first, 1, &failed, stream_); };
+  EXPECT_EQ(copy(), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
+  EXPECT_EQ(back, source);
+  from[1] = 0;
+  EXPECT_EQ(copy(), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(failed, 1u);
+
+  CUDA_MEMCPY3D_BATCH_OP boxes[2] = {};
+  for (CUDA_MEMCPY3D_BATCH_OP& box : boxes) {
+    box.src.type = box.dst.type = CU_MEMCPY_OPERAND_TYPE_POINTER;
+    box.src.op.ptr.ptr = first_;
+    box.dst.op.ptr.ptr = second_;
+    box.extent = {16, 2, 1};
+    box.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+  }
+  EXPECT_EQ(cuMemcpy3DBatchAsync(2, boxes, &failed, 0, stream_), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
+  Bytes want(kBytes, 0xee);
+  std::fill_n(want.begin(), 32, 3);
+  EXPECT_EQ(Read(second_), want);
+  boxes[1].dst.op.ptr.ptr = 0;
+  EXPECT_EQ(cuMemcpy3DBatchAsync(2, boxes, &failed, 0, stream_), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(failed, 1u);
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -48,6 +50,15 @@ class CodeTest : public StackTest {
     void* parameters[] = {&amount};
     return cuLaunchKernel(function, 1, 1, 1, threads, 1, 1, 0, nullptr, parameters, nullptr);
   }
+  // A file of kCode; the caller removes it.
+  static std::string WriteFile() {
+    char path[] = "/tmp/outboard_code_XXXXXX";
+    const int file = mkstemp(path);
+    EXPECT_GE(file, 0);
+    EXPECT_EQ(write(file, kCode, sizeof kCode), static_cast<ssize_t>(sizeof kCode));
+    close(file);
+    return path;
+  }
   static uint32_t ReadWord(CUdeviceptr address) {
     uint32_t word = 0;
     EXPECT_EQ(cuMemcpyDtoH_v2(&word, address, sizeof word), CUDA_SUCCESS);
@@ -72,6 +83,53 @@ TEST_F(CodeTest, ALibrarysKernelsRunByEitherHandle) {
   EXPECT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
   EXPECT_EQ(Launch(function, 1, 1), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(cuLibraryUnload(library), CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(CodeTest, AFileIsReadWhenItsLibraryIsMade) {
+  const std::string path = WriteFile();
+  CUlibrary library = nullptr;
+  CUkernel kernel = nullptr;
+  CUdeviceptr counter = 0;
+  CUlibraryOption preserved[] = {CU_LIBRARY_BINARY_IS_PRESERVED};
+  void* yes[] = {reinterpret_cast<void*>(1)};
+  const auto load = [&](const char* name, unsigned options) {
+    return cuLibraryLoadFromFile(&library, name, nullptr, nullptr, 0, preserved, yes, options);
+  };
+  EXPECT_EQ(load(path.c_str(), 1), CUDA_ERROR_INVALID_VALUE) << "nobody preserves what is read here";
+  ASSERT_EQ(load(path.c_str(), 0), CUDA_SUCCESS);
+  EXPECT_EQ(unlink(path.c_str()), 0);
+  ASSERT_EQ(cuLibraryGetKernel(&kernel, library, "bump"), CUDA_SUCCESS);
+  ASSERT_EQ(cuLibraryGetGlobal(&counter, nullptr, library, "counter"), CUDA_SUCCESS);
+  EXPECT_EQ(Launch(reinterpret_cast<CUfunction>(kernel), 1, 1), CUDA_SUCCESS);
+  EXPECT_EQ(ReadWord(counter), 42u);
+  EXPECT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
+  EXPECT_EQ(load(path.c_str(), 0), CUDA_ERROR_FILE_NOT_FOUND);
+  EXPECT_EQ(load(nullptr, 0), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(CodeTest, AFatBinarysAddressIsAnImagesAddress) {
+  CUmodule module = nullptr;
+  CUdeviceptr counter = 0;
+  size_t bytes = 0;
+  ASSERT_EQ(cuModuleLoadFatBinary(&module, kCode), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleGetGlobal_v2(&counter, &bytes, module, "counter"), CUDA_SUCCESS);
+  EXPECT_EQ(bytes, 4u);
+  EXPECT_EQ(ReadWord(counter), 41u);
+  EXPECT_EQ(cuModuleUnload(module), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleLoadFatBinary(nullptr, kCode), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuModuleLoadFatBinary(&module, nullptr), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(CodeTest, ModulesAreLoadedLazilyUnlessTheEnvironmentSaysElse) {
+  CUmoduleLoadingMode mode{};
+  ASSERT_EQ(unsetenv("CUDA_MODULE_LOADING"), 0);
+  EXPECT_EQ(cuModuleGetLoadingMode(&mode), CUDA_SUCCESS);
+  EXPECT_EQ(mode, CU_MODULE_LAZY_LOADING);
+  ASSERT_EQ(setenv("CUDA_MODULE_LOADING", "EAGER", 1), 0);
+  EXPECT_EQ(cuModuleGetLoadingMode(&mode), CUDA_SUCCESS);
+  EXPECT_EQ(mode, CU_MODULE_EAGER_LOADING);
+  ASSERT_EQ(unsetenv("CUDA_MODULE_LOADING"), 0);
+  EXPECT_EQ(cuModuleGetLoadingMode(nullptr), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(CodeTest, ALibraryTellsItsKernels) {
@@ -108,6 +166,14 @@ TEST_F(CodeTest, AFunctionKnowsItsModule) {
   EXPECT_EQ(cuFuncGetParamInfo(function, 0, &offset, &size), CUDA_SUCCESS);
   EXPECT_EQ(offset, 0u);
   EXPECT_EQ(size, 4u);
+  offset = 1;
+  size = 0;
+  EXPECT_EQ(cuKernelGetParamInfo(kernel, 0, &offset, &size), CUDA_SUCCESS);
+  EXPECT_EQ(offset, 0u);
+  EXPECT_EQ(size, 4u);
+  EXPECT_EQ(cuKernelGetParamInfo(kernel, 1, &offset, &size), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuKernelGetParamInfo(kernel, 0, nullptr, &size), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuKernelGetParamInfo(nullptr, 0, &offset, &size), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
 }
 
@@ -147,6 +213,17 @@ TEST_F(CodeTest, OccupancyHasAnAnswer) {
   EXPECT_GT(blocks, 0);
   EXPECT_EQ(threads % 32, 0);
   EXPECT_GT(threads, 0);
+  const auto with = [&](unsigned flags, int limit, CUoccupancyB2DSize shared) {
+    return cuOccupancyMaxPotentialBlockSizeWithFlags(&blocks, &threads, reinterpret_cast<CUfunction>(kernel), shared, 0,
+                                                     limit, flags);
+  };
+  EXPECT_EQ(with(CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE, 64, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(threads, 64);
+  // More than a block may have, but for the smallest blocks.
+  EXPECT_EQ(with(0, 0, [](int size) -> size_t { return size > 32 ? 1 << 20 : 0; }), CUDA_SUCCESS);
+  EXPECT_EQ(threads, 32);
+  EXPECT_EQ(with(2, 0, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(with(0, -1, nullptr), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
 }
 

@@ -269,6 +269,27 @@ TEST_F(MemoryPoolsTest, EachDeviceHasItsPools) {
   ASSERT_EQ(cuMemPoolDestroy(pool), CUDA_SUCCESS);
 }
 
+TEST_F(MemoryPoolsTest, ADevicesPoolsAreAlsoALocations) {
+  constexpr auto kPinned = CU_MEM_ALLOCATION_TYPE_PINNED;
+  const CUmemoryPool made = NewPool(1);
+  CUmemLocation device{CU_MEM_LOCATION_TYPE_DEVICE, 1}, none{CU_MEM_LOCATION_TYPE_DEVICE, 2};
+  CUmemoryPool of_device = nullptr, of_location = nullptr;
+  ASSERT_EQ(cuDeviceGetDefaultMemPool(&of_device, 1), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemGetDefaultMemPool(&of_location, &device, kPinned), CUDA_SUCCESS);
+  EXPECT_EQ(of_location, of_device);
+  EXPECT_EQ(cuMemSetMemPool(&device, kPinned, made), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemGetMemPool(&of_location, &device, kPinned), CUDA_SUCCESS);
+  EXPECT_EQ(of_location, made);
+  EXPECT_EQ(cuMemSetMemPool(&device, kPinned, of_device), CUDA_SUCCESS);
+  EXPECT_EQ(cuDeviceGetMemPool(&of_location, 1), CUDA_SUCCESS);
+  EXPECT_EQ(of_location, of_device);
+  EXPECT_EQ(cuMemPoolDestroy(made), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemGetDefaultMemPool(nullptr, &device, kPinned), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemGetDefaultMemPool(&of_location, &none, kPinned), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(cuMemSetMemPool(&device, CU_MEM_ALLOCATION_TYPE_MANAGED, of_device), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(cuMemSetMemPool(nullptr, kPinned, of_device), CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(MemoryPoolsTest, MemoryOutlivesTheContext) {
   CUcontext other;
   CUstream stream;

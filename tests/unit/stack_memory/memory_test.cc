@@ -122,9 +122,22 @@ TEST_F(MemoryTest, FreeingPinnedMemoryWaitsForItsCopies) {
   }
 }
 
+TEST_F(MemoryTest, ACopyOnTheDeviceIsInTheOrderOfItsStream) {
+  const auto pattern = Pattern(kBytes, 8);
+  std::memcpy(pinned_, pattern.data(), kBytes);
+  ASSERT_EQ(cuMemcpyHtoDAsync_v2(first_, pinned_, kBytes, stream_), CUDA_SUCCESS);
+  const uint64_t before = RoundTrips();
+  ASSERT_EQ(cuMemcpyDtoDAsync_v2(second_, first_, kBytes, stream_), CUDA_SUCCESS);
+  EXPECT_EQ(RoundTrips(), before);
+  ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
+  EXPECT_EQ(Read(second_, kBytes), pattern);
+  EXPECT_EQ(cuMemcpyDtoDAsync_v2(second_, first_ + 1, kBytes, stream_), CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(MemoryTest, SetsMemory) {
   ASSERT_EQ(cuMemsetD8_v2(first_, 1, 64), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemsetD16_v2(first_ + 16, 0x0302, 8), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD16_v2(first_ + 16, 0x0302, 4), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD16Async(first_ + 24, 0x0302, 4, nullptr), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD32Async(first_ + 32, 0x07060504, 4, nullptr), CUDA_SUCCESS);
   const auto bytes = Read(first_, 64);
   for (size_t i = 0; i < 64; ++i) {
@@ -163,6 +176,22 @@ TEST_F(MemoryTest, RangesOutsideOfAnAllocationAreRefused) {
   EXPECT_EQ(cuMemcpyDtoHAsync_v2(pinned_, first_ + kBytes - 8, 4096, stream_), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuMemsetD32_v2(first_ + 2, 1, 4), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuMemcpyHtoD_v2(first_, buffer.data(), 4096), CUDA_SUCCESS);
+}
+
+TEST_F(MemoryTest, AnAddressIsDescribedAtOnce) {
+  CUpointer_attribute attributes[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+                                      CU_POINTER_ATTRIBUTE_RANGE_START_ADDR};
+  unsigned type = 0;
+  int ordinal = -1;
+  CUdeviceptr begin = 0;
+  void* data[] = {&type, &ordinal, &begin};
+  EXPECT_EQ(cuPointerGetAttributes(3, attributes, data, first_ + 100), CUDA_SUCCESS);
+  EXPECT_EQ(type, unsigned{CU_MEMORYTYPE_DEVICE});
+  EXPECT_EQ(ordinal, 0);
+  EXPECT_EQ(begin, first_);
+  EXPECT_EQ(cuPointerGetAttributes(3, attributes, data, reinterpret_cast<CUdeviceptr>(&type)), CUDA_SUCCESS);
+  EXPECT_EQ(type, 0u) << "memory that CUDA does not know";
+  EXPECT_EQ(cuPointerGetAttributes(1, nullptr, data, first_), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(MemoryTest, WhatIsFreedIsGone) {
