@@ -4,6 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <string>
+#include <vector>
+
 #include "check_driver.h"
 #include "driver_session.h"
 #include "wrong_uses.h"
@@ -51,41 +54,63 @@ constexpr Fault kSticky[] = {
      "work will return the same error."},
 };
 
-void Print(const wrong_uses::Outcome& outcome) {
-  std::printf("%s: %s: %s\n", outcome.about, outcome.what, check::Text(outcome.got).c_str());
-  check::Expect(std::string(outcome.about) + ": " + outcome.what + " (" + outcome.manual + ")", outcome.got,
-                outcome.expected);
-}
+// Prints each outcome, and in the end again what is not as it should be.
+class Printer {
+ public:
+  void Print(const wrong_uses::Outcome& outcome) {
+    const std::string got = std::string(outcome.about) + ": " + outcome.what + ": " + check::Text(outcome.got);
+    std::printf("%s\n", got.c_str());
+    if (outcome.got == outcome.expected) return;
+    differences_.push_back(got + ", expected " + check::Text(outcome.expected) + " (" + outcome.manual + ")");
+  }
+  int PrintDifferences() const {
+    for (const std::string& difference : differences_) std::printf("difference: %s\n", difference.c_str());
+    return static_cast<int>(differences_.size());
+  }
 
-void CheckSticky(const Fault& fault) {
+ private:
+  std::vector<std::string> differences_;
+};
+
+// Ends the process, with the number of differences as its status.
+[[noreturn]] void CheckSticky(const Fault& fault) {
   const DriverSession session;
   CUmodule module = nullptr;
   check::Ok(cuModuleLoadData(&module, kFaults));
   CUdeviceptr memory = 0, more = 0;
   check::Ok(cuMemAlloc_v2(&memory, 16));
   void* parameters[] = {&memory};
-  const auto says = [&](const char* what, CUresult got) { Print({fault.kernel, what, got, fault.code, fault.manual}); };
+  Printer printer;
+  const auto says = [&](const char* what, CUresult got) {
+    printer.Print({fault.kernel, what, got, fault.code, fault.manual});
+  };
   check::Ok(cuLaunchKernel(GetFunction(module, fault.kernel), 1, 1, 1, 1, 1, 1, 0, nullptr, parameters, nullptr));
   says("synchronize", cuCtxSynchronize());
   says("synchronize again", cuCtxSynchronize());
   says("alloc", cuMemAlloc_v2(&more, 16));
   says("copy", cuMemcpyDtoH_v2(&memory, memory, 4));
   says("query", cuStreamQuery(nullptr));
+  const int differences = printer.PrintDifferences();
   std::fflush(stdout);
-  std::_Exit(0);
+  std::_Exit(differences);
 }
 
 }  // namespace
 
 int main() {
+  int differences = 0;
   for (const Fault& fault : kSticky) {
     std::fflush(stdout);
     const pid_t child = fork();
     if (child == 0) CheckSticky(fault);
     int status = -1;
-    check::True("the process of a fault ends well", waitpid(child, &status, 0) == child && status == 0);
+    check::True("the process of a fault ends", waitpid(child, &status, 0) == child && WIFEXITED(status));
+    differences += WEXITSTATUS(status);
   }
-  wrong_uses::BeforeInit(Print);
-  wrong_uses::AfterInit(Print);
+  Printer printer;
+  const auto print = [&](const wrong_uses::Outcome& outcome) { printer.Print(outcome); };
+  wrong_uses::BeforeInit(print);
+  wrong_uses::AfterInit(print);
+  check::Equal("number of differences", differences + printer.PrintDifferences(), 0);
   return check::Pass("wrong_use");
 }
