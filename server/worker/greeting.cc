@@ -90,10 +90,7 @@ Greeting Greet(const wire::ClientHello& client, std::span<const wire::DeviceInfo
   hello.driver_version = driver_version;
   for (const uint32_t i : greeting.visible) hello.devices.push_back(devices[i]);
   hello.session = session;
-  for (const wire::OpInfo& info : wire::Ops()) {
-    hello.op_hashes.resize(static_cast<size_t>(info.op) + 1);
-    hello.op_hashes.back() = info.hash;
-  }
+  hello.op_hashes = wire::OpHashes();
   return greeting;
 }
 

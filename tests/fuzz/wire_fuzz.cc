@@ -52,6 +52,22 @@ void ReadHello(std::span<const std::byte> bytes, outboard::Result<Hello> (*decod
   Require(wire::Encode(*second) == again);
 }
 
+// What a client has to say reaches the worker as it is, whatever texts it holds.
+void SayHello(std::span<const std::byte> bytes) {
+  wire::ClientHello hello;
+  hello.major_version = wire::kMajorVersion;
+  hello.abi = wire::kAbi;
+  hello.ticket.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size() / 2);
+  hello.client.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (const std::byte byte : bytes.first(bytes.size() / 4)) hello.visible_devices.push_back(static_cast<int>(byte));
+  hello.op_hashes = wire::OpHashes();
+  const std::vector<std::byte> said = wire::Encode(hello);
+  const auto heard = wire::DecodeClientHello(said);
+  Require(heard.ok() && heard->ticket == hello.ticket && heard->client == hello.client);
+  Require(heard->visible_devices == hello.visible_devices && heard->op_hashes == hello.op_hashes);
+  Require(wire::Encode(*heard) == said);
+}
+
 // Reads every byte, so that a sanitizer sees one that is not there.
 void Touch(const void* bytes, size_t size) {
   volatile unsigned char sum = 0;
@@ -138,6 +154,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'w':
       ReadHello(bytes, wire::DecodeWorkerHello);
+      break;
+    case 's':
+      SayHello(bytes);
       break;
     case 'g':
       ReadGpus(bytes);
