@@ -1,4 +1,4 @@
-"""The table of docs/samples.md: every sample, and whether and how it is run."""
+"""The tables of docs/samples.md: every sample, and whether and how it is run; and what came of it."""
 
 import dataclasses
 import re
@@ -65,3 +65,24 @@ def parse(text):
     if twice:
         raise ValueError(f"listed more than once: {', '.join(twice)}")
     return samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of a sample. `cause` is empty when there is nothing to say."""
+    name: str
+    verdict: str  # through the stack
+    native: str
+    cause: str
+
+
+def parse_results(text):
+    """The rows of the table below the heading "## Results"."""
+    _, _, below = text.partition("\n## Results\n")
+    rows = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in below.splitlines()
+            if line.startswith("|") and not re.match(r"\| sample |\|-", line)]
+    wrong = [cells for cells in rows if len(cells) != 4]
+    if wrong:
+        raise ValueError("a row of results must have the cells sample, through the stack, natively and cause, but is "
+                         f"{wrong[0]}")
+    return [Result(*cells) for cells in rows]

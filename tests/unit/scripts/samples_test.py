@@ -7,6 +7,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
+import check_samples
 from cuda_samples import build, outcome, recipe, run, table
 
 PAGE = """# Page
@@ -30,9 +31,9 @@ PAGE = """# Page
 
 ## Results
 
-| sample | verdict | cause |
-|---|---|---|
-| first | pass | |
+| sample | through the stack | natively | cause |
+|---|---|---|---|
+| first | pass | pass | |
 """
 
 
@@ -62,6 +63,20 @@ class TableTest(unittest.TestCase):
         listed = [sample for sample in samples if sample.listed]
         self.assertIn(f"{len(listed)} of {len(samples)} are listed.", page)
         self.assertEqual(sum(sample.stock for sample in samples), 10)
+
+
+class ResultsTest(unittest.TestCase):
+    def test_a_listed_sample_has_a_result_or_a_cause(self):
+        self.assertEqual(list(check_samples.gaps(PAGE)), [("third", "has no result")])
+        self.assertEqual(list(check_samples.gaps(PAGE + "| third | fail | pass | no tensor cores |\n")), [])
+        self.assertEqual([name for name, _ in check_samples.gaps(PAGE + "| third | fail | fail |  |\n")], ["third"])
+
+    def test_rows_that_are_refused(self):
+        with self.assertRaises(ValueError):
+            table.parse_results(PAGE + "| third | pass |\n")
+
+    def test_the_page(self):
+        self.assertNotEqual(table.parse_results((ROOT / "docs/samples.md").read_text(encoding="utf-8")), [])
 
 
 class OutcomeTest(unittest.TestCase):
