@@ -77,6 +77,19 @@ void Point::Wait() const {
   if (timeline_ != nullptr) timeline_->Wait(value_);
 }
 
+Signal::Signal() : timeline_(std::make_shared<Timeline>()) {}
+
+Signal::~Signal() { Reach(); }
+
+Point Signal::point() const {
+  Point point;
+  point.timeline_ = timeline_;
+  point.value_ = 1;
+  return point;
+}
+
+void Signal::Reach() { timeline_->Advance(1); }
+
 // Shared by the Stream and its thread, because the thread may be the one that destroys the Stream.
 struct Stream::State {
   struct Item {

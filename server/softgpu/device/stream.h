@@ -7,6 +7,7 @@
 
 namespace outboard::softgpu {
 
+class Signal;
 class Timeline;
 
 // A moment in a stream: all work submitted up to it is done once it is reached. Cheap to copy; stays valid when the
@@ -23,9 +24,25 @@ class Point {
   }
 
  private:
+  friend class Signal;
   friend class Stream;
   std::shared_ptr<Timeline> timeline_;
   uint64_t value_ = 0;
+};
+
+// A point that is reached when its owner says so, at the latest when the owner is gone. Thread-safe.
+class Signal {
+ public:
+  Signal();
+  ~Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+
+  Point point() const;
+  void Reach();
+
+ private:
+  const std::shared_ptr<Timeline> timeline_;
 };
 
 // An in-order queue of work with a thread of its own, started at the first work. Thread-safe.

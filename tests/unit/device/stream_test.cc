@@ -271,5 +271,23 @@ TEST(Stream, RunsWorkInTheSubmitterWhenNoThreadCanBeStarted) {
   pthread_attr_destroy(&before);
 }
 
+TEST(Signal, IsReachedWhenItsOwnerSaysSoOrIsGone) {
+  Signal said;
+  auto gone = std::make_unique<Signal>();
+  const Point first = said.point(), second = gone->point();
+  std::atomic<bool> waited = false;
+  Stream stream(0);
+  stream.Submit([&] { waited = true; }, {first, second});
+  EXPECT_FALSE(first.Reached());
+  said.Reach();
+  EXPECT_TRUE(first.Reached());
+  EXPECT_FALSE(second.Reached());
+  EXPECT_FALSE(waited);
+  gone.reset();
+  second.Wait();
+  stream.Last().Wait();
+  EXPECT_TRUE(waited);
+}
+
 }  // namespace
 }  // namespace outboard::softgpu
