@@ -3,18 +3,29 @@
 #include <signal.h>
 
 #include <thread>
+#include <utility>
 
 #include "server/softgpu/api/thread_state.h"
 
 namespace outboard::softgpu::api {
 
 void HostThread::Run(const std::function<void()>& function) {
-  Job job{&function};
+  bool done = false;
+  Post([&] {
+    function();
+    const std::lock_guard lock(mutex_);
+    done = true;
+    changed_.notify_all();
+  });
   std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return done; });
+}
+
+void HostThread::Post(std::function<void()> function) {
+  const std::lock_guard lock(mutex_);
   if (!started_) Start();
-  jobs_.push_back(&job);
+  jobs_.push_back(std::move(function));
   changed_.notify_all();
-  changed_.wait(lock, [&] { return job.done; });
 }
 
 void HostThread::Start() {
@@ -31,13 +42,11 @@ void HostThread::Loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return !jobs_.empty(); });
-    Job* job = jobs_.front();
+    const std::function<void()> job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    (*job->function)();
+    job();
     lock.lock();
-    job->done = true;
-    changed_.notify_all();
   }
 }
 

@@ -15,19 +15,17 @@ class HostThread {
   // be called from the host thread itself.
   void Run(const std::function<void()>& function);
 
- private:
-  struct Job {
-    const std::function<void()>* function;
-    bool done = false;
-  };
+  // As Run, and returns at once.
+  void Post(std::function<void()> function);
 
+ private:
   void Start();
   void Loop();
 
   std::mutex mutex_;
   std::condition_variable changed_;
   bool started_ = false;
-  std::deque<Job*> jobs_;
+  std::deque<std::function<void()>> jobs_;
 };
 
 }  // namespace outboard::softgpu::api
