@@ -25,7 +25,7 @@ class Stream;
 // A CUcontext, created or primary: its streams, its device memory, and what kernels may ask of the host. A primary
 // context can be deactivated and activated again; it is the same object with the same handle, but another id.
 // Thread-safe.
-class Context : public Object, public DeviceRuntime {
+class Context : public Object, public DeviceRuntime, public std::enable_shared_from_this<Context> {
  public:
   static constexpr Kind kKind = Kind::kContext;
 

@@ -3,27 +3,13 @@
 #include <memory>
 #include <optional>
 
-#include "server/softgpu/api/memory.h"
+#include "server/softgpu/api/operation.h"
 
 namespace outboard::softgpu::api {
 namespace {
 
 // Pageable bytes of an asynchronous copy that are set aside at the call; a larger copy waits instead.
 constexpr size_t kMaxStagedBytes = 64 << 20;
-
-// An end of a copy, found.
-struct PlacedEnd {
-  MemoryKind kind = MemoryKind::kPageable;
-  Box box{};                         // in this process
-  std::shared_ptr<Context> context;  // null unless the call names it
-  bool sync_memops = false;          // CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
-};
-
-struct PlacedCopy {
-  PlacedEnd to, from;
-  BoxExtent extent;
-  SourceOrder order = SourceOrder::kByMemory;
-};
 
 std::optional<Place> FindPlaceOf(Driver& driver, CopyEnd::Kind kind, uint64_t address, uint64_t span) {
   if (kind == CopyEnd::Kind::kDevice) {
@@ -52,13 +38,18 @@ CUresult FindEnd(Driver& driver, const CopyEnd& end, const BoxExtent& extent, Pl
   return is_its ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult Find(Driver& driver, const BoxCopy& copy, PlacedCopy* placed) {
-  placed->extent = copy.extent;
-  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
-  if (const CUresult result = FindEnd(driver, copy.to, copy.extent, &placed->to); result != CUDA_SUCCESS) {
-    return result;
+// A copy in a capturing stream; nullopt when it is to be done. Its bytes are read and written when the graph runs,
+// wherever they are.
+std::optional<CUresult> CaptureCopy(Context& context, Stream& stream, const BoxCopy& copy, Blocking blocking) {
+  if (copy.extent.IsEmpty()) return std::nullopt;
+  if (blocking == Blocking::kSync) {
+    const CUresult refused = context.driver.captures.RefuseOn(stream);
+    return refused != CUDA_SUCCESS ? std::optional(refused) : std::nullopt;
   }
-  return FindEnd(driver, copy.from, copy.extent, &placed->from);
+  if (!context.driver.captures.any()) return std::nullopt;
+  OperationPtr operation;
+  if (CUresult result = MakeCopy(context, copy, &operation); result != CUDA_SUCCESS) return result;
+  return stream.CaptureInstead([&] { return operation; });
 }
 
 CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, Blocking blocking) {
@@ -101,12 +92,22 @@ CUresult CopyInOrder(Context& context, Stream& stream, const PlacedCopy& copy) {
 
 }  // namespace
 
+CUresult PlaceCopy(Driver& driver, const BoxCopy& copy, PlacedCopy* placed) {
+  placed->extent = copy.extent;
+  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
+  if (const CUresult result = FindEnd(driver, copy.to, copy.extent, &placed->to); result != CUDA_SUCCESS) {
+    return result;
+  }
+  return FindEnd(driver, copy.from, copy.extent, &placed->from);
+}
+
 CUresult CopyInStream(Driver& driver, Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
                       Blocking blocking) {
   const auto stream = FindStream(context, hStream, null_means);
   if (!stream) return CUDA_ERROR_INVALID_HANDLE;
   PlacedCopy placed;
-  if (const CUresult result = Find(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = PlaceCopy(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  if (const auto captured = CaptureCopy(context, *stream, copy, blocking)) return *captured;
   const auto is_elsewhere = [&](const PlacedEnd& end) { return end.context && end.context.get() != &context; };
   if (blocking == Blocking::kSync && (is_elsewhere(placed.to) || is_elsewhere(placed.from))) {
     return CopyInOrder(context, *stream, placed);
@@ -123,13 +124,14 @@ CUresult CopyBatch(Driver& driver, Context& context, const std::vector<OrderedCo
   std::vector<PlacedCopy> placed(copies.size());
   for (size_t i = 0; i < copies.size(); ++i) {
     placed[i].order = copies[i].order;
-    const CUresult result = Find(driver, copies[i].copy, &placed[i]);
+    const CUresult result = PlaceCopy(driver, copies[i].copy, &placed[i]);
     if (result == CUDA_SUCCESS) continue;
     *failed = i;
     return result;
   }
-  for (const PlacedCopy& copy : placed) {
-    const CUresult result = CopyOnStream(context, *stream, copy, Blocking::kAsync);
+  for (size_t i = 0; i < copies.size(); ++i) {
+    const auto captured = CaptureCopy(context, *stream, copies[i].copy, Blocking::kAsync);
+    const CUresult result = captured ? *captured : CopyOnStream(context, *stream, placed[i], Blocking::kAsync);
     if (result != CUDA_SUCCESS) return result;
   }
   return CUDA_SUCCESS;

@@ -3,14 +3,33 @@
 #include "server/softgpu/api/cuda_api.h"
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "common/libcuda/copy_calls.h"
+#include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/stream.h"
 
 namespace outboard::softgpu::api {
 
 enum class Blocking { kSync, kAsync };
+
+// An end of a copy, found.
+struct PlacedEnd {
+  MemoryKind kind = MemoryKind::kPageable;
+  Box box{};                         // in this process
+  std::shared_ptr<Context> context;  // null unless the call names it
+  bool sync_memops = false;          // CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
+};
+
+struct PlacedCopy {
+  PlacedEnd to, from;
+  BoxExtent extent;
+  SourceOrder order = SourceOrder::kByMemory;
+};
+
+// Finds the memory of a copy, with the codes of the calls. That of a copy of nothing is not looked for.
+CUresult PlaceCopy(Driver& driver, const BoxCopy& copy, PlacedCopy* placed);
 
 // Copies in the current context. When host memory is read and written, and who waits, follows "API synchronization
 // behavior" of the driver's manual. A copy of nothing asks for no more than a stream that there is.

@@ -11,6 +11,7 @@
 #include "common/base/process_mark.h"
 #include "common/base/range_map.h"
 #include "common/base/result.h"
+#include "server/softgpu/api/capture.h"
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/host_thread.h"
@@ -88,6 +89,9 @@ class Driver {
   RangeMap<Allocation> allocations;
   RangeMap<Pinned> pinned;
   HostThread host_thread;
+
+  std::mutex graph_mutex;  // guards all graphs and captures
+  Captures captures{*this};
 
  private:
   Driver();

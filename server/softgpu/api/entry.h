@@ -48,4 +48,13 @@ CUresult ContextCall(Body body) noexcept {
   return HealthyCall([&](Driver& driver) { return InContext(driver, body); });
 }
 
+// For calls that a stream capture prohibits because no graph would know of them: as ContextCall, and no capture does.
+template <class Body>
+CUresult UnsafeCall(Body body) noexcept {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+    if (CUresult refused = driver.captures.RefuseUnsafe(); refused != CUDA_SUCCESS) return refused;
+    return body(driver, context);
+  });
+}
+
 }  // namespace outboard::softgpu::api

@@ -12,9 +12,24 @@ namespace outboard::softgpu::api {
 void Event::RecordBehind(Stream& stream, std::vector<Point> after) {
   auto time = std::make_shared<Time>();
   Point point = stream.Submit([time] { *time = std::chrono::steady_clock::now(); }, std::move(after));
+  Become({std::move(point), std::move(time)});
+}
+
+void Event::Become(Moment moment) {
   std::lock_guard lock(mutex_);
-  point_ = std::move(point);
-  time_ = std::move(time);
+  moment_ = std::move(moment);
+  captured_.reset();
+}
+
+void Event::BecomeCaptured(Captured captured) {
+  std::lock_guard lock(mutex_);
+  moment_ = {};
+  captured_ = std::move(captured);
+}
+
+std::optional<Event::Captured> Event::captured() const {
+  std::lock_guard lock(mutex_);
+  return captured_;
 }
 
 // In a stream of its own, so that no stream waits for the others.
@@ -28,18 +43,18 @@ void Event::RecordContext() {
 
 bool Event::recorded() const {
   std::lock_guard lock(mutex_);
-  return time_ != nullptr;
+  return moment_.time != nullptr;
 }
 
 Point Event::RecordedPoint() const {
   std::lock_guard lock(mutex_);
-  return point_;
+  return moment_.point;
 }
 
-std::optional<std::chrono::steady_clock::time_point> Event::ReachedAt() const {
+std::optional<Event::Time> Event::ReachedAt() const {
   std::lock_guard lock(mutex_);
-  if (!time_ || !point_.Reached()) return std::nullopt;
-  return *time_;
+  if (!moment_.time || !moment_.point.Reached()) return std::nullopt;
+  return *moment_.time;
 }
 
 }  // namespace outboard::softgpu::api
@@ -48,22 +63,31 @@ using namespace outboard::softgpu::api;
 
 namespace {
 
-// Runs `body` with the event of a handle: (Context&, Event&).
+// Runs `body` with the event of a handle: (Context&, const std::shared_ptr<Event>&).
 template <class Body>
 CUresult EventCall(CUevent handle, Body body) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto event = driver.handles.Find<Event>(handle);
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
-    return body(context, *event);
+    return body(context, event);
   });
 }
 
+// An event that is asked about must not stand for nodes of a graph, and asking must not be prohibited by a capture.
+CUresult RefuseQuestion(Context& context, const Event& event) {
+  if (CUresult refused = context.driver.captures.RefuseEvent(event); refused != CUDA_SUCCESS) return refused;
+  return context.driver.captures.RefuseUnsafe();
+}
+
 CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultStream null_means) {
-  return EventCall(hEvent, [&](Context& context, Event& event) -> CUresult {
+  return EventCall(hEvent, [&](Context& context, const std::shared_ptr<Event>& event) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
-    if (!stream || &event.context != &context) return CUDA_ERROR_INVALID_HANDLE;
-    if (flags != CU_EVENT_RECORD_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // the other one is for captures
-    event.Record(*stream);
+    if (!stream || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
+    if ((flags & ~CU_EVENT_RECORD_EXTERNAL) != 0) return CUDA_ERROR_INVALID_VALUE;
+    const bool external = flags == CU_EVENT_RECORD_EXTERNAL;
+    if (const auto captured = context.driver.captures.Record(*stream, event, external)) return *captured;
+    if (external) return CUDA_ERROR_INVALID_VALUE;  // it is for captures
+    event->Record(*stream);
     return CUDA_SUCCESS;
   });
 }
@@ -92,6 +116,9 @@ CUresult ElapsedTime(float* milliseconds, CUevent hStart, CUevent hEnd) {
     if (!start || !end) return CUDA_ERROR_INVALID_HANDLE;
     if (!milliseconds) return CUDA_ERROR_INVALID_VALUE;
     if (((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING) != 0) return CUDA_ERROR_INVALID_HANDLE;
+    for (const auto& event : {start, end}) {
+      if (CUresult refused = driver.captures.RefuseEvent(*event); refused != CUDA_SUCCESS) return refused;
+    }
     if (!start->recorded() || !end->recorded()) return CUDA_ERROR_INVALID_HANDLE;
     const auto from = start->ReachedAt();
     const auto to = end->ReachedAt();
@@ -128,6 +155,7 @@ CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
   return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
     const auto event = context.driver.handles.Find<Event>(hEvent);
     if (!event || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
+    if (CUresult refused = context.driver.captures.RefuseIn(context); refused != CUDA_SUCCESS) return refused;
     event->RecordContext();
     return CUDA_SUCCESS;
   });
@@ -137,6 +165,8 @@ CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) {
   return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
     const auto event = context.driver.handles.Find<Event>(hEvent);
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
+    if (CUresult refused = context.driver.captures.RefuseIn(context); refused != CUDA_SUCCESS) return refused;
+    if (context.driver.captures.RefuseEvent(*event) != CUDA_SUCCESS) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     context.HoldUntil(event->RecordedPoint());
     return CUDA_SUCCESS;
   });
@@ -151,13 +181,17 @@ CUresult cuEventRecordWithFlags_ptsz(CUevent hEvent, CUstream hStream, unsigned 
 }
 
 CUresult cuEventQuery(CUevent hEvent) {
-  return EventCall(hEvent, [](Context& context, Event& event) {
-    return event.RecordedPoint().Reached() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
+  return EventCall(hEvent, [](Context& context, const std::shared_ptr<Event>& event) -> CUresult {
+    if (CUresult refused = RefuseQuestion(context, *event); refused != CUDA_SUCCESS) return refused;
+    return event->RecordedPoint().Reached() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
   });
 }
 
 CUresult cuEventSynchronize(CUevent hEvent) {
-  return EventCall(hEvent, [](Context&, Event& event) { return event.context.Synchronize({event.RecordedPoint()}); });
+  return EventCall(hEvent, [](Context& context, const std::shared_ptr<Event>& event) -> CUresult {
+    if (CUresult refused = RefuseQuestion(context, *event); refused != CUDA_SUCCESS) return refused;
+    return event->context.Synchronize({event->RecordedPoint()});
+  });
 }
 
 CUresult cuEventDestroy_v2(CUevent hEvent) { return DestroyEvent(hEvent); }

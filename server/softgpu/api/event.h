@@ -12,12 +12,27 @@
 
 namespace outboard::softgpu::api {
 
+class Node;
 class Stream;
 
 // A CUevent. Thread-safe.
 class Event : public Object {
  public:
   static constexpr Kind kKind = Kind::kEvent;
+
+  using Time = std::chrono::steady_clock::time_point;
+
+  // What a record makes the event mean.
+  struct Moment {
+    Point point;
+    std::shared_ptr<Time> time;  // written by the stream before it reaches the point
+  };
+
+  // What a record in a capturing stream makes it mean: these nodes of the capture's graph.
+  struct Captured {
+    uint64_t capture;  // its id
+    std::vector<std::shared_ptr<Node>> nodes;
+  };
 
   Event(Context& context, unsigned flags) : context(context), flags(flags) {}
 
@@ -31,6 +46,13 @@ class Event : public Object {
   // The same with all work of its context.
   void RecordContext();
 
+  // As Record, with a moment that is submitted already.
+  void Become(Moment moment);
+
+  // As Record in a capturing stream. No moment belongs to it until it is recorded again.
+  void BecomeCaptured(Captured captured);
+  std::optional<Captured> captured() const;  // nullopt unless the last record was captured
+
   bool recorded() const;
 
   // The point of the last record; a reached one before the first.
@@ -40,13 +62,11 @@ class Event : public Object {
   std::optional<std::chrono::steady_clock::time_point> ReachedAt() const;
 
  private:
-  using Time = std::chrono::steady_clock::time_point;
-
   void RecordBehind(Stream& stream, std::vector<Point> after);
 
   mutable std::mutex mutex_;
-  Point point_;
-  std::shared_ptr<Time> time_;  // written by the stream before it reaches the point; null before the first record
+  Moment moment_;  // time is null before the first record
+  std::optional<Captured> captured_;
 };
 
 }  // namespace outboard::softgpu::api

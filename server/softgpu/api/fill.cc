@@ -4,6 +4,7 @@
 #include "common/base/box.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory.h"
+#include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
 
 // Memory management: cuMemset*. All return before the memory is set, also those without Async in their name, as the
@@ -32,6 +33,12 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
     const auto span = outboard::SpanOf({address, pitch, 0}, {bytes, height, 1});
     const auto place = span ? FindDeviceBytes(driver, address, *span) : std::nullopt;
     if (!place) return CUDA_ERROR_INVALID_VALUE;
+    if (driver.captures.any()) {
+      OperationPtr fill;
+      const CUDA_MEMSET_NODE_PARAMS params{address, pitch, value, sizeof(T), width, height};
+      if (CUresult result = MakeFill(driver, params, context.cu(), &fill); result != CUDA_SUCCESS) return result;
+      if (const auto captured = stream->CaptureInstead([&] { return fill; })) return *captured;
+    }
     const Point done = stream->Submit([first = *place, pitch, value, width, height] {
       for (size_t y = 0; y < height; ++y) std::fill_n(reinterpret_cast<T*>(first + y * pitch), width, value);
     });

@@ -7,7 +7,21 @@
 
 namespace outboard::softgpu::api {
 
-enum class Kind : uint8_t { kContext = 1, kStream, kEvent, kModule, kFunction, kLibrary, kKernel, kPool, kLinker };
+enum class Kind : uint8_t {
+  kContext = 1,
+  kStream,
+  kEvent,
+  kModule,
+  kFunction,
+  kLibrary,
+  kKernel,
+  kPool,
+  kLinker,
+  kGraph,
+  kGraphNode,
+  kGraphExec,
+  kUserObject
+};
 
 // What a handle stands for. Each class of objects names its kind as kKind.
 class Object {

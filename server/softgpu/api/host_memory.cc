@@ -16,7 +16,7 @@ using outboard::kHostRegisterFlags;
 namespace {
 
 CUresult AllocateHost(void** pp, size_t bytes, unsigned flags) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (!pp || bytes == 0 || (flags & ~kHostAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
     if (bytes > PTRDIFF_MAX) return CUDA_ERROR_OUT_OF_MEMORY;
     void* memory = mmap(nullptr, HostPages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -42,7 +42,7 @@ CUresult cuMemAllocHost_v2(void** pp, size_t bytesize) { return AllocateHost(pp,
 CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) { return AllocateHost(pp, bytesize, Flags); }
 
 CUresult cuMemFreeHost(void* p) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     const auto begin = reinterpret_cast<uint64_t>(p);
     const auto found = driver.pinned.Find(begin);
     if (!found || found->begin != begin || found->info.registered) return CUDA_ERROR_INVALID_VALUE;
@@ -71,7 +71,7 @@ CUresult cuMemHostGetFlags(unsigned int* pFlags, void* p) {
 }
 
 CUresult cuMemHostRegister_v2(void* p, size_t bytesize, unsigned int Flags) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     uint64_t end;
     const auto begin = reinterpret_cast<uint64_t>(p);
     if (!p || bytesize == 0 || (Flags & ~kHostRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
@@ -88,7 +88,7 @@ CUresult cuMemHostRegister(void* p, size_t bytesize, unsigned int Flags) {
 }
 
 CUresult cuMemHostUnregister(void* p) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (!p) return CUDA_ERROR_INVALID_VALUE;
     const auto begin = reinterpret_cast<uint64_t>(p);
     const auto found = driver.pinned.Find(begin);

@@ -1,4 +1,4 @@
-#include "server/softgpu/api/cuda_api.h"
+#include "server/softgpu/api/launch.h"
 
 #include <algorithm>
 #include <cstring>
@@ -17,12 +17,6 @@ using namespace outboard::softgpu;
 using namespace outboard::softgpu::api;
 
 namespace {
-
-struct LaunchShape {
-  Dim3 grid, block;
-  unsigned dynamic_shared_bytes;
-  bool cooperative = false;
-};
 
 // The checks of a launch that need no device work, in the driver's order.
 CUresult CheckShape(const LaunchShape& shape, const Function& function) {
@@ -77,33 +71,18 @@ CUresult CopyParams(void** kernel_params, void** extra, const KernelInfo& info, 
 
 CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, void** kernel_params, void** extra,
                       DefaultStream null_means) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
     std::shared_ptr<Function> function;
     if (CUresult result = FindFunction(context, f, &function); result != CUDA_SUCCESS) return result;
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
-    if (CUresult result = CheckShape(shape, *function); result != CUDA_SUCCESS) return result;
-    const outboard::softgpu::Kernel* kernel;
-    if (CUresult result = function->Prepare(&kernel); result != CUDA_SUCCESS) return result;
-
-    Launch launch;
-    launch.grid = shape.grid;
-    launch.block = shape.block;
-    launch.dynamic_shared_bytes = shape.dynamic_shared_bytes;
-    launch.cooperative = shape.cooperative;
-    launch.params.resize(function->info.param_bytes);
-    if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS)
+    KernelOperation kernel;
+    if (CUresult result = MakeLaunch(context, std::move(function), shape, kernel_params, extra, &kernel);
+        result != CUDA_SUCCESS)
       return result;
-    launch.sm_count = context.device.memory->facts().sm_count;
-    launch.chaos = driver.NextChaos();
-    if (function->module.uses_heap) {
-      if (CUresult result = context.PrepareHeap(); result != CUDA_SUCCESS) return result;
-    }
-    stream->Submit([&context, kernel, code = function->module.linked, launch = std::move(launch)] {
-      const auto memory = context.peers.Memory();
-      const auto fault = context.driver.engine().Run(*kernel, launch, *memory, context);
-      if (fault) context.driver.Report(*fault);
-    });
+    const auto launch = std::make_shared<const Operation>(Operation{std::move(kernel)});
+    if (const auto captured = stream->CaptureInstead([&] { return launch; })) return *captured;
+    stream->Submit([launch] { Run(*launch); });
     return CUDA_SUCCESS;
   });
 }
@@ -129,12 +108,41 @@ CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, Defa
     if (!fn) return CUDA_ERROR_INVALID_VALUE;
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    const auto operation = [&] {
+      return std::make_shared<const Operation>(Operation{HostOperation{context.driver, {fn, user_data}}});
+    };
+    if (const auto captured = stream->CaptureInstead(operation)) return *captured;
     stream->Submit([&context, fn, user_data] { context.driver.host_thread.Run([=] { fn(user_data); }); });
     return CUDA_SUCCESS;
   });
 }
 
 }  // namespace
+
+CUresult outboard::softgpu::api::MakeLaunch(Context& context, std::shared_ptr<Function> function,
+                                            const LaunchShape& shape, void** kernel_params, void** extra,
+                                            KernelOperation* operation) {
+  if (CUresult result = CheckShape(shape, *function); result != CUDA_SUCCESS) return result;
+  if (CUresult result = function->Prepare(&operation->kernel); result != CUDA_SUCCESS) return result;
+  Launch& launch = operation->launch;
+  launch.grid = shape.grid;
+  launch.block = shape.block;
+  launch.dynamic_shared_bytes = shape.dynamic_shared_bytes;
+  launch.cooperative = shape.cooperative;
+  launch.params.resize(function->info.param_bytes);
+  if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS)
+    return result;
+  launch.sm_count = context.device.memory->facts().sm_count;
+  launch.chaos = context.driver.NextChaos();
+  if (function->module.uses_heap) {
+    if (CUresult result = context.PrepareHeap(); result != CUDA_SUCCESS) return result;
+  }
+  operation->context = context.shared_from_this();
+  operation->code = function->module.linked;
+  operation->function = std::move(function);
+  operation->packed = extra != nullptr;
+  return CUDA_SUCCESS;
+}
 
 CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ,
                         unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ,

@@ -49,7 +49,7 @@ CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver&, Context& context) -> CUresult {
     if (!dptr || bytesize == 0) return CUDA_ERROR_INVALID_VALUE;
     const auto address = context.Allocate(bytesize, false);
     if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -60,7 +60,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInBytes, size_t Height,
                             unsigned int ElementSizeBytes) {
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver&, Context& context) -> CUresult {
     size_t pitch, bytes;
     if (!dptr || !pPitch) return CUDA_ERROR_INVALID_VALUE;
     const CUresult result =
@@ -75,7 +75,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
 }
 
 CUresult cuMemFree_v2(CUdeviceptr dptr) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (dptr == 0) return CUDA_SUCCESS;
     const auto found = driver.allocations.Find(dptr);
     if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;

@@ -30,8 +30,8 @@ CUresult Function::Prepare(const softgpu::Kernel** kernel) {
   return CUDA_SUCCESS;
 }
 
-Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap,
-                       const Library* library, std::shared_ptr<Module>* module) {
+Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, Library* library,
+                       std::shared_ptr<Module>* module) {
   uint64_t variables = 0;
   if (const uint64_t bytes = linked->variable_bytes(); bytes > 0) {
     const auto address = context.Allocate(bytes, true);
@@ -46,7 +46,7 @@ Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked
   return {};
 }
 
-Module::Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library,
+Module::Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, Library* library,
                uint64_t variables)
     : context(context), linked(std::move(linked)), uses_heap(uses_heap), library(library), variables_(variables) {}
 

@@ -54,16 +54,16 @@ class Module : public Object {
 
   // Gives `linked`, which nobody else may have placed, device memory for its variables. `library` is null for modules
   // of the application's own.
-  static Outcome Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap,
-                        const Library* library, std::shared_ptr<Module>* module);
+  static Outcome Create(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, Library* library,
+                        std::shared_ptr<Module>* module);
 
-  Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, const Library* library,
+  Module(Context& context, std::shared_ptr<softgpu::Module> linked, bool uses_heap, Library* library,
          uint64_t variables);
 
   Context& context;  // outlives the module
   const std::shared_ptr<softgpu::Module> linked;
   const bool uses_heap;
-  const Library* const library;
+  Library* const library;
 
   const void* owner() const override { return &context; }
 

@@ -15,7 +15,7 @@ namespace {
 // Makes a module of an image; `find` is ImageAt or ImageInFile.
 template <class Where>
 CUresult LoadModule(CUmodule* module, Where where, Outcome (*find)(Where, Image*), const JitOptions& options) {
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver&, Context& context) -> CUresult {
     if (!module || !where || !options.Valid()) return CUDA_ERROR_INVALID_VALUE;
     const Stopwatch watch;
     Image image;
@@ -63,7 +63,7 @@ CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned int nu
 CUresult cuModuleLoadFatBinary(CUmodule* module, const void* fatCubin) { return cuModuleLoadData(module, fatCubin); }
 
 CUresult cuModuleUnload(CUmodule hmod) {
-  return ContextCall([&](Driver& driver, Context&) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context&) -> CUresult {
     const auto module = driver.handles.Find<Module>(hmod);
     if (!module) return CUDA_ERROR_INVALID_HANDLE;
     if (module->library) return CUDA_ERROR_NOT_PERMITTED;  // it is its library's to unload

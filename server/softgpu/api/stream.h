@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,15 @@ class Stream : public Object {
           if (context->MayRun()) work();
         },
         std::move(after));
+  }
+
+  // For work that is about to be queued here: nullopt when it may be. Else what the call returns, because the operation
+  // or graph that `make` gives became a node of the graph that this stream captures, or because of a capture this
+  // stream must not be used.
+  template <class Make>
+  std::optional<CUresult> CaptureInstead(Make make) const {
+    Captures& captures = context.driver.captures;
+    return captures.any() ? captures.Add(*this, make()) : std::nullopt;
   }
 
   // As Submit, but never skipped.

@@ -1,12 +1,10 @@
-#include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/event.h"
 #include "server/softgpu/api/stream.h"
 
-// Stream management. Nothing can be captured yet, so every stream says that it is not capturing.
+// Stream management.
 
 using namespace outboard::softgpu::api;
-using outboard::NumberOf;
 
 namespace {
 
@@ -32,6 +30,7 @@ CUresult DestroyStream(CUstream hStream) {
   return ContextCall([&](Driver& driver, Context&) -> CUresult {
     const auto stream = driver.handles.Remove<Stream>(hStream);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    driver.captures.StreamDestroyed(*stream);
     stream->Abandon();  // its work goes on
     return CUDA_SUCCESS;
   });
@@ -90,7 +89,10 @@ CUresult WaitEvent(CUstream hStream, CUevent hEvent, unsigned flags, DefaultStre
   return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     const auto event = context.driver.handles.Find<Event>(hEvent);
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
-    if (flags != CU_EVENT_WAIT_DEFAULT) return CUDA_ERROR_INVALID_VALUE;  // the other one is for captures
+    if ((flags & ~CU_EVENT_WAIT_EXTERNAL) != 0) return CUDA_ERROR_INVALID_VALUE;
+    const bool external = flags == CU_EVENT_WAIT_EXTERNAL;
+    if (const auto captured = context.driver.captures.Wait(stream, event, external)) return *captured;
+    if (external) return CUDA_ERROR_INVALID_VALUE;  // it is for captures
     outboard::softgpu::Point recorded = event->RecordedPoint();
     stream.NoteWait(recorded);
     if (!recorded.Reached()) stream.Submit([] {}, {std::move(recorded)});
@@ -102,6 +104,7 @@ CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_dat
                      DefaultStream null_means) {
   return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     if (!callback || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (CUresult refused = context.driver.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
     stream.SubmitAlways([&driver = context.driver, hStream, callback, user_data] {
       driver.host_thread.Run([&] { callback(hStream, driver.fault(), user_data); });
     });
@@ -110,21 +113,16 @@ CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_dat
 }
 
 CUresult Synchronize(CUstream hStream, DefaultStream null_means) {
-  return StreamCall(hStream, null_means,
-                    [](Context& context, Stream& stream) { return context.Synchronize(stream.Pending()); });
-}
-
-CUresult Query(CUstream hStream, DefaultStream null_means) {
-  return StreamCall(hStream, null_means, [](Context& context, Stream& stream) {
-    return stream.Pending().empty() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
+  return StreamCall(hStream, null_means, [](Context& context, Stream& stream) -> CUresult {
+    if (CUresult refused = context.driver.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
+    return context.Synchronize(stream.Pending());
   });
 }
 
-CUresult IsCapturing(CUstream hStream, CUstreamCaptureStatus* status, DefaultStream null_means) {
-  return StreamCall(hStream, null_means, [&](Context&, Stream&) -> CUresult {
-    if (!status) return CUDA_ERROR_INVALID_VALUE;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
+CUresult Query(CUstream hStream, DefaultStream null_means) {
+  return StreamCall(hStream, null_means, [](Context& context, Stream& stream) -> CUresult {
+    if (CUresult refused = context.driver.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
+    return stream.Pending().empty() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
   });
 }
 
@@ -202,47 +200,3 @@ CUresult cuStreamSynchronize_ptsz(CUstream hStream) { return Synchronize(hStream
 
 CUresult cuStreamQuery(CUstream hStream) { return Query(hStream, DefaultStream::kLegacy); }
 CUresult cuStreamQuery_ptsz(CUstream hStream) { return Query(hStream, DefaultStream::kPerThread); }
-
-CUresult cuStreamIsCapturing(CUstream hStream, CUstreamCaptureStatus* captureStatus) {
-  return IsCapturing(hStream, captureStatus, DefaultStream::kLegacy);
-}
-
-CUresult cuStreamIsCapturing_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus) {
-  return IsCapturing(hStream, captureStatus, DefaultStream::kPerThread);
-}
-
-CUresult cuStreamGetCaptureInfo(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*) {
-  return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
-}
-
-CUresult cuStreamGetCaptureInfo_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*) {
-  return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
-}
-
-CUresult cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-                                   const CUgraphNode**, size_t*) {
-  return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
-}
-
-CUresult cuStreamGetCaptureInfo_v2_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*,
-                                        CUgraph*, const CUgraphNode**, size_t*) {
-  return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-                                   const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
-  return IsCapturing(hStream, captureStatus_out, DefaultStream::kLegacy);
-}
-
-CUresult cuStreamGetCaptureInfo_v3_ptsz(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*,
-                                        CUgraph*, const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
-  return IsCapturing(hStream, captureStatus_out, DefaultStream::kPerThread);
-}
-
-CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
-  return Call([&](Driver&) -> CUresult {
-    if (!mode || NumberOf(*mode) > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
-    std::swap(*mode, ThisThread().capture_mode);
-    return CUDA_SUCCESS;
-  });
-}

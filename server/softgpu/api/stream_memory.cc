@@ -90,7 +90,7 @@ CUresult WriteValue(Driver& driver, CUdeviceptr address, T value, unsigned flags
 }
 
 // Checks one operation of a batch and makes its work; a barrier has none, as operations of a stream see each other.
-CUresult Operation(Driver& driver, Context& context, const CUstreamBatchMemOpParams& given, Version version,
+CUresult MakeWork(Driver& driver, Context& context, const CUstreamBatchMemOpParams& given, Version version,
                    Work* work) {
   const auto& wait = given.waitValue;
   const auto& write = given.writeValue;
@@ -121,8 +121,10 @@ CUresult Wait(CUstream hStream, CUdeviceptr address, T value, unsigned flags, De
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     Work work;
     const CUresult result = WaitValue(driver, context, address, value, flags, &work);
-    if (result == CUDA_SUCCESS) stream->Submit(std::move(work));
-    return result;
+    if (result != CUDA_SUCCESS) return result;
+    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
+    stream->Submit(std::move(work));
+    return CUDA_SUCCESS;
   });
 }
 
@@ -134,8 +136,10 @@ CUresult Write(CUstream hStream, CUdeviceptr address, T value, unsigned flags, V
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     Work work;
     const CUresult result = WriteValue(driver, address, value, flags, version, &work);
-    if (result == CUDA_SUCCESS) stream->Submit(std::move(work));
-    return result;
+    if (result != CUDA_SUCCESS) return result;
+    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
+    stream->Submit(std::move(work));
+    return CUDA_SUCCESS;
   });
 }
 
@@ -149,9 +153,10 @@ CUresult Batch(CUstream hStream, unsigned count, const CUstreamBatchMemOpParams*
     if (count == 0 || count > kMost || !operations || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     std::vector<Work> works(count);
     for (unsigned i = 0; i < count; ++i) {
-      const CUresult result = Operation(driver, context, operations[i], version, &works[i]);
+      const CUresult result = MakeWork(driver, context, operations[i], version, &works[i]);
       if (result != CUDA_SUCCESS) return result;
     }
+    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
     for (Work& work : works) {
       if (work) stream->Submit(std::move(work));
     }

@@ -4,7 +4,8 @@
 #include "server/softgpu/api/memory_pool.h"
 #include "server/softgpu/api/stream.h"
 
-// Stream ordered memory allocator: allocations and frees. The pools are in memory_pool_calls.cc.
+// Stream ordered memory allocator: allocations and frees, which cannot be captured: graphs have no nodes for them. The
+// pools are in memory_pool_calls.cc.
 
 using namespace outboard::softgpu::api;
 
@@ -18,6 +19,7 @@ CUresult Allocate(CUdeviceptr* dptr, size_t bytes, CUstream hStream, DefaultStre
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     const std::shared_ptr<MemoryPool> pool = find(driver, context);
     if (!dptr || bytes == 0 || !pool) return CUDA_ERROR_INVALID_VALUE;
+    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
     auto address = pool->Allocate(bytes, *stream);
     if (!address && driver.pools.ReleaseUnused(pool->device)) address = pool->Allocate(bytes, *stream);
     if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -42,6 +44,7 @@ CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
     // From now on the address is nobody's, as far as later calls go.
     const auto taken = driver.allocations.Take(dptr, [](const auto& range) { return !range.info.of_module; });
     if (!taken) return CUDA_ERROR_INVALID_VALUE;

@@ -41,7 +41,7 @@ TEST(EntryPointAccess, FindsTheVersionAndTheTwinThatAreAskedFor) {
 }
 
 TEST(EntryPointAccess, GivesNullForWhatIsNotSupported) {
-  for (const char* name : {"cuGraphCreate", "cuMemCreate", "cuMemAllocManaged", "cuLaunchCooperativeKernelMultiDevice",
+  for (const char* name : {"cuGraphAddMemAllocNode", "cuMemCreate", "cuMemAllocManaged", "cuLaunchCooperativeKernelMultiDevice",
                            "cuNoSuchCall", ""}) {
     void* address = &address;
     EXPECT_EQ(cuGetProcAddress_v2(name, &address, 13000, 0, nullptr), CUDA_ERROR_NOT_FOUND) << name;

@@ -1,0 +1,151 @@
+#include "server/softgpu/api/graph.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "server/softgpu/api/driver.h"
+
+namespace outboard::softgpu::api {
+
+bool HasData(const CUgraphEdgeData* data, size_t count) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(data);
+  return data && std::any_of(bytes, bytes + count * sizeof *data, [](unsigned char byte) { return byte != 0; });
+}
+
+CUgraphNodeType Node::type() const {
+  const Operation* what = operation();
+  return what ? TypeOf(*what) : CU_GRAPH_NODE_TYPE_GRAPH;
+}
+
+const Operation* Node::operation() const {
+  const auto* operation = std::get_if<OperationPtr>(&content);
+  return operation ? operation->get() : nullptr;
+}
+
+std::shared_ptr<Graph> Node::child() const {
+  const auto* child = std::get_if<std::shared_ptr<Graph>>(&content);
+  return child ? *child : nullptr;
+}
+
+Graph::~Graph() {
+  for (const auto& [object, count] : user_objects_) object->Release(count);
+}
+
+std::optional<std::vector<std::shared_ptr<Node>>> Graph::FindNodes(std::span<const CUgraphNode> handles) const {
+  std::vector<std::shared_ptr<Node>> nodes;
+  std::unordered_set<const Node*> seen;
+  for (const CUgraphNode handle : handles) {
+    auto node = driver_.handles.Find<Node>(handle);
+    if (!node || &node->graph != this || !seen.insert(node.get()).second) return std::nullopt;
+    nodes.push_back(std::move(node));
+  }
+  return nodes;
+}
+
+const std::shared_ptr<Node>& Graph::Add(Content content, std::span<Node* const> dependencies, uint64_t origin) {
+  const auto& node = nodes_.emplace_back(std::make_shared<Node>(*this, driver_.NextId(), origin, std::move(content)));
+  for (Node* from : dependencies) Connect(*from, *node);
+  if (handle()) PublishNode(node);
+  return node;
+}
+
+void Graph::Remove(Node& node) {
+  while (!node.dependencies_.empty()) Disconnect(*node.dependencies_.back(), node);
+  while (!node.dependents_.empty()) Disconnect(node, *node.dependents_.back());
+  WithdrawNode(node);
+  std::erase_if(nodes_, [&](const auto& other) { return other.get() == &node; });
+}
+
+bool Graph::Connected(const Node& from, const Node& to) { return std::ranges::count(to.dependencies_, &from) > 0; }
+
+void Graph::Connect(Node& from, Node& to) {
+  to.dependencies_.push_back(&from);
+  from.dependents_.push_back(&to);
+}
+
+void Graph::Disconnect(Node& from, Node& to) {
+  std::erase(to.dependencies_, &from);
+  std::erase(from.dependents_, &to);
+}
+
+std::optional<std::vector<Node*>> Graph::Sorted(Node** on_cycle) const {
+  std::unordered_map<const Node*, size_t> missing;
+  std::vector<Node*> sorted;
+  for (const auto& node : nodes_) {
+    missing[node.get()] = node->dependencies_.size();
+    if (node->dependencies_.empty()) sorted.push_back(node.get());
+  }
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    for (Node* next : sorted[i]->dependents_) {
+      if (--missing[next] == 0) sorted.push_back(next);
+    }
+  }
+  if (sorted.size() == nodes_.size()) return sorted;
+  // Every node that is left waits for another such node, so going back from one ends up on a cycle.
+  const auto waits = [&](const Node* node) { return missing[node] > 0; };
+  Node* node = std::ranges::find_if(nodes_, [&](const auto& each) { return waits(each.get()); })->get();
+  for (size_t step = 0; step < nodes_.size(); ++step) node = *std::ranges::find_if(node->dependencies_, waits);
+  *on_cycle = node;
+  return std::nullopt;
+}
+
+std::shared_ptr<Graph> Graph::Clone() const {
+  auto clone = std::make_shared<Graph>(driver_);
+  std::unordered_map<const Node*, Node*> copies;
+  for (const auto& node : nodes_) {
+    Content content = node->content;
+    if (const auto child = node->child()) {
+      const auto copy = child->Clone();
+      copy->embedded = true;
+      content = copy;
+    }
+    copies[node.get()] = clone->Add(std::move(content), {}, node->id).get();
+  }
+  for (const auto& node : nodes_) {
+    Node& copy = *copies[node.get()];
+    copy.enabled = node->enabled;
+    for (const Node* from : node->dependencies_) copy.dependencies_.push_back(copies[from]);
+    for (const Node* to : node->dependents_) copy.dependents_.push_back(copies[to]);
+  }
+  for (const auto& [object, count] : user_objects_) {
+    object->Retain(count);
+    clone->TakeUserObject(object, count);
+  }
+  return clone;
+}
+
+void Graph::TakeUserObject(std::shared_ptr<UserObject> object, uint64_t count) {
+  user_objects_[std::move(object)] += count;
+}
+
+bool Graph::DropUserObject(const std::shared_ptr<UserObject>& object, uint64_t count) {
+  const auto found = user_objects_.find(object);
+  if (found == user_objects_.end() || found->second < count) return false;
+  found->second -= count;
+  if (found->second == 0) user_objects_.erase(found);
+  return object->Release(count);
+}
+
+void Graph::Publish() {
+  driver_.handles.Add(shared_from_this());
+  for (const auto& node : nodes_) PublishNode(node);
+}
+
+void Graph::Withdraw() {
+  for (const auto& node : nodes_) WithdrawNode(*node);
+  driver_.handles.Remove<Graph>(handle());
+}
+
+void Graph::PublishNode(const std::shared_ptr<Node>& node) {
+  driver_.handles.Add(node);
+  const auto child = node->child();
+  if (child && !child->handle()) child->Publish();  // a graph that was moved into the node keeps its handles
+}
+
+void Graph::WithdrawNode(Node& node) {
+  driver_.handles.Remove<Node>(node.handle());
+  if (const auto child = node.child()) child->Withdraw();
+}
+
+}  // namespace outboard::softgpu::api

@@ -1,0 +1,64 @@
+#include <fstream>
+#include <string>
+
+#include "server/softgpu/api/graph_entry.h"
+
+// Graph management: a picture of a graph, in the language of Graphviz.
+
+using namespace outboard::softgpu::api;
+
+namespace {
+
+const char* NameOf(CUgraphNodeType type) {
+  switch (type) {
+    case CU_GRAPH_NODE_TYPE_KERNEL:
+      return "KERNEL";
+    case CU_GRAPH_NODE_TYPE_MEMCPY:
+      return "MEMCPY";
+    case CU_GRAPH_NODE_TYPE_MEMSET:
+      return "MEMSET";
+    case CU_GRAPH_NODE_TYPE_HOST:
+      return "HOST";
+    case CU_GRAPH_NODE_TYPE_GRAPH:
+      return "GRAPH";
+    case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
+      return "WAIT_EVENT";
+    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+      return "EVENT_RECORD";
+    default:
+      return "EMPTY";
+  }
+}
+
+std::string IdOf(const Node& node) { return "node_" + std::to_string(node.id); }
+
+// One cluster for each graph; child graphs are clusters in the one that has them. A node's label begins with its place
+// in its graph.
+void Print(const Graph& graph, const std::string& name, std::ostream& out) {
+  out << "subgraph \"cluster_" << name << "\" {\nlabel=\"" << name << "\"\n";
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = *graph.nodes()[i];
+    out << '"' << IdOf(node) << "\" [shape=box label=\"" << i << "\\n" << NameOf(node.type());
+    const Operation* operation = node.operation();
+    if (const auto* kernel = operation ? std::get_if<KernelOperation>(&operation->what) : nullptr)
+      out << "\\n" << kernel->function->info.name;
+    out << "\"]\n";
+    for (const Node* from : node.dependencies()) out << '"' << IdOf(*from) << "\" -> \"" << IdOf(node) << "\"\n";
+    if (const auto child = node.child()) Print(*child, name + "_" + std::to_string(i), out);
+  }
+  out << "}\n";
+}
+
+}  // namespace
+
+CUresult cuGraphDebugDotPrint(CUgraph hGraph, const char* path, unsigned int) {
+  return ObjectCall<Graph>(hGraph, [&](Driver&, Graph& graph) -> CUresult {
+    if (!path) return CUDA_ERROR_INVALID_VALUE;
+    std::ofstream file(path);
+    file << "digraph dot {\n";
+    Print(graph, "graph", file);
+    file << "}\n";
+    file.close();
+    return file ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
+  });
+}

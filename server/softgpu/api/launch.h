@@ -1,0 +1,18 @@
+#pragma once
+
+#include "server/softgpu/api/operation.h"
+
+namespace outboard::softgpu::api {
+
+struct LaunchShape {
+  Dim3 grid, block;
+  unsigned dynamic_shared_bytes;
+  bool cooperative = false;
+};
+
+// The launch of a kernel as a call describes it, checked and with its arguments copied; the codes are cuLaunchKernel's.
+// The function is one of `context`, which is active.
+CUresult MakeLaunch(Context& context, std::shared_ptr<Function> function, const LaunchShape& shape,
+                    void** kernel_params, void** extra, KernelOperation* operation);
+
+}  // namespace outboard::softgpu::api

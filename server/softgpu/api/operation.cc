@@ -1,0 +1,207 @@
+#include "server/softgpu/api/operation.h"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <optional>
+#include <string>
+
+#include "common/base/box.h"
+#include "server/softgpu/api/copies.h"
+#include "server/softgpu/api/memory.h"
+#include "server/softgpu/api/thread_state.h"
+
+namespace outboard::softgpu::api {
+namespace {
+
+// The memory of a fill, in this process. Nullopt for memory that is not there and for rows that overlap.
+std::optional<std::byte*> FindRows(const Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params) {
+  size_t width;
+  if (__builtin_mul_overflow(params.width, params.elementSize, &width)) return std::nullopt;
+  if (params.height > 1 && (params.pitch < width || params.pitch > Device::kMaxPitchBytes)) return std::nullopt;
+  const auto span = SpanOf({params.dst, params.pitch, 0}, {width, params.height, 1});
+  return span ? FindDeviceBytes(driver, params.dst, *span) : std::nullopt;
+}
+
+// Whose the device memory at an address is: a context's, or for a pool's memory its device's. Null for host memory.
+const void* OwnerOf(const Driver& driver, uint64_t address) {
+  const auto range = driver.allocations.Find(address);
+  if (!range) return nullptr;
+  return range->info.context ? static_cast<const void*>(range->info.context) : range->info.device;
+}
+
+void ReportGone(Driver& driver, const char* what) {
+  Fault fault{FaultKind::kIllegalAddress};
+  fault.message = std::string("a graph's ") + what + " needs device memory that is not allocated any more";
+  driver.Report(fault);
+}
+
+struct Runner {
+  void operator()(const KernelOperation& op) const {
+    if (!op.context->MayRun()) return;
+    const auto memory = op.context->peers.Memory();
+    const auto fault = op.context->driver.engine().Run(*op.kernel, op.launch, *memory, *op.context);
+    if (fault) op.context->driver.Report(*fault);
+  }
+
+  void operator()(const CopyOperation& op) const {
+    if (!op.context->MayRun()) return;
+    PlacedCopy placed;
+    if (PlaceCopy(op.context->driver, op.copy, &placed) != CUDA_SUCCESS) return ReportGone(op.context->driver, "copy");
+    CopyBox(placed.to.box, placed.from.box, op.copy.extent);
+  }
+
+  void operator()(const FillOperation& op) const {
+    if (!op.context->MayRun()) return;
+    const auto& p = op.params;
+    const auto first = FindRows(op.context->driver, p);
+    if (!first) return ReportGone(op.context->driver, "memset");
+    for (size_t y = 0; y < p.height; ++y) {
+      std::byte* const row = *first + y * p.pitch;
+      switch (p.elementSize) {
+        case 1:
+          std::memset(row, static_cast<uint8_t>(p.value), p.width);
+          break;
+        case 2:
+          std::fill_n(reinterpret_cast<uint16_t*>(row), p.width, static_cast<uint16_t>(p.value));
+          break;
+        default:
+          std::fill_n(reinterpret_cast<uint32_t*>(row), p.width, p.value);
+      }
+    }
+  }
+
+  void operator()(const HostOperation& op) const {
+    if (op.driver.fault() != CUDA_SUCCESS) return;
+    op.driver.host_thread.Run([&params = op.params] { params.fn(params.userData); });
+  }
+
+  void operator()(const RecordOperation&) const {}
+  void operator()(const WaitOperation&) const {}
+  void operator()(const EmptyOperation&) const {}
+};
+
+// What may change, by the operation's kind.
+struct Change {
+  const Operation& after;
+
+  CUgraphExecUpdateResult operator()(const KernelOperation& before) const {
+    const auto& now = std::get<KernelOperation>(after.what);
+    if (now.context != before.context) return CU_GRAPH_EXEC_UPDATE_ERROR_UNSUPPORTED_FUNCTION_CHANGE;
+    return now.launch.cooperative == before.launch.cooperative ? CU_GRAPH_EXEC_UPDATE_SUCCESS
+                                                               : CU_GRAPH_EXEC_UPDATE_ERROR_ATTRIBUTES_CHANGED;
+  }
+
+  CUgraphExecUpdateResult operator()(const CopyOperation& before) const {
+    const auto& now = std::get<CopyOperation>(after.what);
+    return now.to_owner == before.to_owner && now.from_owner == before.from_owner && now.context == before.context
+               ? CU_GRAPH_EXEC_UPDATE_SUCCESS
+               : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+  }
+
+  CUgraphExecUpdateResult operator()(const FillOperation& before) const {
+    const auto& now = std::get<FillOperation>(after.what);
+    const auto& a = before.params;
+    const auto& b = now.params;
+    const bool one_row = a.height == 1 && b.height == 1;
+    const bool same_shape =
+        a.height == b.height && a.width == b.width && a.elementSize == b.elementSize && a.pitch == b.pitch;
+    return now.owner == before.owner && now.context == before.context && (one_row || same_shape)
+               ? CU_GRAPH_EXEC_UPDATE_SUCCESS
+               : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+  }
+
+  template <class Any>
+  CUgraphExecUpdateResult operator()(const Any&) const {
+    return CU_GRAPH_EXEC_UPDATE_SUCCESS;
+  }
+};
+
+}  // namespace
+
+CUgraphNodeType TypeOf(const Operation& operation) {
+  constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_KERNEL,       CU_GRAPH_NODE_TYPE_MEMCPY,
+                                        CU_GRAPH_NODE_TYPE_MEMSET,       CU_GRAPH_NODE_TYPE_HOST,
+                                        CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+                                        CU_GRAPH_NODE_TYPE_EMPTY};
+  static_assert(std::variant_size_v<decltype(operation.what)> == std::size(kTypes));
+  return kTypes[operation.what.index()];
+}
+
+CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context, OperationPtr* operation) {
+  auto in = NamedContext(driver, context);
+  if (!in) return CUDA_ERROR_INVALID_CONTEXT;
+  BoxCopy copy;
+  if (CUresult result = outboard::ReadCopy(&params, Device::kMaxPitchBytes, &copy); result != CUDA_SUCCESS)
+    return result;
+  if (copy.extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
+  PlacedCopy placed;
+  if (CUresult result = PlaceCopy(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  *operation = std::make_shared<const Operation>(Operation{CopyOperation{
+      std::move(in), params, copy, OwnerOf(driver, copy.to.box.address), OwnerOf(driver, copy.from.box.address)}});
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUcontext context, OperationPtr* operation) {
+  auto in = NamedContext(driver, context);
+  if (!in) return CUDA_ERROR_INVALID_CONTEXT;
+  const unsigned element = params.elementSize;
+  if (element != 1 && element != 2 && element != 4) return CUDA_ERROR_INVALID_VALUE;
+  if (params.width == 0 || params.height == 0 || params.dst % element != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (params.height > 1 && params.pitch % element != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (!FindRows(driver, params)) return CUDA_ERROR_INVALID_VALUE;
+  const void* const owner = OwnerOf(driver, params.dst);
+  *operation = std::make_shared<const Operation>(Operation{FillOperation{std::move(in), params, owner}});
+  return CUDA_SUCCESS;
+}
+
+std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle) {
+  std::shared_ptr<Context> context;
+  if (handle) {
+    context = driver.handles.Find<Context>(handle);
+  } else if (const auto& stack = ThisThread().contexts; !stack.empty()) {
+    context = stack.back();
+  }
+  return context && context->active() ? context : nullptr;
+}
+
+CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation) {
+  Driver& driver = context.driver;
+  PlacedCopy placed;
+  if (CUresult result = PlaceCopy(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  CUDA_MEMCPY3D params{};
+  if (placed.to.kind == MemoryKind::kDevice) {
+    params.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    params.dstDevice = copy.to.box.address;
+  } else {
+    params.dstMemoryType = CU_MEMORYTYPE_HOST;
+    params.dstHost = reinterpret_cast<void*>(copy.to.box.address);
+  }
+  if (placed.from.kind == MemoryKind::kDevice) {
+    params.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+    params.srcDevice = copy.from.box.address;
+  } else {
+    params.srcMemoryType = CU_MEMORYTYPE_HOST;
+    params.srcHost = reinterpret_cast<const void*>(copy.from.box.address);
+  }
+  params.dstPitch = copy.to.box.pitch;
+  params.dstHeight = copy.to.box.slice_rows;
+  params.srcPitch = copy.from.box.pitch;
+  params.srcHeight = copy.from.box.slice_rows;
+  params.WidthInBytes = copy.extent.width;
+  params.Height = copy.extent.height;
+  params.Depth = copy.extent.depth;
+  *operation = std::make_shared<const Operation>(
+      Operation{CopyOperation{context.shared_from_this(), params, copy, OwnerOf(driver, copy.to.box.address),
+                              OwnerOf(driver, copy.from.box.address)}});
+  return CUDA_SUCCESS;
+}
+
+void Run(const Operation& operation) { std::visit(Runner{}, operation.what); }
+
+CUgraphExecUpdateResult MayBecome(const Operation& before, const Operation& after) {
+  if (before.what.index() != after.what.index()) return CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED;
+  return std::visit(Change{after}, before.what);
+}
+
+}  // namespace outboard::softgpu::api

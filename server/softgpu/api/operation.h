@@ -1,0 +1,86 @@
+#pragma once
+
+#include "server/softgpu/api/cuda_api.h"
+
+#include <cstddef>
+#include <memory>
+#include <variant>
+
+#include "common/libcuda/copy_calls.h"
+#include "server/softgpu/api/content.h"
+#include "server/softgpu/api/event.h"
+#include "server/softgpu/api/library.h"
+#include "server/softgpu/exec/engine.h"
+
+namespace outboard::softgpu::api {
+
+// What the nodes of a graph do, with all that they need to do it again and again: everything that a call was given is
+// copied, and memory is looked up when it is used.
+
+struct KernelOperation {
+  std::shared_ptr<Context> context;
+  std::shared_ptr<Function> function;  // whose module may be gone when the kernel runs
+  std::shared_ptr<softgpu::Module> code;
+  const softgpu::Kernel* kernel = nullptr;  // of code
+  softgpu::Launch launch;
+  bool packed = false;  // the arguments came as one buffer (cuLaunchKernel's `extra`)
+};
+
+// A copy between host and device memory; array operands are refused before.
+struct CopyOperation {
+  std::shared_ptr<Context> context;
+  CUDA_MEMCPY3D params;
+  BoxCopy copy;          // what params say
+  const void* to_owner;  // whose memory it is, a context's or a device's; null for the host's. Never dereferenced
+  const void* from_owner;
+};
+
+struct FillOperation {
+  std::shared_ptr<Context> context;
+  CUDA_MEMSET_NODE_PARAMS params;
+  const void* owner;  // of the memory, as in CopyOperation
+};
+
+struct HostOperation {
+  Driver& driver;
+  CUDA_HOST_NODE_PARAMS params;
+};
+
+struct RecordOperation {
+  std::shared_ptr<Event> event;
+};
+
+struct WaitOperation {
+  std::shared_ptr<Event> event;
+};
+
+struct EmptyOperation {};
+
+struct Operation {
+  std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation, WaitOperation,
+               EmptyOperation>
+      what;
+};
+
+CUgraphNodeType TypeOf(const Operation& operation);
+
+// Makes an operation of a call's description, with the call's errors. Copies and fills name their context, null for the
+// current one.
+CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context, OperationPtr* operation);
+CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUcontext context, OperationPtr* operation);
+
+// The context that a description names, null meaning the current one. Null when there is none or it is gone.
+std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle);
+
+// The same of a copy that is given to a stream of `context`. It is not empty.
+CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation);
+
+// Does the work of a kernel's, a copy's, a fill's or a host function's operation in the calling thread, unless a kernel
+// has failed or the context is gone. Memory that a copy or a fill needs and that is no longer there is a fault of the
+// device (CUDA_ERROR_ILLEGAL_ADDRESS).
+void Run(const Operation& operation);
+
+// What CUDA allows to change in an operation of an executable graph.
+CUgraphExecUpdateResult MayBecome(const Operation& before, const Operation& after);
+
+}  // namespace outboard::softgpu::api

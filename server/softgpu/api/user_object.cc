@@ -1,0 +1,76 @@
+#include "server/softgpu/api/user_object.h"
+
+#include <climits>
+#include <memory>
+
+#include "server/softgpu/api/graph_entry.h"
+
+namespace outboard::softgpu::api {
+
+bool UserObject::Release(uint64_t count) {
+  uint64_t before = references_.load(std::memory_order_relaxed);
+  do {
+    if (before < count) return false;
+  } while (!references_.compare_exchange_weak(before, before - count, std::memory_order_acq_rel));
+  if (before > count) return true;
+  driver_.host_thread.Post([destroy = destroy_, object = object_] { destroy(object); });
+  driver_.handles.Remove<UserObject>(handle());
+  return true;
+}
+
+}  // namespace outboard::softgpu::api
+
+// Graph management: user objects.
+
+using namespace outboard::softgpu::api;
+
+namespace {
+
+bool IsCount(unsigned count) { return count > 0 && count <= INT_MAX; }
+
+}  // namespace
+
+CUresult cuUserObjectCreate(CUuserObject* object_out, void* ptr, CUhostFn destroy, unsigned int initialRefcount,
+                            unsigned int flags) {
+  return GraphsCall([&](Driver& driver) -> CUresult {
+    if (!object_out || !destroy || !IsCount(initialRefcount) || flags != CU_USER_OBJECT_NO_DESTRUCTOR_SYNC)
+      return CUDA_ERROR_INVALID_VALUE;
+    const auto object = std::make_shared<UserObject>(driver, destroy, ptr, initialRefcount);
+    driver.handles.Add(object);
+    *object_out = static_cast<CUuserObject>(object->handle());
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuUserObjectRetain(CUuserObject object, unsigned int count) {
+  return ObjectCall<UserObject>(object, [&](Driver&, UserObject& found) -> CUresult {
+    if (!IsCount(count)) return CUDA_ERROR_INVALID_VALUE;
+    found.Retain(count);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuUserObjectRelease(CUuserObject object, unsigned int count) {
+  return ObjectCall<UserObject>(object, [&](Driver&, UserObject& found) {
+    return IsCount(count) && found.Release(count) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned int count, unsigned int flags) {
+  return ObjectCall<Graph>(graph, [&](Driver& driver, Graph& found) -> CUresult {
+    const auto user = driver.handles.Find<UserObject>(object);
+    if (!user || !IsCount(count) || (flags & ~unsigned{CU_GRAPH_USER_OBJECT_MOVE}) != 0)
+      return CUDA_ERROR_INVALID_VALUE;
+    if (flags != CU_GRAPH_USER_OBJECT_MOVE) user->Retain(count);
+    found.TakeUserObject(user, count);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuGraphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned int count) {
+  return ObjectCall<Graph>(graph, [&](Driver& driver, Graph& found) -> CUresult {
+    const auto user = driver.handles.Find<UserObject>(object);
+    if (!user || !IsCount(count) || !found.DropUserObject(user, count)) return CUDA_ERROR_INVALID_VALUE;
+    return CUDA_SUCCESS;
+  });
+}
