@@ -25,6 +25,8 @@ const char* NameOf(CUgraphNodeType type) {
       return "WAIT_EVENT";
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
       return "EVENT_RECORD";
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+      return "BATCH_MEM_OP";
     default:
       return "EMPTY";
   }

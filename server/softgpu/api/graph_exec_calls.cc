@@ -255,6 +255,12 @@ CUresult cuGraphExecHostNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode,
                    [&](Driver& driver, Content* content) { return ReadHostCall(driver, nodeParams, content); });
 }
 
+CUresult cuGraphExecBatchMemOpNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode,
+                                            const CUDA_BATCH_MEM_OP_NODE_PARAMS* nodeParams) {
+  return SetParams(hGraphExec, hNode,
+                   [&](Driver& driver, Content* content) { return ReadMemOps(driver, nodeParams, content); });
+}
+
 CUresult cuGraphExecChildGraphNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, CUgraph childGraph) {
   return ExecNodeCall(hGraphExec, hNode, [&](Driver& driver, GraphExec& exec, Node& node) {
     return SetChild(driver, exec, node, childGraph);

@@ -107,6 +107,10 @@ auto HostCallOf(const CUDA_HOST_NODE_PARAMS* params) {
   return [=](Driver& driver, Content* content) { return ReadHostCall(driver, params, content); };
 }
 
+auto MemOpsOf(const CUDA_BATCH_MEM_OP_NODE_PARAMS* params) {
+  return [=](Driver& driver, Content* content) { return ReadMemOps(driver, params, content); };
+}
+
 auto RecordOf(CUevent event) {
   return [=](Driver& driver, Content* content) { return ReadRecord(driver, event, content); };
 }
@@ -233,6 +237,23 @@ CUresult cuGraphEventWaitNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
 
 CUresult cuGraphEventWaitNodeSetEvent(CUgraphNode hNode, CUevent event) {
   return SetParams<WaitOperation>(hNode, WaitOf(event));
+}
+
+CUresult cuGraphAddBatchMemOpNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
+                                  size_t numDependencies, const CUDA_BATCH_MEM_OP_NODE_PARAMS* nodeParams) {
+  return AddNode(phGraphNode, hGraph, dependencies, numDependencies, MemOpsOf(nodeParams));
+}
+
+CUresult cuGraphBatchMemOpNodeGetParams(CUgraphNode hNode, CUDA_BATCH_MEM_OP_NODE_PARAMS* nodeParams_out) {
+  return NodeCall<MemOpsOperation>(hNode, [&](Driver&, Node&, const MemOpsOperation& mem_ops) -> CUresult {
+    if (!nodeParams_out) return CUDA_ERROR_INVALID_VALUE;
+    *nodeParams_out = Describe(mem_ops);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuGraphBatchMemOpNodeSetParams(CUgraphNode hNode, const CUDA_BATCH_MEM_OP_NODE_PARAMS* nodeParams) {
+  return SetParams<MemOpsOperation>(hNode, MemOpsOf(nodeParams));
 }
 
 CUresult cuGraphAddNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,

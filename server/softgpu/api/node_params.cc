@@ -107,6 +107,14 @@ CUresult ReadHostCall(Driver& driver, const CUDA_HOST_NODE_PARAMS* params, Conte
   return CUDA_SUCCESS;
 }
 
+CUresult ReadMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* params, Content* content) {
+  if (!params) return CUDA_ERROR_INVALID_VALUE;
+  OperationPtr operation;
+  const CUresult result = MakeMemOps(driver, *params, &operation);
+  if (result == CUDA_SUCCESS) *content = std::move(operation);
+  return result;
+}
+
 CUresult ReadRecord(Driver& driver, CUevent event, Content* content) {
   return ReadEvent(driver, event, content, [](auto found) { return RecordOperation{std::move(found)}; });
 }
@@ -178,11 +186,15 @@ CUresult ReadNode(Driver& driver, const CUgraphNodeParams* params, Content* cont
       return unless_set(sizeof p.eventWait, [&] { return ReadWait(driver, p.eventWait.event, content); });
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
       return unless_set(sizeof p.eventRecord, [&] { return ReadRecord(driver, p.eventRecord.event, content); });
+    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+      return unless_set(sizeof p.memOp, [&] {
+        const CUDA_BATCH_MEM_OP_NODE_PARAMS mem_ops{p.memOp.ctx, p.memOp.count, p.memOp.paramArray, p.memOp.flags};
+        return ReadMemOps(driver, &mem_ops, content);
+      });
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
-    case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return CUDA_ERROR_NOT_SUPPORTED;
     default:
@@ -221,6 +233,12 @@ void WriteKernel(Node& node, const KernelOperation& kernel, CUDA_KERNEL_NODE_PAR
              kernel.packed ? arguments : nullptr,
              KernelOf(kernel.context->driver, *kernel.function),
              kernel.context->cu()};
+}
+
+CUDA_BATCH_MEM_OP_NODE_PARAMS Describe(const MemOpsOperation& mem_ops) {
+  // Documented as not to be written to.
+  auto* const operations = const_cast<CUstreamBatchMemOpParams*>(mem_ops.operations.data());
+  return {mem_ops.context->cu(), static_cast<unsigned>(mem_ops.operations.size()), operations, 0};
 }
 
 }  // namespace outboard::softgpu::api

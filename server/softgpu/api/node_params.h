@@ -12,6 +12,7 @@ CUresult ReadKernel(Driver& driver, const CUDA_KERNEL_NODE_PARAMS_v2* params, Co
 CUresult ReadCopy(Driver& driver, const CUDA_MEMCPY3D* params, CUcontext context, Content* content);
 CUresult ReadFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS* params, CUcontext context, Content* content);
 CUresult ReadHostCall(Driver& driver, const CUDA_HOST_NODE_PARAMS* params, Content* content);
+CUresult ReadMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* params, Content* content);
 CUresult ReadRecord(Driver& driver, CUevent event, Content* content);
 CUresult ReadWait(Driver& driver, CUevent event, Content* content);
 Content EmptyContent();
@@ -23,5 +24,7 @@ CUresult ReadNode(Driver& driver, const CUgraphNodeParams* params, Content* cont
 // The description of a kernel node, with arrays that the node keeps.
 void WriteKernel(Node& node, const KernelOperation& kernel, CUDA_KERNEL_NODE_PARAMS_v1* params);
 void WriteKernel(Node& node, const KernelOperation& kernel, CUDA_KERNEL_NODE_PARAMS_v2* params);
+// That of a batch of memory operations, with the operation's own array.
+CUDA_BATCH_MEM_OP_NODE_PARAMS Describe(const MemOpsOperation& mem_ops);
 
 }  // namespace outboard::softgpu::api

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/base/box.h"
+#include "common/base/number_of.h"
 #include "server/softgpu/api/copies.h"
 #include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/thread_state.h"
@@ -32,7 +33,7 @@ const void* OwnerOf(const Driver& driver, uint64_t address) {
 
 void ReportGone(Driver& driver, const char* what) {
   Fault fault{FaultKind::kIllegalAddress};
-  fault.message = std::string("a graph's ") + what + " needs device memory that is not allocated any more";
+  fault.message = std::string("a graph's ") + what + " needs memory that is not allocated any more";
   driver.Report(fault);
 }
 
@@ -79,6 +80,17 @@ struct Runner {
   void operator()(const RecordOperation&) const {}
   void operator()(const WaitOperation&) const {}
   void operator()(const EmptyOperation&) const {}
+
+  void operator()(const MemOpsOperation& op) const {
+    Driver& driver = op.context->driver;
+    for (const CUstreamBatchMemOpParams& each : op.operations) {
+      if (!op.context->MayRun()) return;
+      MemOpWork work;
+      if (MakeMemOp(driver, *op.context, each, op.version, &work) != CUDA_SUCCESS)
+        return ReportGone(driver, "memory operation");
+      if (work) work();
+    }
+  }
 };
 
 // What may change, by the operation's kind.
@@ -111,6 +123,19 @@ struct Change {
                : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
   }
 
+  // Addresses, values and what a wait waits for.
+  CUgraphExecUpdateResult operator()(const MemOpsOperation& before) const {
+    const auto& now = std::get<MemOpsOperation>(after.what);
+    const auto same_kind = [](const CUstreamBatchMemOpParams& a, const CUstreamBatchMemOpParams& b) {
+      if (a.operation != b.operation) return false;
+      const bool is_barrier = NumberOf(a.operation) == CU_STREAM_MEM_OP_BARRIER;
+      return !is_barrier || a.memoryBarrier.flags == b.memoryBarrier.flags;
+    };
+    return now.context == before.context && std::ranges::equal(now.operations, before.operations, same_kind)
+               ? CU_GRAPH_EXEC_UPDATE_SUCCESS
+               : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+  }
+
   template <class Any>
   CUgraphExecUpdateResult operator()(const Any&) const {
     return CU_GRAPH_EXEC_UPDATE_SUCCESS;
@@ -123,7 +148,7 @@ CUgraphNodeType TypeOf(const Operation& operation) {
   constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_KERNEL,       CU_GRAPH_NODE_TYPE_MEMCPY,
                                         CU_GRAPH_NODE_TYPE_MEMSET,       CU_GRAPH_NODE_TYPE_HOST,
                                         CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
-                                        CU_GRAPH_NODE_TYPE_EMPTY};
+                                        CU_GRAPH_NODE_TYPE_EMPTY,        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP};
   static_assert(std::variant_size_v<decltype(operation.what)> == std::size(kTypes));
   return kTypes[operation.what.index()];
 }
@@ -152,6 +177,22 @@ CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUconte
   if (!FindRows(driver, params)) return CUDA_ERROR_INVALID_VALUE;
   const void* const owner = OwnerOf(driver, params.dst);
   *operation = std::make_shared<const Operation>(Operation{FillOperation{std::move(in), params, owner}});
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params, OperationPtr* operation) {
+  auto in = NamedContext(driver, params.ctx);
+  if (!in) return CUDA_ERROR_INVALID_CONTEXT;
+  if (params.count == 0 || params.count > kMaxMemOps || !params.paramArray || params.flags != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  std::vector<CUstreamBatchMemOpParams> operations(params.paramArray, params.paramArray + params.count);
+  for (const CUstreamBatchMemOpParams& each : operations) {
+    MemOpWork work;
+    const CUresult result = MakeMemOp(driver, *in, each, MemOpVersion::kSecond, &work);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  *operation = std::make_shared<const Operation>(
+      Operation{MemOpsOperation{std::move(in), std::move(operations), MemOpVersion::kSecond}});
   return CUDA_SUCCESS;
 }
 

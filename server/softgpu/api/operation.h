@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <memory>
 #include <variant>
+#include <vector>
 
 #include "common/libcuda/copy_calls.h"
 #include "server/softgpu/api/content.h"
 #include "server/softgpu/api/event.h"
 #include "server/softgpu/api/library.h"
+#include "server/softgpu/api/memory_operations.h"
 #include "server/softgpu/exec/engine.h"
 
 namespace outboard::softgpu::api {
@@ -54,20 +56,27 @@ struct WaitOperation {
   std::shared_ptr<Event> event;
 };
 
+// A batch of operations on memory (cuStreamBatchMemOp).
+struct MemOpsOperation {
+  std::shared_ptr<Context> context;
+  std::vector<CUstreamBatchMemOpParams> operations;
+  MemOpVersion version;
+};
+
 struct EmptyOperation {};
 
 struct Operation {
   std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation, WaitOperation,
-               EmptyOperation>
+               EmptyOperation, MemOpsOperation>
       what;
 };
 
 CUgraphNodeType TypeOf(const Operation& operation);
 
-// Makes an operation of a call's description, with the call's errors. Copies and fills name their context, null for the
-// current one.
+// Makes an operation of a call's description, with the call's errors. Each names its context, null for the current one.
 CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context, OperationPtr* operation);
 CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUcontext context, OperationPtr* operation);
+CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params, OperationPtr* operation);
 
 // The context that a description names, null meaning the current one. Null when there is none or it is gone.
 std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle);
@@ -75,9 +84,8 @@ std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle);
 // The same of a copy that is given to a stream of `context`. It is not empty.
 CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation);
 
-// Does the work of a kernel's, a copy's, a fill's or a host function's operation in the calling thread, unless a kernel
-// has failed or the context is gone. Memory that a copy or a fill needs and that is no longer there is a fault of the
-// device (CUDA_ERROR_ILLEGAL_ADDRESS).
+// Does the work of an operation other than on an event in the calling thread, unless a kernel has failed or the context
+// is gone. Memory that it needs and that is no longer there is a fault of the device (CUDA_ERROR_ILLEGAL_ADDRESS).
 void Run(const Operation& operation);
 
 // What CUDA allows to change in an operation of an executable graph.

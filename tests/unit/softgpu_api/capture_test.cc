@@ -212,10 +212,6 @@ TEST_F(CaptureTest, WhatMustNotBeDoneMeanwhile) {
              blocking_, [](CUstream, CUresult, void*) {}, nullptr, 0);
        },
        CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
-      {"write a value", relaxed, [&] { return cuStreamWriteValue32_v2(blocking_, device_, 1, 0); },
-       CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
-      {"wait for a value", relaxed, [&] { return cuStreamWaitValue32_v2(blocking_, device_, 0, 0); },
-       CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
       {"allocate from a pool", relaxed, [&] { return cuMemAllocAsync(&memory, 4, blocking_); },
        CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
       {"free in the stream's order", relaxed, [&] { return cuMemFreeAsync(device_, blocking_); },

@@ -475,7 +475,7 @@ TEST(GraphDeathTest, MemoryThatIsGoneIsAnIllegalAddress) {
     if (cuMemFree_v2(memory) != CUDA_SUCCESS || cuGraphLaunch(exec, nullptr) != CUDA_SUCCESS) return 6;
     return cuCtxSynchronize() == CUDA_ERROR_ILLEGAL_ADDRESS ? 0 : 7;
   };
-  EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "a graph's memset needs device memory that is not allocated");
+  EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "a graph's memset needs memory that is not allocated");
 }
 
 }  // namespace
