@@ -84,12 +84,16 @@ CUresult Captures::SetDependencies(const Stream& stream, std::span<const CUgraph
   return CUDA_SUCCESS;
 }
 
-std::optional<CUresult> Captures::Add(const Stream& stream, Content content) {
+std::optional<CUresult> Captures::Add(const Stream& stream, const MakeNode& make) {
+  if (!any()) return std::nullopt;
   std::lock_guard lock(driver_.graph_mutex);
   if (CUresult refused = RefuseLegacy(stream, true); refused != CUDA_SUCCESS) return refused;
   Branch* branch = Find(stream);
   if (!branch) return std::nullopt;
   if (!branch->capture->valid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+  Content content;
+  if (CUresult result = make(&content); result != CUDA_SUCCESS) return result;
+  if (CUresult refused = branch->capture->graph->MayAdd(content); refused != CUDA_SUCCESS) return refused;
   AddNode(*branch, std::move(content));
   return CUDA_SUCCESS;
 }

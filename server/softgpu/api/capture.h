@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -54,7 +55,9 @@ class Captures {
   CUresult SetDependencies(const Stream& stream, std::span<const CUgraphNode> nodes, bool replace);
 
   // For work that is to be queued in `stream`: nullopt when it may be; else it became a node, or an error says why not.
-  std::optional<CUresult> Add(const Stream& stream, Content content);
+  // `make` gives the node, or its error, with Driver::graph_mutex held.
+  using MakeNode = std::function<CUresult(Content* content)>;
+  std::optional<CUresult> Add(const Stream& stream, const MakeNode& make);
 
   // The same for cuEventRecord and cuStreamWaitEvent.
   std::optional<CUresult> Record(const Stream& stream, const std::shared_ptr<Event>& event, bool external);

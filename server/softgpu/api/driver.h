@@ -13,6 +13,7 @@
 #include "common/base/result.h"
 #include "server/softgpu/api/capture.h"
 #include "server/softgpu/api/device.h"
+#include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/host_thread.h"
 #include "server/softgpu/api/memory_pools.h"
@@ -26,10 +27,11 @@ struct Allocation {
   Device* device;
   const Context* context;  // compared, never dereferenced
   void* context_handle;
-  uint64_t id;                       // CU_POINTER_ATTRIBUTE_BUFFER_ID
-  bool of_module;                    // variables: not to be freed by cuMemFree
-  std::shared_ptr<MemoryPool> pool;  // it comes from; then it is no context's. Null for others
-  bool sync_memops = false;          // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
+  uint64_t id;                                // CU_POINTER_ATTRIBUTE_BUFFER_ID
+  bool of_module;                             // variables: not to be freed by cuMemFree
+  std::shared_ptr<MemoryPool> pool;           // it comes from; then it is no context's. Null for others
+  bool sync_memops = false;                   // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
+  std::weak_ptr<GraphMemory> graph_memory{};  // it is; then it is no context's. Null for others
 };
 
 // Page-locked host memory.

@@ -23,9 +23,20 @@ const Operation* Node::operation() const {
   return operation ? operation->get() : nullptr;
 }
 
+bool Node::is_memory_node() const {
+  const CUgraphNodeType what = type();
+  return what == CU_GRAPH_NODE_TYPE_MEM_ALLOC || what == CU_GRAPH_NODE_TYPE_MEM_FREE;
+}
+
 std::shared_ptr<Graph> Node::child() const {
   const auto* child = std::get_if<std::shared_ptr<Graph>>(&content);
   return child ? *child : nullptr;
+}
+
+template <class Kind>
+const Kind* KindOf(const Content& content) {
+  const auto* operation = std::get_if<OperationPtr>(&content);
+  return operation ? std::get_if<Kind>(&(*operation)->what) : nullptr;
 }
 
 Graph::~Graph() {
@@ -43,7 +54,30 @@ std::optional<std::vector<std::shared_ptr<Node>>> Graph::FindNodes(std::span<con
   return nodes;
 }
 
+bool Graph::HasMemoryNodes() const {
+  return std::ranges::any_of(nodes_, [](const auto& node) {
+    const auto child = node->child();
+    return child ? child->HasMemoryNodes() : node->is_memory_node();
+  });
+}
+
+CUresult Graph::MayAdd(const Content& content) const {
+  const auto* free = KindOf<FreeOperation>(content);
+  if (!free) return CUDA_SUCCESS;
+  for (const auto& node : nodes_) {
+    const auto* other = KindOf<FreeOperation>(node->content);
+    if (other && other->address == free->address) return CUDA_ERROR_INVALID_VALUE;
+  }
+  const auto memory = free->memory.lock();
+  return memory && memory->MayBeFreedIn(*this) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
 const std::shared_ptr<Node>& Graph::Add(Content content, std::span<Node* const> dependencies, uint64_t origin) {
+  if (origin == 0) {
+    if (const auto* alloc = KindOf<AllocOperation>(content)) alloc->memory->LivesIn(*this);
+    const auto* free = KindOf<FreeOperation>(content);
+    if (const auto memory = free ? free->memory.lock() : nullptr) memory->WillBeFreedIn(*this);
+  }
   const auto& node = nodes_.emplace_back(std::make_shared<Node>(*this, driver_.NextId(), origin, std::move(content)));
   for (Node* from : dependencies) Connect(*from, *node);
   if (handle()) PublishNode(node);

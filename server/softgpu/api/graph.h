@@ -17,6 +17,8 @@
 
 namespace outboard::softgpu::api {
 
+class GraphExec;
+
 // Some of `count` edges carry data; null means that none does.
 bool HasData(const CUgraphEdgeData* data, size_t count);
 
@@ -34,6 +36,7 @@ class Node : public Object {
 
   CUgraphNodeType type() const;
   const Operation* operation() const;                                    // null for a child graph
+  bool is_memory_node() const;                                           // allocates or frees
   std::shared_ptr<Graph> child() const;                                  // null for all others
   std::span<Node* const> dependencies() const { return dependencies_; }  // in the order in which they were added
   std::span<Node* const> dependents() const { return dependents_; }
@@ -66,6 +69,12 @@ class Graph : public Object, public std::enable_shared_from_this<Graph> {
   // The nodes of these handles. Nullopt when one is no node of this graph or named twice.
   std::optional<std::vector<std::shared_ptr<Node>>> FindNodes(std::span<const CUgraphNode> handles) const;
 
+  // Nodes that allocate or free memory, in child graphs too: the graph cannot be copied, and loses no nodes and edges.
+  bool HasMemoryNodes() const;
+
+  // What adding a node says of what it frees: that once, in the graph that allocates it or in others.
+  CUresult MayAdd(const Content& content) const;
+
   // Adds a node behind `dependencies`, which are nodes of this graph and all different. It gets a handle if the graph
   // has one.
   const std::shared_ptr<Node>& Add(Content content, std::span<Node* const> dependencies, uint64_t origin = 0);
@@ -78,6 +87,9 @@ class Graph : public Object, public std::enable_shared_from_this<Graph> {
 
   // The nodes, each after those that it depends on. Nullopt when edges form a cycle; then *on_cycle is a node of one.
   std::optional<std::vector<Node*>> Sorted(Node** on_cycle) const;
+
+  // The one executable graph that a graph with memory nodes may have.
+  std::weak_ptr<GraphExec> only_exec;
 
   // A copy, child graphs included, without handles. Operations are shared.
   std::shared_ptr<Graph> Clone() const;

@@ -58,6 +58,7 @@ CUresult ChangeEdges(CUgraph hGraph, const CUgraphNode* from, const CUgraphNode*
   return ObjectCall<Graph>(hGraph, [&](Driver& driver, Graph& graph) -> CUresult {
     if (count == 0) return CUDA_SUCCESS;
     if (!from || !to) return CUDA_ERROR_INVALID_VALUE;
+    if (!add && graph.HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
     if (HasData(data, count)) return CUDA_ERROR_NOT_SUPPORTED;
     std::set<std::pair<Node*, Node*>> edges;
     std::vector<std::pair<Node*, Node*>> in_order;
@@ -99,6 +100,7 @@ CUresult cuGraphClone(CUgraph* phGraphClone, CUgraph originalGraph) {
   return ObjectCall<Graph>(originalGraph, [&](Driver&, Graph& graph) -> CUresult {
     if (!phGraphClone) return CUDA_ERROR_INVALID_VALUE;
     if (graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
+    if (graph.HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
     const auto clone = graph.Clone();
     clone->Publish();
     *phGraphClone = static_cast<CUgraph>(clone->handle());
@@ -193,6 +195,7 @@ CUresult cuGraphRemoveDependencies_v2(CUgraph hGraph, const CUgraphNode* from, c
 CUresult cuGraphDestroyNode(CUgraphNode hNode) {
   return ObjectCall<Node>(hNode, [&](Driver&, Node& node) -> CUresult {
     if (node.graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
+    if (node.graph.HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
     node.graph.Remove(node);
     return CUDA_SUCCESS;
   });

@@ -112,6 +112,31 @@ GraphExec::Mismatch GraphExec::Update(const Graph& mine, const Graph& to) {
   return {};
 }
 
+// All or nothing.
+CUresult GraphExec::PlanMemory(Plan* plan) const {
+  std::vector<std::shared_ptr<GraphMemory>> allocated, freed;
+  for (const Node* node : order_) {
+    const auto& what = node->operation()->what;
+    if (const auto* alloc = std::get_if<AllocOperation>(&what)) allocated.push_back(alloc->memory);
+    if (const auto* free = std::get_if<FreeOperation>(&what)) freed.push_back(free->memory.lock());
+  }
+  const bool frees_before = (flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0;
+  const auto is_left = [](const auto& memory) { return memory->allocated(); };
+  if (!frees_before && std::ranges::any_of(allocated, is_left)) return CUDA_ERROR_INVALID_VALUE;
+  for (const auto& memory : freed) {
+    const bool is_there = memory && (memory->allocated() || std::ranges::count(allocated, memory) > 0);
+    if (!is_there) return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (const auto& memory : allocated) {
+    if (memory->allocated()) plan->freed.push_back(memory->Free());
+    memory->Allocate();
+  }
+  for (const auto& memory : freed) {
+    if (memory->allocated()) plan->freed.push_back(memory->Free());  // not when two nodes free it
+  }
+  return CUDA_SUCCESS;
+}
+
 GraphExec::Plan GraphExec::MakePlan() const {
   Plan plan;
   std::map<const Event*, Point> recorded;  // by this launch
@@ -138,16 +163,18 @@ GraphExec::Plan GraphExec::MakePlan() const {
   return plan;
 }
 
-void GraphExec::Launch(Stream& stream) {
+CUresult GraphExec::Launch(Stream& stream) {
   // Held until the work is queued, so that launches run in the order in which they were planned.
   std::lock_guard launch_lock(launch_mutex_);
   Plan plan;
   {
     std::lock_guard lock(stream.context.driver.graph_mutex);
     plan = MakePlan();
+    if (CUresult result = PlanMemory(&plan); result != CUDA_SUCCESS) return result;
   }
-  // The graph lives as long as it runs, for the sake of its user objects.
-  auto steps = [&context = stream.context, steps = std::move(plan.steps), graph = graph_] {
+  // The graph lives as long as it runs, for the sake of its user objects, and so does what it frees.
+  auto steps = [&context = stream.context, steps = std::move(plan.steps), graph = graph_,
+                freed = std::move(plan.freed)] {
     for (const auto& step : steps) {
       if (context.MayRun()) step();
     }
@@ -156,6 +183,7 @@ void GraphExec::Launch(Stream& stream) {
   if (!last_.Reached()) after.push_back(last_);
   last_ = stream.Submit(std::move(steps), std::move(after));
   for (auto& [event, moment] : plan.records) event->Become(std::move(moment));
+  return CUDA_SUCCESS;
 }
 
 }  // namespace outboard::softgpu::api

@@ -43,8 +43,9 @@ class GraphExec : public Object {
   Mismatch UpdateChild(const Node& mine, const Graph& to) { return Update(*mine.child(), to); }
 
   // Queues one run of the graph in `stream`, as one piece of work: behind what is in the stream and behind the earlier
-  // launches. The caller does not hold Driver::graph_mutex. The stream does not capture.
-  void Launch(Stream& stream);
+  // launches. CUDA_ERROR_INVALID_VALUE when it would allocate what is allocated, or free what is not. The caller does
+  // not hold Driver::graph_mutex. The stream does not capture.
+  CUresult Launch(Stream& stream);
 
  private:
   GraphExec(uint64_t flags, std::shared_ptr<Graph> graph) : flags(flags), graph_(std::move(graph)) {}
@@ -53,10 +54,12 @@ class GraphExec : public Object {
   struct Plan {
     std::vector<std::function<void()>> steps;
     std::vector<std::pair<std::shared_ptr<Event>, Event::Moment>> records;  // what the steps bring about
+    std::vector<std::shared_ptr<GraphMemory>> freed;                        // when all steps are done
   };
 
   bool Prepare(const Graph& original, const Graph& copy, Node** on_cycle);
   static Mismatch Update(const Graph& mine, const Graph& to);
+  CUresult PlanMemory(Plan* plan) const;
   Plan MakePlan() const;
 
   const std::shared_ptr<Graph> graph_;

@@ -26,12 +26,15 @@ CUresult Instantiate(CUgraphExec* phGraphExec, CUgraph hGraph, uint64_t flags, C
                                                                      : CUDA_ERROR_NOT_SUPPORTED;
     }
     if (graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
+    const bool is_only = graph.HasMemoryNodes();
+    if (is_only && !graph.only_exec.expired()) return CUDA_ERROR_NOT_SUPPORTED;
     Node* on_cycle = nullptr;
     const auto exec = GraphExec::Create(graph, flags & ~uint64_t{CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD}, &on_cycle);
     if (!exec) {
       if (error_node) *error_node = static_cast<CUgraphNode>(on_cycle->handle());
       return CUDA_ERROR_INVALID_VALUE;
     }
+    if (is_only) graph.only_exec = exec;
     driver.handles.Add(exec);
     *phGraphExec = static_cast<CUgraphExec>(exec->handle());
     return CUDA_SUCCESS;
@@ -86,15 +89,15 @@ CUresult InstantiateWithParams(CUgraphExec* phGraphExec, CUgraph hGraph, CUDA_GR
 
 CUresult Launch(CUgraphExec hGraphExec, CUstream hStream, DefaultStream null_means) {
   return StreamCall(hGraphExec, hStream, null_means, [](Context& context, GraphExec& exec, Stream& stream) -> CUresult {
-    const auto copy = [&] {
-      std::lock_guard lock(context.driver.graph_mutex);
+    const auto copy = [&](Content* content) -> CUresult {
+      if (exec.graph().HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
       auto graph = exec.graph().Clone();
       graph->embedded = true;
-      return graph;
+      *content = std::move(graph);
+      return CUDA_SUCCESS;
     };
-    if (const auto captured = stream.CaptureInstead(copy)) return *captured;
-    exec.Launch(stream);
-    return CUDA_SUCCESS;
+    if (const auto captured = context.driver.captures.Add(stream, copy)) return *captured;
+    return exec.Launch(stream);
   });
 }
 
@@ -281,6 +284,7 @@ CUresult cuGraphExecNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, CUg
   return ExecNodeCall(hGraphExec, hNode, [&](Driver& driver, GraphExec& exec, Node& node) -> CUresult {
     if (!nodeParams || NumberOf(nodeParams->type) != NumberOf(node.type())) return CUDA_ERROR_INVALID_VALUE;
     if (node.child()) return SetChild(driver, exec, node, nodeParams->graph.graph);
+    if (node.is_memory_node()) return CUDA_ERROR_NOT_SUPPORTED;
     Content content;
     if (CUresult result = ReadNode(driver, nodeParams, &content); result != CUDA_SUCCESS) return result;
     return node.type() == CU_GRAPH_NODE_TYPE_MEMCPY ? ChangeCopy(node, std::move(content))

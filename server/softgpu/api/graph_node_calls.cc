@@ -31,6 +31,7 @@ CUresult AddNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* de
     if (!behind) return CUDA_ERROR_INVALID_VALUE;
     Content content;
     if (CUresult result = read(driver, &content); result != CUDA_SUCCESS) return result;
+    if (CUresult refused = graph.MayAdd(content); refused != CUDA_SUCCESS) return refused;
     if (const auto* child = std::get_if<std::shared_ptr<Graph>>(&content)) {
       if (Holds(**child, graph)) return CUDA_ERROR_INVALID_VALUE;
       (*child)->embedded = true;
@@ -42,11 +43,19 @@ CUresult AddNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* de
   });
 }
 
+// The address that an allocation node gives.
+CUdeviceptr AddressOf(const Content& content) {
+  return std::get<AllocOperation>(std::get<OperationPtr>(content)->what).memory->params().dptr;
+}
+
 CUresult AddAnyNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
-                    const CUgraphEdgeData* edges, size_t count, const CUgraphNodeParams* params) {
+                    const CUgraphEdgeData* edges, size_t count, CUgraphNodeParams* params) {
   return AddNode(phGraphNode, hGraph, dependencies, count, [&](Driver& driver, Content* content) -> CUresult {
     if (HasData(edges, count)) return CUDA_ERROR_NOT_SUPPORTED;
-    return ReadNode(driver, params, content);
+    const CUresult result = ReadNode(driver, params, content);
+    if (result == CUDA_SUCCESS && NumberOf(params->type) == CU_GRAPH_NODE_TYPE_MEM_ALLOC)
+      params->alloc.dptr = AddressOf(*content);
+    return result;
   });
 }
 
@@ -256,6 +265,37 @@ CUresult cuGraphBatchMemOpNodeSetParams(CUgraphNode hNode, const CUDA_BATCH_MEM_
   return SetParams<MemOpsOperation>(hNode, MemOpsOf(nodeParams));
 }
 
+CUresult cuGraphAddMemAllocNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
+                                size_t numDependencies, CUDA_MEM_ALLOC_NODE_PARAMS* nodeParams) {
+  return AddNode(phGraphNode, hGraph, dependencies, numDependencies, [&](Driver& driver, Content* content) {
+    const CUresult result = ReadAlloc(driver, nodeParams, content);
+    if (result == CUDA_SUCCESS) nodeParams->dptr = AddressOf(*content);
+    return result;
+  });
+}
+
+CUresult cuGraphMemAllocNodeGetParams(CUgraphNode hNode, CUDA_MEM_ALLOC_NODE_PARAMS* params_out) {
+  return NodeCall<AllocOperation>(hNode, [&](Driver&, Node&, const AllocOperation& alloc) -> CUresult {
+    if (!params_out) return CUDA_ERROR_INVALID_VALUE;
+    *params_out = alloc.memory->params();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuGraphAddMemFreeNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
+                               size_t numDependencies, CUdeviceptr dptr) {
+  return AddNode(phGraphNode, hGraph, dependencies, numDependencies,
+                 [&](Driver& driver, Content* content) { return ReadFree(driver, dptr, content); });
+}
+
+CUresult cuGraphMemFreeNodeGetParams(CUgraphNode hNode, CUdeviceptr* dptr_out) {
+  return NodeCall<FreeOperation>(hNode, [&](Driver&, Node&, const FreeOperation& free) -> CUresult {
+    if (!dptr_out) return CUDA_ERROR_INVALID_VALUE;
+    *dptr_out = free.address;
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult cuGraphAddNode(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgraphNode* dependencies,
                         size_t numDependencies, CUgraphNodeParams* nodeParams) {
   return AddAnyNode(phGraphNode, hGraph, dependencies, nullptr, numDependencies, nodeParams);
@@ -270,7 +310,7 @@ CUresult cuGraphAddNode_v2(CUgraphNode* phGraphNode, CUgraph hGraph, const CUgra
 CUresult cuGraphNodeSetParams(CUgraphNode hNode, CUgraphNodeParams* nodeParams) {
   return ObjectCall<Node>(hNode, [&](Driver& driver, Node& node) -> CUresult {
     if (!nodeParams || NumberOf(nodeParams->type) != NumberOf(node.type())) return CUDA_ERROR_INVALID_VALUE;
-    if (node.child()) return CUDA_ERROR_NOT_SUPPORTED;
+    if (node.child() || node.is_memory_node()) return CUDA_ERROR_NOT_SUPPORTED;
     return ReadNode(driver, nodeParams, &node.content);
   });
 }

@@ -1,6 +1,7 @@
 #include "server/softgpu/api/memory.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "common/libcuda/copy_calls.h"
 #include "server/softgpu/api/entry.h"
@@ -79,6 +80,12 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     if (dptr == 0) return CUDA_SUCCESS;
     const auto found = driver.allocations.Find(dptr);
     if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;
+    if (const auto memory = found->info.graph_memory.lock()) {
+      std::lock_guard lock(driver.graph_mutex);
+      if (!memory->MayBeFreedByCall()) return CUDA_ERROR_INVALID_VALUE;
+      memory->Free();
+      return CUDA_SUCCESS;
+    }
     const auto owner = driver.handles.Find<Context>(found->info.context_handle);
     if (owner) owner->Wait();  // memory of a pool has none, and nobody is waited for
     const auto taken =

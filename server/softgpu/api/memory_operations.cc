@@ -69,7 +69,8 @@ CUresult WaitValue(Driver& driver, Context& context, CUdeviceptr address, T valu
 }
 
 template <class T>
-CUresult WriteValue(Driver& driver, CUdeviceptr address, T value, unsigned flags, MemOpVersion version, MemOpWork* work) {
+CUresult WriteValue(Driver& driver, CUdeviceptr address, T value, unsigned flags, MemOpVersion version,
+                    MemOpWork* work) {
   if (const CUresult result = CheckWriteFlags(flags, version); result != CUDA_SUCCESS) return result;
   T* const word = FindWord<T>(driver, address);
   if (!word) return CUDA_ERROR_INVALID_VALUE;
@@ -80,7 +81,7 @@ CUresult WriteValue(Driver& driver, CUdeviceptr address, T value, unsigned flags
 }  // namespace
 
 CUresult MakeMemOp(Driver& driver, Context& context, const CUstreamBatchMemOpParams& given, MemOpVersion version,
-                    MemOpWork* work) {
+                   MemOpWork* work) {
   const auto& wait = given.waitValue;
   const auto& write = given.writeValue;
   switch (NumberOf(given.operation)) {

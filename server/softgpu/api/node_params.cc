@@ -115,6 +115,21 @@ CUresult ReadMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* params,
   return result;
 }
 
+CUresult ReadAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS* params, Content* content) {
+  if (!params) return CUDA_ERROR_INVALID_VALUE;
+  OperationPtr operation;
+  const CUresult result = MakeAlloc(driver, *params, &operation);
+  if (result == CUDA_SUCCESS) *content = std::move(operation);
+  return result;
+}
+
+CUresult ReadFree(Driver& driver, CUdeviceptr address, Content* content) {
+  OperationPtr operation;
+  const CUresult result = MakeFree(driver, address, &operation);
+  if (result == CUDA_SUCCESS) *content = std::move(operation);
+  return result;
+}
+
 CUresult ReadRecord(Driver& driver, CUevent event, Content* content) {
   return ReadEvent(driver, event, content, [](auto found) { return RecordOperation{std::move(found)}; });
 }
@@ -129,6 +144,7 @@ CUresult ReadChild(Driver& driver, CUgraph handle, Content* content) {
   const auto graph = driver.handles.Find<Graph>(handle);
   if (!graph) return CUDA_ERROR_INVALID_VALUE;
   if (graph->capturing) return CUDA_ERROR_ILLEGAL_STATE;
+  if (graph->HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
   auto copy = graph->Clone();
   copy->embedded = true;
   *content = std::move(copy);
@@ -191,10 +207,16 @@ CUresult ReadNode(Driver& driver, const CUgraphNodeParams* params, Content* cont
         const CUDA_BATCH_MEM_OP_NODE_PARAMS mem_ops{p.memOp.ctx, p.memOp.count, p.memOp.paramArray, p.memOp.flags};
         return ReadMemOps(driver, &mem_ops, content);
       });
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+      return unless_set(sizeof p.alloc, [&] {
+        const CUDA_MEM_ALLOC_NODE_PARAMS alloc{p.alloc.poolProps, p.alloc.accessDescs, p.alloc.accessDescCount,
+                                               p.alloc.bytesize, 0};
+        return ReadAlloc(driver, &alloc, content);
+      });
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
+      return unless_set(sizeof p.free, [&] { return ReadFree(driver, p.free.dptr, content); });
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
-    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
-    case CU_GRAPH_NODE_TYPE_MEM_FREE:
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return CUDA_ERROR_NOT_SUPPORTED;
     default:

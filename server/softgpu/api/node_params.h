@@ -13,6 +13,8 @@ CUresult ReadCopy(Driver& driver, const CUDA_MEMCPY3D* params, CUcontext context
 CUresult ReadFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS* params, CUcontext context, Content* content);
 CUresult ReadHostCall(Driver& driver, const CUDA_HOST_NODE_PARAMS* params, Content* content);
 CUresult ReadMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* params, Content* content);
+CUresult ReadAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS* params, Content* content);
+CUresult ReadFree(Driver& driver, CUdeviceptr address, Content* content);
 CUresult ReadRecord(Driver& driver, CUevent event, Content* content);
 CUresult ReadWait(Driver& driver, CUevent event, Content* content);
 Content EmptyContent();

@@ -80,6 +80,8 @@ struct Runner {
   void operator()(const RecordOperation&) const {}
   void operator()(const WaitOperation&) const {}
   void operator()(const EmptyOperation&) const {}
+  void operator()(const AllocOperation&) const {}
+  void operator()(const FreeOperation&) const {}
 
   void operator()(const MemOpsOperation& op) const {
     Driver& driver = op.context->driver;
@@ -136,6 +138,17 @@ struct Change {
                : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
   }
 
+  CUgraphExecUpdateResult operator()(const AllocOperation& before) const {
+    return std::get<AllocOperation>(after.what).memory == before.memory ? CU_GRAPH_EXEC_UPDATE_SUCCESS
+                                                                        : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+  }
+
+  CUgraphExecUpdateResult operator()(const FreeOperation& before) const {
+    return std::get<FreeOperation>(after.what).address == before.address
+               ? CU_GRAPH_EXEC_UPDATE_SUCCESS
+               : CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+  }
+
   template <class Any>
   CUgraphExecUpdateResult operator()(const Any&) const {
     return CU_GRAPH_EXEC_UPDATE_SUCCESS;
@@ -148,7 +161,8 @@ CUgraphNodeType TypeOf(const Operation& operation) {
   constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_KERNEL,       CU_GRAPH_NODE_TYPE_MEMCPY,
                                         CU_GRAPH_NODE_TYPE_MEMSET,       CU_GRAPH_NODE_TYPE_HOST,
                                         CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
-                                        CU_GRAPH_NODE_TYPE_EMPTY,        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP};
+                                        CU_GRAPH_NODE_TYPE_EMPTY,        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP,
+                                        CU_GRAPH_NODE_TYPE_MEM_ALLOC,    CU_GRAPH_NODE_TYPE_MEM_FREE};
   static_assert(std::variant_size_v<decltype(operation.what)> == std::size(kTypes));
   return kTypes[operation.what.index()];
 }
@@ -193,6 +207,20 @@ CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params,
   }
   *operation = std::make_shared<const Operation>(
       Operation{MemOpsOperation{std::move(in), std::move(operations), MemOpVersion::kSecond}});
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS& params, OperationPtr* operation) {
+  std::shared_ptr<GraphMemory> memory;
+  if (CUresult result = GraphMemory::Create(driver, params, &memory); result != CUDA_SUCCESS) return result;
+  *operation = std::make_shared<const Operation>(Operation{AllocOperation{std::move(memory)}});
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeFree(Driver& driver, CUdeviceptr address, OperationPtr* operation) {
+  const auto range = driver.allocations.Find(address);
+  if (!range || range->begin != address || range->info.graph_memory.expired()) return CUDA_ERROR_INVALID_VALUE;
+  *operation = std::make_shared<const Operation>(Operation{FreeOperation{address, range->info.graph_memory}});
   return CUDA_SUCCESS;
 }
 

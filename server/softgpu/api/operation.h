@@ -10,6 +10,7 @@
 #include "common/libcuda/copy_calls.h"
 #include "server/softgpu/api/content.h"
 #include "server/softgpu/api/event.h"
+#include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/library.h"
 #include "server/softgpu/api/memory_operations.h"
 #include "server/softgpu/exec/engine.h"
@@ -63,11 +64,20 @@ struct MemOpsOperation {
   MemOpVersion version;
 };
 
+struct AllocOperation {
+  std::shared_ptr<GraphMemory> memory;
+};
+
+struct FreeOperation {
+  CUdeviceptr address;
+  std::weak_ptr<GraphMemory> memory;  // there for as long as it may be allocated
+};
+
 struct EmptyOperation {};
 
 struct Operation {
   std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation, WaitOperation,
-               EmptyOperation, MemOpsOperation>
+               EmptyOperation, MemOpsOperation, AllocOperation, FreeOperation>
       what;
 };
 
@@ -77,6 +87,10 @@ CUgraphNodeType TypeOf(const Operation& operation);
 CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context, OperationPtr* operation);
 CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUcontext context, OperationPtr* operation);
 CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params, OperationPtr* operation);
+
+// Of memory that an allocation node stands for.
+CUresult MakeAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS& params, OperationPtr* operation);
+CUresult MakeFree(Driver& driver, CUdeviceptr address, OperationPtr* operation);
 
 // The context that a description names, null meaning the current one. Null when there is none or it is gone.
 std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle);

@@ -52,12 +52,16 @@ class Stream : public Object {
   }
 
   // For work that is about to be queued here: nullopt when it may be. Else what the call returns, because the operation
-  // or graph that `make` gives became a node of the graph that this stream captures, or because of a capture this
-  // stream must not be used.
+  // that `make` gives became a node of the graph that this stream captures, or because of a capture this stream must
+  // not be used.
   template <class Make>
   std::optional<CUresult> CaptureInstead(Make make) const {
     Captures& captures = context.driver.captures;
-    return captures.any() ? captures.Add(*this, make()) : std::nullopt;
+    if (!captures.any()) return std::nullopt;
+    return captures.Add(*this, [&](Content* content) {
+      *content = make();
+      return CUDA_SUCCESS;
+    });
   }
 
   // As Submit, but never skipped.

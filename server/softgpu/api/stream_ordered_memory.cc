@@ -1,15 +1,44 @@
+#include <memory>
+#include <mutex>
 #include <utility>
 
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory_pool.h"
+#include "server/softgpu/api/node_params.h"
 #include "server/softgpu/api/stream.h"
 
-// Stream ordered memory allocator: allocations and frees, which cannot be captured: graphs have no nodes for them. The
-// pools are in memory_pool_calls.cc.
+// Stream ordered memory allocator: allocations and frees. In a capture they become nodes, whose memory is the graph's
+// and no pool's. The pools are in memory_pool_calls.cc.
 
 using namespace outboard::softgpu::api;
 
 namespace {
+
+// What adds a node that allocates memory of the device.
+auto MakeAllocNode(Driver& driver, const Device& device, size_t bytes, CUdeviceptr* address) {
+  return [=, &driver, &device](Content* content) {
+    CUDA_MEM_ALLOC_NODE_PARAMS params{};
+    params.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    params.poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, device.ordinal};
+    params.bytesize = bytes;
+    const CUresult result = ReadAlloc(driver, &params, content);
+    if (result == CUDA_SUCCESS)
+      *address = std::get<AllocOperation>(std::get<OperationPtr>(*content)->what).memory->params().dptr;
+    return result;
+  };
+}
+
+// The memory stays until the stream gets there.
+CUresult FreeGraphMemory(Driver& driver, GraphMemory& memory, Stream& stream) {
+  std::shared_ptr<GraphMemory> held;
+  {
+    std::lock_guard lock(driver.graph_mutex);
+    if (!memory.MayBeFreedByCall()) return CUDA_ERROR_INVALID_VALUE;
+    held = memory.Free();
+  }
+  stream.SubmitAlways([held]() mutable { held.reset(); });
+  return CUDA_SUCCESS;
+}
 
 // Allocates from the pool that find(Driver&, Context&) gives; a null one is CUDA_ERROR_INVALID_VALUE.
 template <class FindPool>
@@ -19,7 +48,8 @@ CUresult Allocate(CUdeviceptr* dptr, size_t bytes, CUstream hStream, DefaultStre
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     const std::shared_ptr<MemoryPool> pool = find(driver, context);
     if (!dptr || bytes == 0 || !pool) return CUDA_ERROR_INVALID_VALUE;
-    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
+    if (const auto captured = driver.captures.Add(*stream, MakeAllocNode(driver, pool->device, bytes, dptr)))
+      return *captured;
     auto address = pool->Allocate(bytes, *stream);
     if (!address && driver.pools.ReleaseUnused(pool->device)) address = pool->Allocate(bytes, *stream);
     if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -44,9 +74,14 @@ CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
-    if (CUresult refused = driver.captures.RefuseOn(*stream); refused != CUDA_SUCCESS) return refused;
+    const auto free_node = [&](Content* content) { return ReadFree(driver, dptr, content); };
+    if (const auto captured = driver.captures.Add(*stream, free_node)) return *captured;
+    if (const auto found = driver.allocations.Find(dptr); found && found->begin == dptr) {
+      if (const auto memory = found->info.graph_memory.lock()) return FreeGraphMemory(driver, *memory, *stream);
+    }
     // From now on the address is nobody's, as far as later calls go.
-    const auto taken = driver.allocations.Take(dptr, [](const auto& range) { return !range.info.of_module; });
+    const auto is_its = [](const auto& range) { return !range.info.of_module && range.info.graph_memory.expired(); };
+    const auto taken = driver.allocations.Take(dptr, is_its);
     if (!taken) return CUDA_ERROR_INVALID_VALUE;
     if (taken->info.pool) {
       taken->info.pool->FreeAsync(dptr, taken->size, *stream);

@@ -212,10 +212,6 @@ TEST_F(CaptureTest, WhatMustNotBeDoneMeanwhile) {
              blocking_, [](CUstream, CUresult, void*) {}, nullptr, 0);
        },
        CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
-      {"allocate from a pool", relaxed, [&] { return cuMemAllocAsync(&memory, 4, blocking_); },
-       CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
-      {"free in the stream's order", relaxed, [&] { return cuMemFreeAsync(device_, blocking_); },
-       CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED},
       {"launch on the legacy stream", relaxed, [&] { return Store(0, 1, nullptr); },
        CUDA_ERROR_STREAM_CAPTURE_IMPLICIT},
       {"copy synchronously", relaxed, [&] { return cuMemcpyHtoD_v2(device_, words_, 4); },

@@ -41,8 +41,8 @@ TEST(EntryPointAccess, FindsTheVersionAndTheTwinThatAreAskedFor) {
 }
 
 TEST(EntryPointAccess, GivesNullForWhatIsNotSupported) {
-  for (const char* name : {"cuGraphAddMemAllocNode", "cuMemCreate", "cuMemAllocManaged", "cuLaunchCooperativeKernelMultiDevice",
-                           "cuNoSuchCall", ""}) {
+  for (const char* name : {"cuGraphConditionalHandleCreate", "cuMemCreate", "cuMemAllocManaged",
+                           "cuLaunchCooperativeKernelMultiDevice", "cuNoSuchCall", ""}) {
     void* address = &address;
     EXPECT_EQ(cuGetProcAddress_v2(name, &address, 13000, 0, nullptr), CUDA_ERROR_NOT_FOUND) << name;
     EXPECT_EQ(address, nullptr) << name;
