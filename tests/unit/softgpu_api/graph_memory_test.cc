@@ -140,6 +140,7 @@ TEST_F(GraphMemoryTest, AnotherGraphFreesIt) {
   CUgraph other;
   ASSERT_EQ(cuGraphCreate(&other, 0), CUDA_SUCCESS);
   ASSERT_EQ(AddFree(other, address), CUDA_SUCCESS);
+  EXPECT_EQ(AddFree(other, address), CUDA_ERROR_INVALID_VALUE) << "a second time";
   EXPECT_EQ(AddFree(graph_, address), CUDA_ERROR_INVALID_VALUE) << "the graphs cannot both free it";
   CUgraphExec allocates = Instantiate(graph_), frees = Instantiate(other);
   EXPECT_EQ(cuGraphLaunch(frees, stream_), CUDA_ERROR_INVALID_VALUE) << "not allocated yet";
