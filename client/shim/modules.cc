@@ -59,7 +59,12 @@ void Modules::RemoveLibrary(CUlibrary library) {
   EraseFunctions([&](const Function::Identity& identity) { return identity.owner == IdOf(library); });
   const auto found = libraries_.find(IdOf(library));
   if (found == libraries_.end()) return;
-  for (const auto& [context, module] : found->second.modules) process_.session().ids().Release(IdOf(module));
+  for (const auto& [context, module] : found->second.modules) {
+    const wire::HandleId id = IdOf(module);
+    EraseFunctions([id](const Function::Identity& identity) { return identity.owner == id; });
+    modules_.erase(id);
+    process_.session().ids().Release(id);
+  }
   libraries_.erase(found);
 }
 
@@ -212,6 +217,7 @@ CUresult Modules::GetModuleOf(const Current& current, CUlibrary library, CUmodul
   const auto found = libraries_.find(IdOf(library));
   if (found == libraries_.end()) return CUDA_ERROR_INVALID_HANDLE;  // unloaded meanwhile
   *module = found->second.modules.emplace(current.context, made).first->second;
+  modules_.try_emplace(IdOf(*module), Module{current.context, {}});
   return CUDA_SUCCESS;
 }
 

@@ -58,13 +58,16 @@ bool HandleTable::Remove(wire::HandleId id) {
   return true;
 }
 
-void HandleTable::RemoveOwned(wire::HandleId owner) {
+std::vector<void*> HandleTable::RemoveOwned(wire::HandleId owner) {
+  std::vector<void*> removed;
   std::unique_lock lock(mutex_);
   for (Slot& slot : slots_) {
     if (slot.kind == wire::HandleKind::kNone || slot.owner != owner) continue;
+    removed.push_back(slot.object);
     slot.kind = wire::HandleKind::kNone;
     slot.object = nullptr;
   }
+  return removed;
 }
 
 template <class Visit>

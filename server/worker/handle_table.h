@@ -29,8 +29,9 @@ class HandleTable {
   // than every one that the slot has had. A primary context's handle may come back, with another object or the same
   // (PrimaryContextHandle). `owner` is the handle of the context that the object ends with, 0 for none.
   [[nodiscard]] bool Add(wire::HandleKind kind, wire::HandleId id, void* object, wire::HandleId owner = 0);
-  bool Remove(wire::HandleId id);          // false when it is not in the table
-  void RemoveOwned(wire::HandleId owner);  // what ends with this context. Looks at the whole table
+  bool Remove(wire::HandleId id);  // false when it is not in the table
+  // What ends with this context; gives the objects. Looks at the whole table.
+  std::vector<void*> RemoveOwned(wire::HandleId owner);
 
   // The handle of an object; 0 when it has none. Looks at the whole table.
   wire::HandleId HandleOf(wire::HandleKind kind, void* object) const;

@@ -53,6 +53,20 @@ void Uploads::NoteChild(void* parent, void* child) {
   parents_[child] = parent;
 }
 
+void Uploads::Forget(std::span<void* const> objects) {
+  std::lock_guard lock(mutex_);
+  for (void* const object : objects) {
+    if (const auto above = parents_.find(object); above != parents_.end()) {
+      children_[above->second].erase(object);
+      parents_.erase(above);
+    }
+    const auto below = children_.find(object);
+    if (below == children_.end()) continue;
+    for (void* const child : below->second) parents_.erase(child);
+    children_.erase(below);
+  }
+}
+
 std::unordered_set<void*> Uploads::TakeChildren(void* parent) {
   std::lock_guard lock(mutex_);
   const auto found = children_.find(parent);

@@ -20,8 +20,8 @@ struct LoadLog {
   std::string info, error;
 };
 
-// Code of one session: images on their way in, what the compiler said of them, and which functions belong to what was
-// loaded. Thread-safe.
+// Code of one session: images on their way in, what the compiler said of them, and what belongs to what was loaded.
+// Thread-safe.
 class Uploads {
  public:
   // Adds bytes to upload number `upload`, which begins with its first bytes. CUDA_ERROR_INVALID_VALUE unless `offset`
@@ -35,9 +35,11 @@ class Uploads {
   void SetLog(uint32_t lane, LoadLog log);
   LoadLog Log(uint32_t lane) const;
 
-  // Notes that `child` (a function or kernel of the driver) ends with `parent` (a module or library). A child of a
-  // child ends with the same parent.
+  // Notes that `child` (a function, kernel or module of the driver) ends with `parent` (a module or library). A child
+  // of a child ends with the same parent.
   void NoteChild(void* parent, void* child);
+  // Forgets objects that have ended otherwise: the driver may give their addresses to others.
+  void Forget(std::span<void* const> objects);
   // All children of what is unloaded; forgets them.
   std::unordered_set<void*> TakeChildren(void* parent);
 

@@ -3,22 +3,27 @@
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
 #include "server/worker/session.h"
+#include "server/worker/uploads.h"
 
 // Context management and primary context management.
 
 namespace outboard::worker::custom {
 namespace {
 
+// What ends with a context.
+void RemoveOwned(Call& call, wire::HandleId context) {
+  call.session().uploads().Forget(call.session().handles().RemoveOwned(context));
+}
+
 // Ends `context` by end(), which is the driver's call. What the client is to see of its work has gone before.
 template <class End>
 CUresult EndContext(Call& call, CUcontext context, End end) {
   call.session().copies().ForgetContext(context);
-  HandleTable& handles = call.session().handles();
-  const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, context);
+  const wire::HandleId handle = call.session().handles().HandleOf(wire::HandleKind::kContext, context);
   const CUresult result = end();
   if (result != CUDA_SUCCESS) return result;
   call.session().allocations().ForgetContext(context);
-  if (handle != 0) handles.RemoveOwned(handle);
+  if (handle != 0) RemoveOwned(call, handle);
   return result;
 }
 
@@ -35,7 +40,7 @@ CUresult EndPrimary(Call& call, CUdevice device, End end) {
   int active = 1;
   if (call.driver().cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0) {
     call.session().allocations().ForgetContext(context);
-    call.session().handles().RemoveOwned(handle);
+    RemoveOwned(call, handle);
   }
   return result;
 }

@@ -52,7 +52,7 @@ void RemoveChildren(Call& call, void* parent) {
   if (children.empty()) return;
   HandleTable& handles = call.session().handles();
   std::vector<wire::HandleId> gone;
-  for (const auto kind : {wire::HandleKind::kFunction, wire::HandleKind::kKernel}) {
+  for (const auto kind : {wire::HandleKind::kFunction, wire::HandleKind::kKernel, wire::HandleKind::kModule}) {
     handles.ForEach(kind, [&](wire::HandleId id, void* object) {
       if (children.contains(object)) gone.push_back(id);
     });
@@ -186,6 +186,13 @@ CUresult outboardLibraryGetKernel(Call& call, CUkernel* kernel, CUlibrary librar
   call.session().uploads().NoteChild(library, *kernel);
   *info = Describe(call.driver(), *kernel, DeviceFor(call));
   return CUDA_SUCCESS;
+}
+
+CUresult cuLibraryGetModule(Call& call, CUmodule* pMod, CUlibrary library) {
+  const auto get = call.driver().cuLibraryGetModule;
+  const CUresult result = get == nullptr ? CUDA_ERROR_NOT_SUPPORTED : get(pMod, library);
+  if (result == CUDA_SUCCESS) call.session().uploads().NoteChild(library, *pMod);
+  return result;
 }
 
 CUresult outboardKernelGetFunction(Call& call, CUfunction* function, CUkernel kernel, OutboardFunctionInfo* info) {

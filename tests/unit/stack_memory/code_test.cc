@@ -177,6 +177,43 @@ TEST_F(CodeTest, AFunctionKnowsItsModule) {
   EXPECT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
 }
 
+// What the client chooses names for afterwards gets those that were the library's.
+TEST_F(CodeTest, ALibrarysModuleEndsWithIt) {
+  const CUlibrary library = Load();
+  CUmodule module = nullptr, again = nullptr;
+  CUfunction function = nullptr;
+  CUdeviceptr counter = 0;
+  ASSERT_EQ(cuLibraryGetModule(&module, library), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetFunction(&function, module, "bump"), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetGlobal_v2(&counter, nullptr, module, "counter"), CUDA_SUCCESS);
+  EXPECT_EQ(Launch(function, 1, 1), CUDA_SUCCESS);
+  EXPECT_EQ(ReadWord(counter), 42u);
+  EXPECT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
+  EXPECT_EQ(Launch(function, 1, 1), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuModuleGetFunction(&function, module, "bump"), CUDA_ERROR_INVALID_HANDLE);
+  std::vector<CUstream> streams(8);
+  for (CUstream& stream : streams) ASSERT_EQ(cuStreamCreate(&stream, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleLoadData(&again, kCode), CUDA_SUCCESS);
+  for (const CUstream stream : streams) EXPECT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleUnload(again), CUDA_SUCCESS);
+}
+
+TEST_F(CodeTest, ALibraryOutlivesItsModuleInAContext) {
+  const CUlibrary library = Load();
+  CUcontext other = nullptr;
+  CUmodule module = nullptr, next = nullptr;
+  CUfunction function = nullptr;
+  ASSERT_EQ(cuCtxCreate_v2(&other, 0, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuLibraryGetModule(&module, library), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxDestroy_v2(other), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleGetFunction(&function, module, "bump"), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(cuModuleLoadData(&next, kCode), CUDA_SUCCESS);
+  ASSERT_EQ(cuLibraryUnload(library), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetFunction(&function, next, "bump"), CUDA_SUCCESS);
+  EXPECT_EQ(Launch(function, 1, 1), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleUnload(next), CUDA_SUCCESS);
+}
+
 // No attribute tells of .reqntid; the launch fails at once all the same, and the next one works.
 TEST_F(CodeTest, ADemandThatIsNotSeenIsMetOrRefusedAtOnce) {
   const CUlibrary library = Load();

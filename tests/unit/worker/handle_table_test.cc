@@ -142,7 +142,7 @@ TEST(HandleTable, WhatAContextOwnsGoesWithIt) {
   ASSERT_TRUE(table.Add(HandleKind::kStream, stream, Object(1), context));
   ASSERT_TRUE(table.Add(HandleKind::kStream, theirs, Object(2), other));
   ASSERT_TRUE(table.Add(HandleKind::kLibrary, library, Object(3)));
-  table.RemoveOwned(context);
+  EXPECT_EQ(table.RemoveOwned(context), std::vector<void*>{Object(1)});
   EXPECT_EQ(table.Find(HandleKind::kStream, stream), std::nullopt);
   EXPECT_EQ(table.Find(HandleKind::kStream, theirs), Object(2));
   EXPECT_EQ(table.Find(HandleKind::kLibrary, library), Object(3));

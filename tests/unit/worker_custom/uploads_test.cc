@@ -73,5 +73,18 @@ TEST(UploadsTest, ChildrenGoWithWhatWasLoaded) {
   EXPECT_TRUE(uploads.TakeChildren(&kernel).empty());
 }
 
+TEST(UploadsTest, WhatEndedOtherwiseIsNoChildAnyMore) {
+  Uploads uploads;
+  int library, module, function, kernel, other;
+  uploads.NoteChild(&library, &module);
+  uploads.NoteChild(&module, &function);
+  uploads.NoteChild(&library, &kernel);
+  void* const ended[] = {&module, &function, &other};
+  uploads.Forget(ended);
+  uploads.NoteChild(&module, &other);  // another module at the same address
+  EXPECT_EQ(uploads.TakeChildren(&library), (std::unordered_set<void*>{&kernel}));
+  EXPECT_EQ(uploads.TakeChildren(&module), (std::unordered_set<void*>{&other}));
+}
+
 }  // namespace
 }  // namespace outboard::worker
