@@ -1,8 +1,6 @@
 """What must hold of the whole way from gpu-run through shim, gRPC, node and worker."""
 
-import ctypes
-
-from acceptance.line import Line, commit, root, tool
+from acceptance.line import Line, commit, gpu, root, tests, tool
 
 PREPARE = "scripts/build release"
 
@@ -15,20 +13,6 @@ def bench(row, text, unit, limit):
     command = (f"scripts/bench {row} --json build/accept/bench.json && python3 -c \"import json; "
                f"print('{row}', json.load(open('build/accept/bench.json'))['{row}']['value'])\"")
     return Line(text, command, figure=rf"{row} ([\d.e+-]+)", unit=unit, limit=limit)
-
-
-def tests(text, pattern, seconds=900):
-    """The release build's tests whose names match."""
-    return Line(text, f"ctest --test-dir build/release -R '{pattern}' --no-tests=error --output-on-failure",
-                figure=r"^(100)% tests passed", unit="% passed", seconds=seconds)
-
-
-def gpu():
-    """Why no NVIDIA driver can be used, or None."""
-    try:
-        return None if ctypes.CDLL("libcuda.so.1").cuInit(0) == 0 else "cuInit fails on this machine"
-    except OSError:
-        return "this machine has no NVIDIA driver"
 
 
 LINES = (

@@ -1,6 +1,7 @@
 """One line of acceptance: a sentence that must hold, the command that shows it, and how to judge what the command
 prints."""
 
+import ctypes
 import dataclasses
 import operator
 import os
@@ -51,6 +52,20 @@ def judge(line, status, output):
         if not LIMITS[sign](float(matches[-1].groups()[-1]), float(bound)):
             return figure, f"FAIL: must be {line.limit}"
     return figure, "PASS"
+
+
+def tests(text, pattern, **more):
+    """A line for the release build's tests whose names match."""
+    return Line(text, f"ctest --test-dir build/release -R '{pattern}' --no-tests=error --output-on-failure",
+                figure=r"^(100)% tests passed", unit="% passed", **{"seconds": 900, **more})
+
+
+def gpu():
+    """Why no NVIDIA driver can be used, or None."""
+    try:
+        return None if ctypes.CDLL("libcuda.so.1").cuInit(0) == 0 else "cuInit fails on this machine"
+    except OSError:
+        return "this machine has no NVIDIA driver"
 
 
 def root():

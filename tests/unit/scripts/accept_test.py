@@ -1,8 +1,11 @@
+import importlib
 import pathlib
+import re
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "scripts"))
+SCRIPTS = pathlib.Path(__file__).resolve().parents[3] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 from acceptance.line import Line, judge
 
 
@@ -34,6 +37,21 @@ class JudgeTest(unittest.TestCase):
 
     def test_time_over(self):
         self.assertEqual(self.verdict(Line("t", "c"), None), "FAIL")
+
+
+class TablesTest(unittest.TestCase):
+    def test_every_line_can_be_judged(self):
+        topics = sorted(path.stem for path in (SCRIPTS / "acceptance").glob("*.py") if path.stem != "line")
+        self.assertIn("api_breadth", topics)
+        for topic in topics:
+            for line in importlib.import_module(f"acceptance.{topic}").LINES:
+                with self.subTest(topic=topic, line=line.text):
+                    self.assertIsInstance(line, Line)
+                    self.assertTrue(line.command)
+                    self.assertEqual(re.compile(line.figure).groups > 0, bool(line.figure))
+                    self.assertTrue(line.figure or not line.limit)
+                    for need in line.needs:
+                        self.assertIsInstance(need() or "", str)
 
 
 if __name__ == "__main__":
