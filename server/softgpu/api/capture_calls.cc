@@ -1,95 +1,60 @@
-#include <algorithm>
-#include <vector>
+#include "server/softgpu/api/cuda_api.h"
 
-#include "common/base/number_of.h"
+#include "common/graphs/capture_calls.h"
 #include "server/softgpu/api/entry.h"
-#include "server/softgpu/api/graph.h"
 #include "server/softgpu/api/stream.h"
 
 // Stream management: captures.
 
 using namespace outboard::softgpu::api;
-using outboard::NumberOf;
+using outboard::graphs::Graphs;
 
 namespace {
 
-// Runs `body` with the captures and the stream that a handle means: (Captures&, Stream&).
+// Runs `body` with the graphs and the stream that a handle means: (Graphs&, Stream&).
 template <class Body>
 CUresult CaptureCall(CUstream handle, DefaultStream null_means, Body body) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto stream = FindStream(context, handle, null_means);
-    return stream ? body(driver.captures, *stream) : CUDA_ERROR_INVALID_HANDLE;
+    return stream ? body(driver.graphs, *stream) : CUDA_ERROR_INVALID_HANDLE;
   });
 }
 
-bool IsMode(const CUstreamCaptureMode& mode) { return NumberOf(mode) <= CU_STREAM_CAPTURE_MODE_RELAXED; }
-
 CUresult Begin(CUstream hStream, CUstreamCaptureMode mode, DefaultStream null_means) {
-  return CaptureCall(hStream, null_means, [&](Captures& captures, Stream& stream) {
-    return IsMode(mode) ? captures.Begin(stream, mode) : CUDA_ERROR_INVALID_VALUE;
+  return CaptureCall(hStream, null_means, [&](Graphs& graphs, Stream& stream) {
+    return outboard::graphs::BeginCapture(graphs, stream, mode);
   });
 }
 
 CUresult BeginTo(CUstream hStream, CUgraph hGraph, const CUgraphNode* dependencies, const CUgraphEdgeData* data,
                  size_t count, CUstreamCaptureMode mode, DefaultStream null_means) {
-  return CaptureCall(hStream, null_means, [&](Captures& captures, Stream& stream) -> CUresult {
-    if (!IsMode(mode) || (!dependencies && count > 0)) return CUDA_ERROR_INVALID_VALUE;
-    if (HasData(data, count)) return CUDA_ERROR_NOT_SUPPORTED;
-    return captures.BeginTo(stream, mode, hGraph, {dependencies, count});
+  return CaptureCall(hStream, null_means, [&](Graphs& graphs, Stream& stream) {
+    return outboard::graphs::BeginCaptureToGraph(graphs, stream, hGraph, dependencies, data, count, mode);
   });
 }
 
 CUresult End(CUstream hStream, CUgraph* phGraph, DefaultStream null_means) {
-  return CaptureCall(hStream, null_means, [&](Captures& captures, Stream& stream) -> CUresult {
-    if (!phGraph) return CUDA_ERROR_INVALID_VALUE;
-    *phGraph = nullptr;
-    return captures.End(stream, phGraph);
+  return CaptureCall(hStream, null_means, [&](Graphs& graphs, Stream& stream) {
+    return outboard::graphs::EndCapture(graphs, stream, phGraph);
   });
 }
 
 CUresult IsCapturing(CUstream hStream, CUstreamCaptureStatus* status, DefaultStream null_means) {
-  return CaptureCall(hStream, null_means, [&](Captures& captures, Stream& stream) -> CUresult {
-    if (!status) return CUDA_ERROR_INVALID_VALUE;
-    Captures::Info info;
-    const CUresult result = captures.Query(stream, &info);
-    if (result == CUDA_SUCCESS) *status = info.status;
-    return result;
+  return CaptureCall(hStream, null_means, [&](Graphs& graphs, Stream& stream) {
+    return outboard::graphs::IsCapturing(graphs, stream, status);
   });
 }
 
-// Where the answers go; all but the first may be null.
-struct Wanted {
-  CUstreamCaptureStatus* status;
-  cuuint64_t* id = nullptr;
-  CUgraph* graph = nullptr;
-  const CUgraphNode** dependencies = nullptr;
-  const CUgraphEdgeData** data = nullptr;
-  size_t* count = nullptr;
-};
-
-CUresult GetInfo(CUstream hStream, const Wanted& wanted, DefaultStream null_means) {
-  return CaptureCall(hStream, null_means, [&](Captures& captures, Stream& stream) -> CUresult {
-    if (!wanted.status || (wanted.data && !wanted.dependencies)) return CUDA_ERROR_INVALID_VALUE;
-    Captures::Info info;
-    const CUresult result = captures.Query(stream, &info);
-    if (result != CUDA_SUCCESS) return result;
-    *wanted.status = info.status;
-    if (info.status != CU_STREAM_CAPTURE_STATUS_ACTIVE) return CUDA_SUCCESS;
-    if (wanted.id) *wanted.id = info.id;
-    if (wanted.graph) *wanted.graph = info.graph;
-    if (wanted.dependencies) *wanted.dependencies = info.dependencies.data();
-    if (wanted.data) *wanted.data = info.data.data();
-    if (wanted.count) *wanted.count = info.dependencies.size();
-    return CUDA_SUCCESS;
+CUresult GetInfo(CUstream hStream, const outboard::graphs::WantedInfo& wanted, DefaultStream null_means) {
+  return CaptureCall(hStream, null_means, [&](Graphs& graphs, Stream& stream) {
+    return outboard::graphs::GetCaptureInfo(graphs, stream, wanted);
   });
 }
 
 CUresult UpdateDependencies(CUstream hStream, const CUgraphNode* dependencies, const CUgraphEdgeData* data,
                             size_t count, unsigned flags, DefaultStream null_means) {
-  return CaptureCall(hStream, null_means, [&](Captures& captures, Stream& stream) -> CUresult {
-    if (flags > CU_STREAM_SET_CAPTURE_DEPENDENCIES || (!dependencies && count > 0)) return CUDA_ERROR_INVALID_VALUE;
-    if (HasData(data, count)) return CUDA_ERROR_NOT_SUPPORTED;
-    return captures.SetDependencies(stream, {dependencies, count}, flags == CU_STREAM_SET_CAPTURE_DEPENDENCIES);
+  return CaptureCall(hStream, null_means, [&](Graphs& graphs, Stream& stream) {
+    return outboard::graphs::UpdateCaptureDependencies(graphs, stream, dependencies, data, count, flags);
   });
 }
 
@@ -197,9 +162,5 @@ CUresult cuStreamUpdateCaptureDependencies_v2_ptsz(CUstream hStream, CUgraphNode
 }
 
 CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
-  return Call([&](Driver&) -> CUresult {
-    if (!mode || !IsMode(*mode)) return CUDA_ERROR_INVALID_VALUE;
-    std::swap(*mode, ThisThread().capture_mode);
-    return CUDA_SUCCESS;
-  });
+  return Call([&](Driver& driver) { return outboard::graphs::ExchangeCaptureMode(driver.graphs, mode); });
 }

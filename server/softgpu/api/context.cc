@@ -84,7 +84,7 @@ bool Context::Destroy() {
   interop::ContextDestroyed(cu());  // runs code of the runtime, which may call the driver: under no lock
   std::lock_guard lock(life_mutex_);
   if (!active()) return false;
-  driver.captures.ContextDestroyed(*this);
+  driver.graphs.captures.ContextDestroyed(this);
   Wait();
   prints_.Drain();
   active_.store(false, std::memory_order_release);

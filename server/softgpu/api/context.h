@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "common/libcuda/handles.h"
 #include "server/softgpu/api/device_heap.h"
 #include "server/softgpu/api/driver.h"
-#include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/peers.h"
 #include "server/softgpu/api/print_buffer.h"
 #include "server/softgpu/device/stream.h"

@@ -258,7 +258,7 @@ CUresult cuCtxSynchronize() { return cuCtxSynchronize_v2(nullptr); }
 CUresult cuCtxSynchronize_v2(CUcontext ctx) {
   return HealthyCall([&](Driver& driver) -> CUresult {
     const auto synchronize = [](Driver& driver, Context& context) -> CUresult {
-      if (CUresult refused = driver.captures.RefuseIn(context); refused != CUDA_SUCCESS) return refused;
+      if (CUresult refused = driver.graphs.captures.RefuseIn(&context); refused != CUDA_SUCCESS) return refused;
       context.Wait();
       return context.Synchronize({});
     };

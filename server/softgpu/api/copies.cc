@@ -43,10 +43,10 @@ CUresult FindEnd(Driver& driver, const CopyEnd& end, const BoxExtent& extent, Pl
 std::optional<CUresult> CaptureCopy(Context& context, Stream& stream, const BoxCopy& copy, Blocking blocking) {
   if (copy.extent.IsEmpty()) return std::nullopt;
   if (blocking == Blocking::kSync) {
-    const CUresult refused = context.driver.captures.RefuseOn(stream);
+    const CUresult refused = context.driver.graphs.captures.RefuseOn(stream);
     return refused != CUDA_SUCCESS ? std::optional(refused) : std::nullopt;
   }
-  if (!context.driver.captures.any()) return std::nullopt;
+  if (!context.driver.graphs.captures.any()) return std::nullopt;
   OperationPtr operation;
   if (CUresult result = MakeCopy(context, copy, &operation); result != CUDA_SUCCESS) return result;
   return stream.CaptureInstead([&] { return operation; });

@@ -11,10 +11,11 @@
 #include "common/base/process_mark.h"
 #include "common/base/range_map.h"
 #include "common/base/result.h"
-#include "server/softgpu/api/capture.h"
+#include "common/graphs/graphs.h"
+#include "common/libcuda/handles.h"
 #include "server/softgpu/api/device.h"
+#include "server/softgpu/api/graph_host.h"
 #include "server/softgpu/api/graph_memory.h"
-#include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/host_thread.h"
 #include "server/softgpu/api/memory_pools.h"
 #include "server/softgpu/device/config.h"
@@ -92,8 +93,8 @@ class Driver {
   RangeMap<Pinned> pinned;
   HostThread host_thread;
 
-  std::mutex graph_mutex;  // guards all graphs and captures
-  Captures captures{*this};
+  GraphHost graph_host{*this};
+  outboard::graphs::Graphs graphs{handles, graph_host};
 
  private:
   Driver();

@@ -52,7 +52,7 @@ CUresult ContextCall(Body body) noexcept {
 template <class Body>
 CUresult UnsafeCall(Body body) noexcept {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    if (CUresult refused = driver.captures.RefuseUnsafe(); refused != CUDA_SUCCESS) return refused;
+    if (CUresult refused = driver.graphs.captures.RefuseUnsafe(); refused != CUDA_SUCCESS) return refused;
     return body(driver, context);
   });
 }

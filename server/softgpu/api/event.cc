@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
 
 // Event management.
@@ -75,8 +76,8 @@ CUresult EventCall(CUevent handle, Body body) {
 
 // An event that is asked about must not stand for nodes of a graph, and asking must not be prohibited by a capture.
 CUresult RefuseQuestion(Context& context, const Event& event) {
-  if (CUresult refused = context.driver.captures.RefuseEvent(event); refused != CUDA_SUCCESS) return refused;
-  return context.driver.captures.RefuseUnsafe();
+  if (CUresult refused = context.driver.graphs.captures.RefuseEvent(event); refused != CUDA_SUCCESS) return refused;
+  return context.driver.graphs.captures.RefuseUnsafe();
 }
 
 CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultStream null_means) {
@@ -85,7 +86,13 @@ CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultSt
     if (!stream || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
     if ((flags & ~CU_EVENT_RECORD_EXTERNAL) != 0) return CUDA_ERROR_INVALID_VALUE;
     const bool external = flags == CU_EVENT_RECORD_EXTERNAL;
-    if (const auto captured = context.driver.captures.Record(*stream, event, external)) return *captured;
+    const auto node = [&](outboard::graphs::Content* content) {
+      *content = std::make_shared<const Operation>(RecordOperation{event});
+      return CUDA_SUCCESS;
+    };
+    if (const auto captured = context.driver.graphs.captures.Record(
+            *stream, *event, external ? node : outboard::graphs::Captures::MakeNode()))
+      return *captured;
     if (external) return CUDA_ERROR_INVALID_VALUE;  // it is for captures
     event->Record(*stream);
     return CUDA_SUCCESS;
@@ -117,7 +124,7 @@ CUresult ElapsedTime(float* milliseconds, CUevent hStart, CUevent hEnd) {
     if (!milliseconds) return CUDA_ERROR_INVALID_VALUE;
     if (((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING) != 0) return CUDA_ERROR_INVALID_HANDLE;
     for (const auto& event : {start, end}) {
-      if (CUresult refused = driver.captures.RefuseEvent(*event); refused != CUDA_SUCCESS) return refused;
+      if (CUresult refused = driver.graphs.captures.RefuseEvent(*event); refused != CUDA_SUCCESS) return refused;
     }
     if (!start->recorded() || !end->recorded()) return CUDA_ERROR_INVALID_HANDLE;
     const auto from = start->ReachedAt();
@@ -155,7 +162,7 @@ CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
   return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
     const auto event = context.driver.handles.Find<Event>(hEvent);
     if (!event || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
-    if (CUresult refused = context.driver.captures.RefuseIn(context); refused != CUDA_SUCCESS) return refused;
+    if (CUresult refused = context.driver.graphs.captures.RefuseIn(&context); refused != CUDA_SUCCESS) return refused;
     event->RecordContext();
     return CUDA_SUCCESS;
   });
@@ -165,8 +172,9 @@ CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) {
   return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
     const auto event = context.driver.handles.Find<Event>(hEvent);
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
-    if (CUresult refused = context.driver.captures.RefuseIn(context); refused != CUDA_SUCCESS) return refused;
-    if (context.driver.captures.RefuseEvent(*event) != CUDA_SUCCESS) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (CUresult refused = context.driver.graphs.captures.RefuseIn(&context); refused != CUDA_SUCCESS) return refused;
+    if (context.driver.graphs.captures.RefuseEvent(*event) != CUDA_SUCCESS)
+      return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     context.HoldUntil(event->RecordedPoint());
     return CUDA_SUCCESS;
   });

@@ -1,22 +1,24 @@
 #pragma once
 
+#include "server/softgpu/api/cuda_api.h"
+
 #include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
+#include "common/graphs/captures.h"
+#include "common/libcuda/handles.h"
 #include "server/softgpu/api/context.h"
-#include "server/softgpu/api/handles.h"
 #include "server/softgpu/device/stream.h"
 
 namespace outboard::softgpu::api {
 
-class Node;
 class Stream;
 
 // A CUevent. Thread-safe.
-class Event : public Object {
+class Event : public Object, public graphs::CapturableEvent {
  public:
   static constexpr Kind kKind = Kind::kEvent;
 
@@ -26,12 +28,6 @@ class Event : public Object {
   struct Moment {
     Point point;
     std::shared_ptr<Time> time;  // written by the stream before it reaches the point
-  };
-
-  // What a record in a capturing stream makes it mean: these nodes of the capture's graph.
-  struct Captured {
-    uint64_t capture;  // its id
-    std::vector<std::shared_ptr<Node>> nodes;
   };
 
   Event(Context& context, unsigned flags) : context(context), flags(flags) {}
@@ -50,8 +46,8 @@ class Event : public Object {
   void Become(Moment moment);
 
   // As Record in a capturing stream. No moment belongs to it until it is recorded again.
-  void BecomeCaptured(Captured captured);
-  std::optional<Captured> captured() const;  // nullopt unless the last record was captured
+  void BecomeCaptured(Captured captured) override;
+  std::optional<Captured> captured() const override;
 
   bool recorded() const;
 

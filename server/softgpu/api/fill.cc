@@ -33,10 +33,10 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
     const auto span = outboard::SpanOf({address, pitch, 0}, {bytes, height, 1});
     const auto place = span ? FindDeviceBytes(driver, address, *span) : std::nullopt;
     if (!place) return CUDA_ERROR_INVALID_VALUE;
-    if (driver.captures.any()) {
+    if (driver.graphs.captures.any()) {
       OperationPtr fill;
-      const CUDA_MEMSET_NODE_PARAMS params{address, pitch, value, sizeof(T), width, height};
-      if (CUresult result = MakeFill(driver, params, context.cu(), &fill); result != CUDA_SUCCESS) return result;
+      const CUDA_MEMSET_NODE_PARAMS_v2 params{address, pitch, value, sizeof(T), width, height, context.cu()};
+      if (CUresult result = MakeFill(driver, params, &fill); result != CUDA_SUCCESS) return result;
       if (const auto captured = stream->CaptureInstead([&] { return fill; })) return *captured;
     }
     const Point done = stream->Submit([first = *place, pitch, value, width, height] {

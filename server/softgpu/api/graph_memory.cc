@@ -95,7 +95,7 @@ GraphMemory::~GraphMemory() {
   device_.graph_memory.Unreserve(params_.bytesize);
 }
 
-bool GraphMemory::MayBeFreedIn(const Graph& graph) const {
+bool GraphMemory::MayBeFreedIn(const graphs::Graph& graph) const {
   return &graph == home_ ? freer_ == Freer::kNone : freer_ != Freer::kHome;
 }
 

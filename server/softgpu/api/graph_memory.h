@@ -7,11 +7,14 @@
 #include <mutex>
 #include <vector>
 
+namespace outboard::graphs {
+class Graph;
+}
+
 namespace outboard::softgpu::api {
 
 class Device;
 class Driver;
-class Graph;
 
 // How much of a device's memory the graphs of this process have, in bytes. Thread-safe.
 class GraphMemoryUse {
@@ -39,7 +42,7 @@ class GraphMemoryUse {
 // the device when the node is made, and given back when no graph and no run has the node any more and it is not
 // allocated.
 //
-// Guarded by Driver::graph_mutex, but for the constants and the end.
+// Guarded by Graphs::mutex, but for the constants and the end.
 class GraphMemory : public std::enable_shared_from_this<GraphMemory> {
  public:
   // With the errors of cuGraphAddMemAllocNode.
@@ -53,11 +56,11 @@ class GraphMemory : public std::enable_shared_from_this<GraphMemory> {
   const CUDA_MEM_ALLOC_NODE_PARAMS& params() const { return params_; }
 
   // The graph that has the allocation node, set when the node is added.
-  void LivesIn(const Graph& graph) { home_ = &graph; }
+  void LivesIn(const graphs::Graph& graph) { home_ = &graph; }
 
   // Whether `graph` may get a node that frees it: either the graph that has the allocation node or others.
-  bool MayBeFreedIn(const Graph& graph) const;
-  void WillBeFreedIn(const Graph& graph) { freer_ = &graph == home_ ? Freer::kHome : Freer::kOthers; }
+  bool MayBeFreedIn(const graphs::Graph& graph) const;
+  void WillBeFreedIn(const graphs::Graph& graph) { freer_ = &graph == home_ ? Freer::kHome : Freer::kOthers; }
   // Whether cuMemFree and cuMemFreeAsync may free it.
   bool MayBeFreedByCall() const { return allocated() && freer_ != Freer::kHome; }
 
@@ -77,7 +80,7 @@ class GraphMemory : public std::enable_shared_from_this<GraphMemory> {
   const std::vector<CUmemAccessDesc> access_;
   CUDA_MEM_ALLOC_NODE_PARAMS params_;
 
-  const Graph* home_ = nullptr;  // compared, never dereferenced
+  const graphs::Graph* home_ = nullptr;  // compared, never dereferenced
   Freer freer_ = Freer::kNone;
   std::shared_ptr<GraphMemory> held_;  // itself, while it is allocated
 };

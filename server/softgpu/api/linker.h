@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/softgpu/api/handles.h"
+#include "common/libcuda/handles.h"
 #include "server/softgpu/api/program.h"
 
 namespace outboard::softgpu::api {

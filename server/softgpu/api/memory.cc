@@ -81,7 +81,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     const auto found = driver.allocations.Find(dptr);
     if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;
     if (const auto memory = found->info.graph_memory.lock()) {
-      std::lock_guard lock(driver.graph_mutex);
+      std::lock_guard lock(driver.graphs.mutex);
       if (!memory->MayBeFreedByCall()) return CUDA_ERROR_INVALID_VALUE;
       memory->Free();
       return CUDA_SUCCESS;

@@ -9,8 +9,8 @@
 #include <optional>
 #include <vector>
 
+#include "common/libcuda/handles.h"
 #include "server/softgpu/api/device.h"
-#include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/stream.h"
 #include "server/softgpu/device/stream.h"
 

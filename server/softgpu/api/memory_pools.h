@@ -6,7 +6,7 @@
 #include <mutex>
 #include <vector>
 
-#include "server/softgpu/api/handles.h"
+#include "common/libcuda/handles.h"
 
 namespace outboard::softgpu::api {
 

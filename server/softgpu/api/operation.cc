@@ -8,7 +8,10 @@
 
 #include "common/base/box.h"
 #include "common/base/number_of.h"
+#include "common/graphs/graph.h"
 #include "server/softgpu/api/copies.h"
+#include "server/softgpu/api/driver.h"
+#include "server/softgpu/api/launch.h"
 #include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/thread_state.h"
 
@@ -16,7 +19,7 @@ namespace outboard::softgpu::api {
 namespace {
 
 // The memory of a fill, in this process. Nullopt for memory that is not there and for rows that overlap.
-std::optional<std::byte*> FindRows(const Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params) {
+std::optional<std::byte*> FindRows(const Driver& driver, const CUDA_MEMSET_NODE_PARAMS_v2& params) {
   size_t width;
   if (__builtin_mul_overflow(params.width, params.elementSize, &width)) return std::nullopt;
   if (params.height > 1 && (params.pitch < width || params.pitch > Device::kMaxPitchBytes)) return std::nullopt;
@@ -155,16 +158,98 @@ struct Change {
   }
 };
 
+// A CUfunction may be a CUkernel too.
+CUresult FindKernelFunction(Driver& driver, const CUDA_KERNEL_NODE_PARAMS_v3& params,
+                            std::shared_ptr<Function>* function) {
+  const void* const handle = params.func ? static_cast<const void*>(params.func) : params.kern;
+  if (!handle) return CUDA_ERROR_INVALID_VALUE;
+  if (const auto kernel = driver.handles.Find<Kernel>(handle)) {
+    const auto context = NamedContext(driver, params.ctx);
+    return context ? kernel->FunctionIn(*context, function) : CUDA_ERROR_INVALID_CONTEXT;
+  }
+  *function = driver.handles.Find<Function>(handle);
+  return *function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+// The CUkernel whose function this is; null for a function of a module of the application's own.
+CUkernel KernelOf(const Driver& driver, const Function& function) {
+  if (!driver.handles.Find<Function>(function.handle())) return nullptr;  // its module is gone
+  Library* library = function.module.library;
+  const auto kernel = library ? library->FindKernel(function.info.name) : nullptr;
+  return kernel ? static_cast<CUkernel>(kernel->handle()) : nullptr;
+}
+
+template <class Make>
+CUresult MakeOfEvent(Driver& driver, CUevent handle, OperationPtr* operation, Make make) {
+  auto event = driver.handles.Find<Event>(handle);
+  if (!event) return CUDA_ERROR_INVALID_VALUE;
+  *operation = std::make_shared<const Operation>(make(std::move(event)));
+  return CUDA_SUCCESS;
+}
+
+// Describes operations as cuGraphAddNode takes them.
+struct Describer {
+  graphs::Node& node;
+  CUgraphNodeParams& params;
+
+  void operator()(const KernelOperation& op) const {
+    const Launch& launch = op.launch;
+    auto* const bytes = const_cast<std::byte*>(launch.params.data());  // documented as not to be written to
+    node.arguments.clear();
+    if (op.packed) {
+      node.packed_bytes = launch.params.size();
+      node.arguments = {CU_LAUNCH_PARAM_BUFFER_POINTER, bytes, CU_LAUNCH_PARAM_BUFFER_SIZE, &node.packed_bytes,
+                        CU_LAUNCH_PARAM_END};
+    } else {
+      for (const KernelParam& param : op.function->info.params) node.arguments.push_back(bytes + param.offset);
+    }
+    void** const arguments = node.arguments.data();
+    params.kernel = {static_cast<CUfunction>(op.function->handle()),
+                     launch.grid.x,
+                     launch.grid.y,
+                     launch.grid.z,
+                     launch.block.x,
+                     launch.block.y,
+                     launch.block.z,
+                     launch.dynamic_shared_bytes,
+                     op.packed ? nullptr : arguments,
+                     op.packed ? arguments : nullptr,
+                     KernelOf(op.context->driver, *op.function),
+                     op.context->cu()};
+  }
+  void operator()(const CopyOperation& op) const { params.memcpy = {0, 0, op.context->cu(), op.params}; }
+  void operator()(const FillOperation& op) const {
+    params.memset = op.params;
+    params.memset.ctx = op.context->cu();
+  }
+  void operator()(const HostOperation& op) const { params.host = op.params; }
+  void operator()(const RecordOperation& op) const { params.eventRecord.event = HandleOf(*op.event); }
+  void operator()(const WaitOperation& op) const { params.eventWait.event = HandleOf(*op.event); }
+  void operator()(const EmptyOperation&) const {}
+  void operator()(const MemOpsOperation& op) const {
+    auto* const operations = const_cast<CUstreamBatchMemOpParams*>(op.operations.data());  // as above
+    params.memOp = {op.context->cu(), static_cast<unsigned>(op.operations.size()), operations, 0};
+  }
+  void operator()(const AllocOperation& op) const {
+    const CUDA_MEM_ALLOC_NODE_PARAMS& alloc = op.memory->params();
+    params.alloc = {alloc.poolProps, alloc.accessDescs, alloc.accessDescCount, alloc.bytesize, alloc.dptr};
+  }
+  void operator()(const FreeOperation& op) const { params.free.dptr = op.address; }
+
+ private:
+  static CUevent HandleOf(const Event& event) { return static_cast<CUevent>(event.handle()); }
+};
+
 }  // namespace
 
-CUgraphNodeType TypeOf(const Operation& operation) {
+CUgraphNodeType Operation::type() const {
   constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_KERNEL,       CU_GRAPH_NODE_TYPE_MEMCPY,
                                         CU_GRAPH_NODE_TYPE_MEMSET,       CU_GRAPH_NODE_TYPE_HOST,
                                         CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
                                         CU_GRAPH_NODE_TYPE_EMPTY,        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP,
                                         CU_GRAPH_NODE_TYPE_MEM_ALLOC,    CU_GRAPH_NODE_TYPE_MEM_FREE};
-  static_assert(std::variant_size_v<decltype(operation.what)> == std::size(kTypes));
-  return kTypes[operation.what.index()];
+  static_assert(std::variant_size_v<decltype(what)> == std::size(kTypes));
+  return kTypes[what.index()];
 }
 
 CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context, OperationPtr* operation) {
@@ -181,8 +266,8 @@ CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context
   return CUDA_SUCCESS;
 }
 
-CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUcontext context, OperationPtr* operation) {
-  auto in = NamedContext(driver, context);
+CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS_v2& params, OperationPtr* operation) {
+  auto in = NamedContext(driver, params.ctx);
   if (!in) return CUDA_ERROR_INVALID_CONTEXT;
   const unsigned element = params.elementSize;
   if (element != 1 && element != 2 && element != 4) return CUDA_ERROR_INVALID_VALUE;
@@ -194,7 +279,7 @@ CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUconte
   return CUDA_SUCCESS;
 }
 
-CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params, OperationPtr* operation) {
+CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& params, OperationPtr* operation) {
   auto in = NamedContext(driver, params.ctx);
   if (!in) return CUDA_ERROR_INVALID_CONTEXT;
   if (params.count == 0 || params.count > kMaxMemOps || !params.paramArray || params.flags != 0)
@@ -208,6 +293,35 @@ CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params,
   *operation = std::make_shared<const Operation>(
       Operation{MemOpsOperation{std::move(in), std::move(operations), MemOpVersion::kSecond}});
   return CUDA_SUCCESS;
+}
+
+CUresult MakeKernel(Driver& driver, const CUDA_KERNEL_NODE_PARAMS_v3& params, OperationPtr* operation) {
+  std::shared_ptr<Function> function;
+  if (CUresult result = FindKernelFunction(driver, params, &function); result != CUDA_SUCCESS) return result;
+  Context& context = function->module.context;
+  KernelOperation kernel;
+  const LaunchShape shape{{params.gridDimX, params.gridDimY, params.gridDimZ},
+                          {params.blockDimX, params.blockDimY, params.blockDimZ},
+                          params.sharedMemBytes};
+  if (CUresult result = MakeLaunch(context, std::move(function), shape, params.kernelParams, params.extra, &kernel);
+      result != CUDA_SUCCESS)
+    return result;
+  *operation = std::make_shared<const Operation>(std::move(kernel));
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeHostCall(Driver& driver, const CUDA_HOST_NODE_PARAMS_v2& params, OperationPtr* operation) {
+  if (!params.fn) return CUDA_ERROR_INVALID_VALUE;
+  *operation = std::make_shared<const Operation>(HostOperation{driver, params});
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeRecord(Driver& driver, CUevent event, OperationPtr* operation) {
+  return MakeOfEvent(driver, event, operation, [](auto found) { return RecordOperation{std::move(found)}; });
+}
+
+CUresult MakeWait(Driver& driver, CUevent event, OperationPtr* operation) {
+  return MakeOfEvent(driver, event, operation, [](auto found) { return WaitOperation{std::move(found)}; });
 }
 
 CUresult MakeAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS& params, OperationPtr* operation) {
@@ -268,9 +382,36 @@ CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation
 
 void Run(const Operation& operation) { std::visit(Runner{}, operation.what); }
 
-CUgraphExecUpdateResult MayBecome(const Operation& before, const Operation& after) {
-  if (before.what.index() != after.what.index()) return CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED;
-  return std::visit(Change{after}, before.what);
+CUgraphExecUpdateResult Operation::MayBecome(const graphs::Operation& after) const {
+  return std::visit(Change{static_cast<const Operation&>(after)}, what);
+}
+
+void Operation::Describe(graphs::Node& node, CUgraphNodeParams* params) const {
+  std::visit(Describer{node, *params}, what);
+}
+
+std::string Operation::label() const {
+  const auto* kernel = std::get_if<KernelOperation>(&what);
+  return kernel ? kernel->function->info.name : std::string();
+}
+
+// Memory is freed once, and either in the graph that allocates it or in others.
+CUresult Operation::MayJoin(const graphs::Graph& graph) const {
+  const auto* free = std::get_if<FreeOperation>(&what);
+  if (!free) return CUDA_SUCCESS;
+  for (const auto& node : graph.nodes()) {
+    const auto* operation = static_cast<const Operation*>(node->operation());
+    const auto* other = operation ? std::get_if<FreeOperation>(&operation->what) : nullptr;
+    if (other && other->address == free->address) return CUDA_ERROR_INVALID_VALUE;
+  }
+  const auto memory = free->memory.lock();
+  return memory && memory->MayBeFreedIn(graph) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+void Operation::Joined(const graphs::Graph& graph) const {
+  if (const auto* alloc = std::get_if<AllocOperation>(&what)) alloc->memory->LivesIn(graph);
+  const auto* free = std::get_if<FreeOperation>(&what);
+  if (const auto memory = free ? free->memory.lock() : nullptr) memory->WillBeFreedIn(graph);
 }
 
 }  // namespace outboard::softgpu::api

@@ -4,11 +4,13 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "common/graphs/operation.h"
 #include "common/libcuda/copy_calls.h"
-#include "server/softgpu/api/content.h"
 #include "server/softgpu/api/event.h"
 #include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/library.h"
@@ -40,13 +42,13 @@ struct CopyOperation {
 
 struct FillOperation {
   std::shared_ptr<Context> context;
-  CUDA_MEMSET_NODE_PARAMS params;
+  CUDA_MEMSET_NODE_PARAMS_v2 params;
   const void* owner;  // of the memory, as in CopyOperation
 };
 
 struct HostOperation {
   Driver& driver;
-  CUDA_HOST_NODE_PARAMS params;
+  CUDA_HOST_NODE_PARAMS_v2 params;
 };
 
 struct RecordOperation {
@@ -75,19 +77,34 @@ struct FreeOperation {
 
 struct EmptyOperation {};
 
-struct Operation {
+struct Operation final : graphs::Operation {
+  template <class Kind>
+  explicit Operation(Kind kind) : what(std::move(kind)) {}
+
+  CUgraphNodeType type() const override;
+  CUgraphExecUpdateResult MayBecome(const graphs::Operation& after) const override;
+  void Describe(graphs::Node& node, CUgraphNodeParams* params) const override;
+  std::string label() const override;
+  CUresult MayJoin(const graphs::Graph& graph) const override;
+  void Joined(const graphs::Graph& graph) const override;
+
   std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation, WaitOperation,
                EmptyOperation, MemOpsOperation, AllocOperation, FreeOperation>
       what;
 };
 
-CUgraphNodeType TypeOf(const Operation& operation);
+using OperationPtr = std::shared_ptr<const Operation>;
 
 // Makes an operation of a call's description, with the call's errors. Each names its context, null for the current one.
 CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context, OperationPtr* operation);
-CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS& params, CUcontext context, OperationPtr* operation);
-CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS& params, OperationPtr* operation);
+CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS_v2& params, OperationPtr* operation);
+CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& params, OperationPtr* operation);
 
+// Of a kernel, a function of the application, an event.
+CUresult MakeKernel(Driver& driver, const CUDA_KERNEL_NODE_PARAMS_v3& params, OperationPtr* operation);
+CUresult MakeHostCall(Driver& driver, const CUDA_HOST_NODE_PARAMS_v2& params, OperationPtr* operation);
+CUresult MakeRecord(Driver& driver, CUevent event, OperationPtr* operation);
+CUresult MakeWait(Driver& driver, CUevent event, OperationPtr* operation);
 // Of memory that an allocation node stands for.
 CUresult MakeAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS& params, OperationPtr* operation);
 CUresult MakeFree(Driver& driver, CUdeviceptr address, OperationPtr* operation);
@@ -101,8 +118,5 @@ CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation
 // Does the work of an operation other than on an event in the calling thread, unless a kernel has failed or the context
 // is gone. Memory that it needs and that is no longer there is a fault of the device (CUDA_ERROR_ILLEGAL_ADDRESS).
 void Run(const Operation& operation);
-
-// What CUDA allows to change in an operation of an executable graph.
-CUgraphExecUpdateResult MayBecome(const Operation& before, const Operation& after);
 
 }  // namespace outboard::softgpu::api

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/libcuda/handles.h"
 #include "server/softgpu/api/context.h"
-#include "server/softgpu/api/handles.h"
 #include "server/softgpu/api/stream_attributes.h"
 #include "server/softgpu/device/stream.h"
 
@@ -36,6 +36,9 @@ class Stream : public Object {
 
   const void* owner() const override { return &context; }
 
+  // The stream as captures know it.
+  operator graphs::StreamId() const { return {id, &context, role == Role::kLegacy, blocking()}; }  // NOLINT
+
   // Takes part in the implicit order between the legacy stream and the others.
   bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
 
@@ -56,9 +59,9 @@ class Stream : public Object {
   // not be used.
   template <class Make>
   std::optional<CUresult> CaptureInstead(Make make) const {
-    Captures& captures = context.driver.captures;
+    graphs::Captures& captures = context.driver.graphs.captures;
     if (!captures.any()) return std::nullopt;
-    return captures.Add(*this, [&](Content* content) {
+    return captures.Add(*this, [&](graphs::Content* content) {
       *content = make();
       return CUDA_SUCCESS;
     });

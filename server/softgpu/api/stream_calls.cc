@@ -1,5 +1,6 @@
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/event.h"
+#include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
 
 // Stream management.
@@ -30,7 +31,7 @@ CUresult DestroyStream(CUstream hStream) {
   return ContextCall([&](Driver& driver, Context&) -> CUresult {
     const auto stream = driver.handles.Remove<Stream>(hStream);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
-    driver.captures.StreamDestroyed(*stream);
+    driver.graphs.captures.StreamDestroyed(*stream);
     stream->Abandon();  // its work goes on
     return CUDA_SUCCESS;
   });
@@ -91,7 +92,13 @@ CUresult WaitEvent(CUstream hStream, CUevent hEvent, unsigned flags, DefaultStre
     if (!event) return CUDA_ERROR_INVALID_HANDLE;
     if ((flags & ~CU_EVENT_WAIT_EXTERNAL) != 0) return CUDA_ERROR_INVALID_VALUE;
     const bool external = flags == CU_EVENT_WAIT_EXTERNAL;
-    if (const auto captured = context.driver.captures.Wait(stream, event, external)) return *captured;
+    const auto node = [&](outboard::graphs::Content* content) {
+      *content = std::make_shared<const Operation>(WaitOperation{event});
+      return CUDA_SUCCESS;
+    };
+    if (const auto captured = context.driver.graphs.captures.Wait(
+            stream, *event, external ? node : outboard::graphs::Captures::MakeNode()))
+      return *captured;
     if (external) return CUDA_ERROR_INVALID_VALUE;  // it is for captures
     outboard::softgpu::Point recorded = event->RecordedPoint();
     stream.NoteWait(recorded);
@@ -104,7 +111,7 @@ CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_dat
                      DefaultStream null_means) {
   return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     if (!callback || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    if (CUresult refused = context.driver.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
+    if (CUresult refused = context.driver.graphs.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
     stream.SubmitAlways([&driver = context.driver, hStream, callback, user_data] {
       driver.host_thread.Run([&] { callback(hStream, driver.fault(), user_data); });
     });
@@ -114,14 +121,14 @@ CUresult AddCallback(CUstream hStream, CUstreamCallback callback, void* user_dat
 
 CUresult Synchronize(CUstream hStream, DefaultStream null_means) {
   return StreamCall(hStream, null_means, [](Context& context, Stream& stream) -> CUresult {
-    if (CUresult refused = context.driver.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
+    if (CUresult refused = context.driver.graphs.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
     return context.Synchronize(stream.Pending());
   });
 }
 
 CUresult Query(CUstream hStream, DefaultStream null_means) {
   return StreamCall(hStream, null_means, [](Context& context, Stream& stream) -> CUresult {
-    if (CUresult refused = context.driver.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
+    if (CUresult refused = context.driver.graphs.captures.RefuseOn(stream); refused != CUDA_SUCCESS) return refused;
     return stream.Pending().empty() ? context.driver.fault() : CUDA_ERROR_NOT_READY;
   });
 }

@@ -4,7 +4,7 @@
 
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory_pool.h"
-#include "server/softgpu/api/node_params.h"
+#include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
 
 // Stream ordered memory allocator: allocations and frees. In a capture they become nodes, whose memory is the graph's
@@ -16,15 +16,17 @@ namespace {
 
 // What adds a node that allocates memory of the device.
 auto MakeAllocNode(Driver& driver, const Device& device, size_t bytes, CUdeviceptr* address) {
-  return [=, &driver, &device](Content* content) {
+  return [=, &driver, &device](outboard::graphs::Content* content) {
     CUDA_MEM_ALLOC_NODE_PARAMS params{};
     params.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
     params.poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, device.ordinal};
     params.bytesize = bytes;
-    const CUresult result = ReadAlloc(driver, &params, content);
-    if (result == CUDA_SUCCESS)
-      *address = std::get<AllocOperation>(std::get<OperationPtr>(*content)->what).memory->params().dptr;
-    return result;
+    OperationPtr operation;
+    const CUresult result = MakeAlloc(driver, params, &operation);
+    if (result != CUDA_SUCCESS) return result;
+    *address = std::get<AllocOperation>(operation->what).memory->params().dptr;
+    *content = std::move(operation);
+    return CUDA_SUCCESS;
   };
 }
 
@@ -32,7 +34,7 @@ auto MakeAllocNode(Driver& driver, const Device& device, size_t bytes, CUdevicep
 CUresult FreeGraphMemory(Driver& driver, GraphMemory& memory, Stream& stream) {
   std::shared_ptr<GraphMemory> held;
   {
-    std::lock_guard lock(driver.graph_mutex);
+    std::lock_guard lock(driver.graphs.mutex);
     if (!memory.MayBeFreedByCall()) return CUDA_ERROR_INVALID_VALUE;
     held = memory.Free();
   }
@@ -48,7 +50,7 @@ CUresult Allocate(CUdeviceptr* dptr, size_t bytes, CUstream hStream, DefaultStre
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     const std::shared_ptr<MemoryPool> pool = find(driver, context);
     if (!dptr || bytes == 0 || !pool) return CUDA_ERROR_INVALID_VALUE;
-    if (const auto captured = driver.captures.Add(*stream, MakeAllocNode(driver, pool->device, bytes, dptr)))
+    if (const auto captured = driver.graphs.captures.Add(*stream, MakeAllocNode(driver, pool->device, bytes, dptr)))
       return *captured;
     auto address = pool->Allocate(bytes, *stream);
     if (!address && driver.pools.ReleaseUnused(pool->device)) address = pool->Allocate(bytes, *stream);
@@ -74,8 +76,13 @@ CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
-    const auto free_node = [&](Content* content) { return ReadFree(driver, dptr, content); };
-    if (const auto captured = driver.captures.Add(*stream, free_node)) return *captured;
+    const auto free_node = [&](outboard::graphs::Content* content) {
+      OperationPtr operation;
+      const CUresult result = MakeFree(driver, dptr, &operation);
+      if (result == CUDA_SUCCESS) *content = std::move(operation);
+      return result;
+    };
+    if (const auto captured = driver.graphs.captures.Add(*stream, free_node)) return *captured;
     if (const auto found = driver.allocations.Find(dptr); found && found->begin == dptr) {
       if (const auto memory = found->info.graph_memory.lock()) return FreeGraphMemory(driver, *memory, *stream);
     }

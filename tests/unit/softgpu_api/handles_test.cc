@@ -1,4 +1,4 @@
-#include "server/softgpu/api/handles.h"
+#include "common/libcuda/handles.h"
 
 #include <gtest/gtest.h>
 

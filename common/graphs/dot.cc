@@ -1,12 +1,12 @@
 #include <fstream>
 #include <string>
 
-#include "server/softgpu/api/graph_entry.h"
+#include "common/graphs/calls.h"
+#include "common/graphs/object_call.h"
 
 // Graph management: a picture of a graph, in the language of Graphviz.
 
-using namespace outboard::softgpu::api;
-
+namespace outboard::graphs {
 namespace {
 
 const char* NameOf(CUgraphNodeType type) {
@@ -45,9 +45,8 @@ void Print(const Graph& graph, const std::string& name, std::ostream& out) {
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = *graph.nodes()[i];
     out << '"' << IdOf(node) << "\" [shape=box label=\"" << i << "\\n" << NameOf(node.type());
-    const Operation* operation = node.operation();
-    if (const auto* kernel = operation ? std::get_if<KernelOperation>(&operation->what) : nullptr)
-      out << "\\n" << kernel->function->info.name;
+    const std::string label = node.operation() ? node.operation()->label() : std::string();
+    if (!label.empty()) out << "\\n" << label;
     out << "\"]\n";
     for (const Node* from : node.dependencies()) out << '"' << IdOf(*from) << "\" -> \"" << IdOf(node) << "\"\n";
     if (const auto child = node.child()) Print(*child, name + "_" + std::to_string(i), out);
@@ -57,8 +56,8 @@ void Print(const Graph& graph, const std::string& name, std::ostream& out) {
 
 }  // namespace
 
-CUresult cuGraphDebugDotPrint(CUgraph hGraph, const char* path, unsigned int) {
-  return ObjectCall<Graph>(hGraph, [&](Driver&, Graph& graph) -> CUresult {
+CUresult cuGraphDebugDotPrint(Graphs& graphs, CUgraph hGraph, const char* path, unsigned int) {
+  return ObjectCall<Graph>(graphs, hGraph, [&](Graph& graph) -> CUresult {
     if (!path) return CUDA_ERROR_INVALID_VALUE;
     std::ofstream file(path);
     file << "digraph dot {\n";
@@ -68,3 +67,5 @@ CUresult cuGraphDebugDotPrint(CUgraph hGraph, const char* path, unsigned int) {
     return file ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
   });
 }
+
+}  // namespace outboard::graphs

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "server/softgpu/api/cuda_api.h"
+#include <cuda.h>
 
 #include <cstdint>
 #include <map>
@@ -10,19 +10,19 @@
 #include <utility>
 #include <vector>
 
-#include "server/softgpu/api/content.h"
-#include "server/softgpu/api/handles.h"
-#include "server/softgpu/api/operation.h"
-#include "server/softgpu/api/user_object.h"
+#include "common/graphs/operation.h"
+#include "common/graphs/user_object.h"
+#include "common/libcuda/handles.h"
 
-namespace outboard::softgpu::api {
+namespace outboard::graphs {
 
-class GraphExec;
+class Exec;
+class Graphs;
 
 // Some of `count` edges carry data; null means that none does.
 bool HasData(const CUgraphEdgeData* data, size_t count);
 
-// A CUgraphNode. Guarded by Driver::graph_mutex, as its graph is.
+// A CUgraphNode. Guarded by Graphs::mutex, as its graph is.
 class Node : public Object {
  public:
   static constexpr Kind kKind = Kind::kGraphNode;
@@ -53,12 +53,12 @@ class Node : public Object {
   std::vector<Node*> dependencies_, dependents_;
 };
 
-// A CUgraph, or what an executable graph is made of. Guarded by Driver::graph_mutex, handles included.
+// A CUgraph, or what an executable graph is made of. Guarded by Graphs::mutex, handles included.
 class Graph : public Object, public std::enable_shared_from_this<Graph> {
  public:
   static constexpr Kind kKind = Kind::kGraph;
 
-  explicit Graph(Driver& driver) : driver_(driver) {}
+  explicit Graph(Graphs& graphs) : graphs_(graphs) {}
   ~Graph() override;
 
   bool capturing = false;  // a stream capture adds to it: it must not be destroyed, nor its nodes
@@ -72,7 +72,7 @@ class Graph : public Object, public std::enable_shared_from_this<Graph> {
   // Nodes that allocate or free memory, in child graphs too: the graph cannot be copied, and loses no nodes and edges.
   bool HasMemoryNodes() const;
 
-  // What adding a node says of what it frees: that once, in the graph that allocates it or in others.
+  // Whether a node may be added that does this.
   CUresult MayAdd(const Content& content) const;
 
   // Adds a node behind `dependencies`, which are nodes of this graph and all different. It gets a handle if the graph
@@ -89,7 +89,7 @@ class Graph : public Object, public std::enable_shared_from_this<Graph> {
   std::optional<std::vector<Node*>> Sorted(Node** on_cycle) const;
 
   // The one executable graph that a graph with memory nodes may have.
-  std::weak_ptr<GraphExec> only_exec;
+  std::weak_ptr<Exec> only_exec;
 
   // A copy, child graphs included, without handles. Operations are shared.
   std::shared_ptr<Graph> Clone() const;
@@ -107,9 +107,9 @@ class Graph : public Object, public std::enable_shared_from_this<Graph> {
   void PublishNode(const std::shared_ptr<Node>& node);
   void WithdrawNode(Node& node);
 
-  Driver& driver_;
+  Graphs& graphs_;
   std::vector<std::shared_ptr<Node>> nodes_;
   std::map<std::shared_ptr<UserObject>, uint64_t> user_objects_;
 };
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard::graphs

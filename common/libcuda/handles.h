@@ -5,7 +5,7 @@
 #include <shared_mutex>
 #include <vector>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 
 enum class Kind : uint8_t {
   kContext = 1,
@@ -85,4 +85,4 @@ class HandleTable {
   std::vector<uint32_t> free_;
 };
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -1,10 +1,10 @@
-#include "server/softgpu/api/handles.h"
+#include "common/libcuda/handles.h"
 
 #include <mutex>
 #include <new>
 #include <utility>
 
-namespace outboard::softgpu::api {
+namespace outboard {
 namespace {
 
 // From the top: 0, 1 (which makes the value non-canonical), 4 bits of kind, 34 of generation, 24 of slot.
@@ -76,4 +76,4 @@ std::shared_ptr<Object> HandleTable::Vacate(Slot& slot) {
   return std::move(slot.object);
 }
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard

@@ -1,12 +1,12 @@
-#include "server/softgpu/api/graph.h"
+#include "common/graphs/graph.h"
 
 #include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "server/softgpu/api/driver.h"
+#include "common/graphs/graphs.h"
 
-namespace outboard::softgpu::api {
+namespace outboard::graphs {
 
 bool HasData(const CUgraphEdgeData* data, size_t count) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(data);
@@ -15,7 +15,7 @@ bool HasData(const CUgraphEdgeData* data, size_t count) {
 
 CUgraphNodeType Node::type() const {
   const Operation* what = operation();
-  return what ? TypeOf(*what) : CU_GRAPH_NODE_TYPE_GRAPH;
+  return what ? what->type() : CU_GRAPH_NODE_TYPE_GRAPH;
 }
 
 const Operation* Node::operation() const {
@@ -33,12 +33,6 @@ std::shared_ptr<Graph> Node::child() const {
   return child ? *child : nullptr;
 }
 
-template <class Kind>
-const Kind* KindOf(const Content& content) {
-  const auto* operation = std::get_if<OperationPtr>(&content);
-  return operation ? std::get_if<Kind>(&(*operation)->what) : nullptr;
-}
-
 Graph::~Graph() {
   for (const auto& [object, count] : user_objects_) object->Release(count);
 }
@@ -47,7 +41,7 @@ std::optional<std::vector<std::shared_ptr<Node>>> Graph::FindNodes(std::span<con
   std::vector<std::shared_ptr<Node>> nodes;
   std::unordered_set<const Node*> seen;
   for (const CUgraphNode handle : handles) {
-    auto node = driver_.handles.Find<Node>(handle);
+    auto node = graphs_.handles.Find<Node>(handle);
     if (!node || &node->graph != this || !seen.insert(node.get()).second) return std::nullopt;
     nodes.push_back(std::move(node));
   }
@@ -62,23 +56,14 @@ bool Graph::HasMemoryNodes() const {
 }
 
 CUresult Graph::MayAdd(const Content& content) const {
-  const auto* free = KindOf<FreeOperation>(content);
-  if (!free) return CUDA_SUCCESS;
-  for (const auto& node : nodes_) {
-    const auto* other = KindOf<FreeOperation>(node->content);
-    if (other && other->address == free->address) return CUDA_ERROR_INVALID_VALUE;
-  }
-  const auto memory = free->memory.lock();
-  return memory && memory->MayBeFreedIn(*this) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  const auto* operation = std::get_if<OperationPtr>(&content);
+  return operation ? (*operation)->MayJoin(*this) : CUDA_SUCCESS;
 }
 
 const std::shared_ptr<Node>& Graph::Add(Content content, std::span<Node* const> dependencies, uint64_t origin) {
-  if (origin == 0) {
-    if (const auto* alloc = KindOf<AllocOperation>(content)) alloc->memory->LivesIn(*this);
-    const auto* free = KindOf<FreeOperation>(content);
-    if (const auto memory = free ? free->memory.lock() : nullptr) memory->WillBeFreedIn(*this);
-  }
-  const auto& node = nodes_.emplace_back(std::make_shared<Node>(*this, driver_.NextId(), origin, std::move(content)));
+  const auto* operation = std::get_if<OperationPtr>(&content);
+  if (operation && origin == 0) (*operation)->Joined(*this);
+  const auto& node = nodes_.emplace_back(std::make_shared<Node>(*this, graphs_.NextId(), origin, std::move(content)));
   for (Node* from : dependencies) Connect(*from, *node);
   if (handle()) PublishNode(node);
   return node;
@@ -125,7 +110,7 @@ std::optional<std::vector<Node*>> Graph::Sorted(Node** on_cycle) const {
 }
 
 std::shared_ptr<Graph> Graph::Clone() const {
-  auto clone = std::make_shared<Graph>(driver_);
+  auto clone = std::make_shared<Graph>(graphs_);
   std::unordered_map<const Node*, Node*> copies;
   for (const auto& node : nodes_) {
     Content content = node->content;
@@ -162,24 +147,24 @@ bool Graph::DropUserObject(const std::shared_ptr<UserObject>& object, uint64_t c
 }
 
 void Graph::Publish() {
-  driver_.handles.Add(shared_from_this());
+  graphs_.handles.Add(shared_from_this());
   for (const auto& node : nodes_) PublishNode(node);
 }
 
 void Graph::Withdraw() {
   for (const auto& node : nodes_) WithdrawNode(*node);
-  driver_.handles.Remove<Graph>(handle());
+  graphs_.handles.Remove<Graph>(handle());
 }
 
 void Graph::PublishNode(const std::shared_ptr<Node>& node) {
-  driver_.handles.Add(node);
+  graphs_.handles.Add(node);
   const auto child = node->child();
   if (child && !child->handle()) child->Publish();  // a graph that was moved into the node keeps its handles
 }
 
 void Graph::WithdrawNode(Node& node) {
-  driver_.handles.Remove<Node>(node.handle());
+  graphs_.handles.Remove<Node>(node.handle());
   if (const auto child = node.child()) child->Withdraw();
 }
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard::graphs

@@ -1,32 +1,29 @@
-#include "server/softgpu/api/capture.h"
+#include "common/graphs/captures.h"
 
 #include <algorithm>
 #include <mutex>
 #include <unordered_set>
 #include <utility>
 
-#include "server/softgpu/api/driver.h"
-#include "server/softgpu/api/event.h"
-#include "server/softgpu/api/graph.h"
-#include "server/softgpu/api/stream.h"
-#include "server/softgpu/api/thread_state.h"
+#include "common/graphs/graph.h"
+#include "common/graphs/graphs.h"
 
-namespace outboard::softgpu::api {
+namespace outboard::graphs {
 
-CUresult Captures::Begin(const Stream& stream, CUstreamCaptureMode mode) {
-  std::lock_guard lock(driver_.graph_mutex);
+CUresult Captures::Begin(const StreamId& stream, CUstreamCaptureMode mode) {
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseBegin(stream); refused != CUDA_SUCCESS) return refused;
-  const auto graph = std::make_shared<Graph>(driver_);
+  const auto graph = std::make_shared<Graph>(graphs_);
   graph->Publish();
   Start(stream, mode, graph, true, {});
   return CUDA_SUCCESS;
 }
 
-CUresult Captures::BeginTo(const Stream& stream, CUstreamCaptureMode mode, CUgraph into,
+CUresult Captures::BeginTo(const StreamId& stream, CUstreamCaptureMode mode, CUgraph into,
                            std::span<const CUgraphNode> dependencies) {
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseBegin(stream); refused != CUDA_SUCCESS) return refused;
-  const auto graph = driver_.handles.Find<Graph>(into);
+  const auto graph = graphs_.handles.Find<Graph>(into);
   if (!graph) return CUDA_ERROR_INVALID_VALUE;
   if (graph->capturing) return CUDA_ERROR_ILLEGAL_STATE;
   const auto tips = graph->FindNodes(dependencies);
@@ -35,8 +32,8 @@ CUresult Captures::BeginTo(const Stream& stream, CUstreamCaptureMode mode, CUgra
   return CUDA_SUCCESS;
 }
 
-CUresult Captures::End(const Stream& stream, CUgraph* graph) {
-  std::lock_guard lock(driver_.graph_mutex);
+CUresult Captures::End(const StreamId& stream, CUgraph* graph) {
+  std::lock_guard lock(graphs_.mutex);
   const Branch* branch = Find(stream);
   if (!branch) return CUDA_ERROR_ILLEGAL_STATE;
   const auto capture = branch->capture;
@@ -54,10 +51,10 @@ CUresult Captures::End(const Stream& stream, CUgraph* graph) {
   return result;
 }
 
-CUresult Captures::Query(const Stream& stream, Info* info) {
+CUresult Captures::Query(const StreamId& stream, Info* info) {
   *info = {};
   if (!any()) return CUDA_SUCCESS;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseLegacy(stream, false); refused != CUDA_SUCCESS) return refused;
   Branch* branch = Find(stream);
   if (!branch) return CUDA_SUCCESS;
@@ -72,8 +69,8 @@ CUresult Captures::Query(const Stream& stream, Info* info) {
   return CUDA_SUCCESS;
 }
 
-CUresult Captures::SetDependencies(const Stream& stream, std::span<const CUgraphNode> nodes, bool replace) {
-  std::lock_guard lock(driver_.graph_mutex);
+CUresult Captures::SetDependencies(const StreamId& stream, std::span<const CUgraphNode> nodes, bool replace) {
+  std::lock_guard lock(graphs_.mutex);
   Branch* branch = Find(stream);
   if (!branch) return CUDA_ERROR_ILLEGAL_STATE;
   if (!branch->capture->valid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
@@ -84,46 +81,40 @@ CUresult Captures::SetDependencies(const Stream& stream, std::span<const CUgraph
   return CUDA_SUCCESS;
 }
 
-std::optional<CUresult> Captures::Add(const Stream& stream, const MakeNode& make) {
+std::optional<CUresult> Captures::Add(const StreamId& stream, const MakeNode& make) {
   if (!any()) return std::nullopt;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseLegacy(stream, true); refused != CUDA_SUCCESS) return refused;
   Branch* branch = Find(stream);
   if (!branch) return std::nullopt;
   if (!branch->capture->valid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-  Content content;
-  if (CUresult result = make(&content); result != CUDA_SUCCESS) return result;
-  if (CUresult refused = branch->capture->graph->MayAdd(content); refused != CUDA_SUCCESS) return refused;
-  AddNode(*branch, std::move(content));
-  return CUDA_SUCCESS;
+  return AddNode(*branch, make);
 }
 
-std::optional<CUresult> Captures::Record(const Stream& stream, const std::shared_ptr<Event>& event, bool external) {
+std::optional<CUresult> Captures::Record(const StreamId& stream, CapturableEvent& event, const MakeNode& external) {
   if (!any()) return std::nullopt;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseLegacy(stream, true); refused != CUDA_SUCCESS) return refused;
   Branch* branch = Find(stream);
   if (!branch) return std::nullopt;
   if (!branch->capture->valid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   if (external) {
-    AddNode(*branch, std::make_shared<const Operation>(Operation{RecordOperation{event}}));
-  } else {
-    event->BecomeCaptured({branch->capture->id, branch->tips});
+    return AddNode(*branch, external);
   }
+  event.BecomeCaptured({branch->capture->id, branch->tips});
   return CUDA_SUCCESS;
 }
 
-std::optional<CUresult> Captures::Wait(const Stream& stream, const std::shared_ptr<Event>& event, bool external) {
-  const auto captured = event->captured();
+std::optional<CUresult> Captures::Wait(const StreamId& stream, const CapturableEvent& event, const MakeNode& external) {
+  const auto captured = event.captured();
   if (!any() && !captured) return std::nullopt;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseLegacy(stream, true); refused != CUDA_SUCCESS) return refused;
   Branch* mine = Find(stream);
   if (mine && !mine->capture->valid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   if (external) {
     if (!mine) return std::nullopt;
-    AddNode(*mine, std::make_shared<const Operation>(Operation{WaitOperation{event}}));
-    return CUDA_SUCCESS;
+    return AddNode(*mine, external);
   }
   if (!captured && !mine) return std::nullopt;
   const auto theirs = std::ranges::find_if(
@@ -139,21 +130,21 @@ std::optional<CUresult> Captures::Wait(const Stream& stream, const std::shared_p
     return CUDA_ERROR_STREAM_CAPTURE_MERGE;
   }
   if (!capture->valid) return CUDA_ERROR_INVALID_VALUE;
-  if (stream.role == Stream::Role::kLegacy) {
+  if (stream.is_legacy) {
     capture->valid = false;
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   }
   if (!mine) {
-    branches_.emplace(stream.id, Branch{capture, &stream.context, stream.blocking(), captured->nodes, {}, {}});
+    branches_.emplace(stream.id, Branch{capture, stream.context, stream.is_blocking, captured->nodes, {}, {}});
     return CUDA_SUCCESS;
   }
   Join(*mine, captured->nodes);
   return CUDA_SUCCESS;
 }
 
-CUresult Captures::RefuseOn(const Stream& stream) {
+CUresult Captures::RefuseOn(const StreamId& stream) {
   if (!any()) return CUDA_SUCCESS;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   if (CUresult refused = RefuseLegacy(stream, true); refused != CUDA_SUCCESS) return refused;
   const Branch* branch = Find(stream);
   if (!branch) return CUDA_SUCCESS;
@@ -161,22 +152,22 @@ CUresult Captures::RefuseOn(const Stream& stream) {
                                                       : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 }
 
-CUresult Captures::RefuseIn(const Context& context) {
+CUresult Captures::RefuseIn(const void* context) {
   if (!any()) return CUDA_SUCCESS;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   CUresult result = CUDA_SUCCESS;
   for (const auto& [id, branch] : branches_) {
-    if (branch.context != &context) continue;
+    if (branch.context != context) continue;
     branch.capture->valid = false;
     result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   }
   return result;
 }
 
-CUresult Captures::RefuseEvent(const Event& event) {
+CUresult Captures::RefuseEvent(const CapturableEvent& event) {
   const auto captured = event.captured();
   if (!captured) return CUDA_SUCCESS;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   for (const auto& [id, branch] : branches_) {
     if (branch.capture->id == captured->capture) branch.capture->valid = false;
   }
@@ -185,9 +176,9 @@ CUresult Captures::RefuseEvent(const Event& event) {
 
 CUresult Captures::RefuseUnsafe() {
   if (!any()) return CUDA_SUCCESS;
-  const CUstreamCaptureMode mode = ThisThread().capture_mode;
+  const CUstreamCaptureMode mode = graphs_.host.capture_mode();
   if (mode == CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_SUCCESS;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   CUresult result = CUDA_SUCCESS;
   for (const auto& [id, branch] : branches_) {
     Capture& capture = *branch.capture;
@@ -201,59 +192,63 @@ CUresult Captures::RefuseUnsafe() {
   return result;
 }
 
-void Captures::StreamDestroyed(const Stream& stream) {
+void Captures::StreamDestroyed(const StreamId& stream) {
   if (!any()) return;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   const Branch* branch = Find(stream);
   if (branch && branch->capture->origin == stream.id) Finish(std::shared_ptr(branch->capture), true);
 }
 
-void Captures::ContextDestroyed(const Context& context) {
+void Captures::ContextDestroyed(const void* context) {
   if (!any()) return;
-  std::lock_guard lock(driver_.graph_mutex);
+  std::lock_guard lock(graphs_.mutex);
   for (;;) {
     const auto found =
-        std::ranges::find_if(branches_, [&](const auto& each) { return each.second.context == &context; });
+        std::ranges::find_if(branches_, [&](const auto& each) { return each.second.context == context; });
     if (found == branches_.end()) return;
     Finish(std::shared_ptr(found->second.capture), true);
   }
 }
 
-Captures::Branch* Captures::Find(const Stream& stream) {
+Captures::Branch* Captures::Find(const StreamId& stream) {
   const auto found = branches_.find(stream.id);
   return found != branches_.end() ? &found->second : nullptr;
 }
 
-CUresult Captures::RefuseBegin(const Stream& stream) {
-  if (stream.role == Stream::Role::kLegacy) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+CUresult Captures::RefuseBegin(const StreamId& stream) {
+  if (stream.is_legacy) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   return Find(stream) ? CUDA_ERROR_ILLEGAL_STATE : CUDA_SUCCESS;
 }
 
-void Captures::Start(const Stream& stream, CUstreamCaptureMode mode, std::shared_ptr<Graph> graph, bool owns_graph,
+void Captures::Start(const StreamId& stream, CUstreamCaptureMode mode, std::shared_ptr<Graph> graph, bool owns_graph,
                      Nodes tips) {
   graph->capturing = true;
   auto capture = std::make_shared<Capture>(
-      Capture{driver_.NextId(), mode, std::this_thread::get_id(), stream.id, std::move(graph), owns_graph});
-  branches_.emplace(stream.id, Branch{std::move(capture), &stream.context, stream.blocking(), std::move(tips), {}, {}});
+      Capture{graphs_.NextId(), mode, std::this_thread::get_id(), stream.id, std::move(graph), owns_graph});
+  branches_.emplace(stream.id, Branch{std::move(capture), stream.context, stream.is_blocking, std::move(tips), {}, {}});
   count_.fetch_add(1, std::memory_order_release);
 }
 
 // Work on the legacy stream would depend on the blocking streams that capture.
-CUresult Captures::RefuseLegacy(const Stream& stream, bool invalidate) {
-  if (stream.role != Stream::Role::kLegacy) return CUDA_SUCCESS;
+CUresult Captures::RefuseLegacy(const StreamId& stream, bool invalidate) {
+  if (!stream.is_legacy) return CUDA_SUCCESS;
   CUresult result = CUDA_SUCCESS;
   for (const auto& [id, branch] : branches_) {
-    if (!branch.blocking || branch.context != &stream.context) continue;
+    if (!branch.is_blocking || branch.context != stream.context) continue;
     if (invalidate) branch.capture->valid = false;
     result = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
   }
   return result;
 }
 
-void Captures::AddNode(Branch& branch, Content content) {
+CUresult Captures::AddNode(Branch& branch, const MakeNode& make) {
+  Content content;
+  if (CUresult result = make(&content); result != CUDA_SUCCESS) return result;
+  if (CUresult refused = branch.capture->graph->MayAdd(content); refused != CUDA_SUCCESS) return refused;
   std::vector<Node*> dependencies;
   for (const auto& node : branch.tips) dependencies.push_back(node.get());
   branch.tips = {branch.capture->graph->Add(std::move(content), dependencies)};
+  return CUDA_SUCCESS;
 }
 
 void Captures::Join(Branch& branch, const Nodes& nodes) {
@@ -289,4 +284,4 @@ void Captures::Finish(const std::shared_ptr<Capture>& capture, bool discard) {
   count_.fetch_sub(1, std::memory_order_release);
 }
 
-}  // namespace outboard::softgpu::api
+}  // namespace outboard::graphs

@@ -1,0 +1,123 @@
+#include "common/graphs/exec.h"
+
+#include <algorithm>
+
+namespace outboard::graphs {
+namespace {
+
+// Pairs the nodes of two graphs that should have the same shape, going from the nodes at the end to what they depend
+// on.
+class Pairing {
+ public:
+  using Mismatch = Exec::Mismatch;
+
+  Mismatch Pair(const Graph& mine, const Graph& to) {
+    if (mine.nodes().size() != to.nodes().size()) return {CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED};
+    const auto my_ends = Ends(mine);
+    const auto their_ends = Ends(to);
+    if (my_ends.size() < their_ends.size())
+      return {CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, their_ends[my_ends.size()]};
+    for (size_t i = 0; i < their_ends.size(); ++i) Join(my_ends[i], their_ends[i]);
+    for (size_t i = 0; i < pairs_.size(); ++i) {
+      const auto [a, b] = pairs_[i];
+      if (a->type() != b->type()) return {CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED, b};
+      if (a->dependencies().size() != b->dependencies().size()) return {CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, b};
+      for (size_t k = 0; k < a->dependencies().size(); ++k) {
+        const Node* from = b->dependencies()[k];
+        if (!Join(a->dependencies()[k], from)) return {CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, b, from};
+      }
+    }
+    return pairs_.size() == mine.nodes().size() ? Mismatch{} : Mismatch{CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED};
+  }
+
+  const std::vector<std::pair<Node*, const Node*>>& pairs() const { return pairs_; }
+
+ private:
+  static std::vector<Node*> Ends(const Graph& graph) {
+    std::vector<Node*> ends;
+    for (const auto& node : graph.nodes()) {
+      if (node->dependents().empty()) ends.push_back(node.get());
+    }
+    return ends;
+  }
+
+  // False when one of them has another partner.
+  bool Join(Node* mine, const Node* theirs) {
+    const auto [a, a_is_new] = partners_.try_emplace(mine, theirs);
+    const auto [b, b_is_new] = partners_.try_emplace(theirs, mine);
+    if (a_is_new && b_is_new) pairs_.emplace_back(mine, theirs);
+    return a->second == theirs && b->second == mine;
+  }
+
+  std::vector<std::pair<Node*, const Node*>> pairs_;
+  std::unordered_map<const Node*, const Node*> partners_;
+};
+
+// Finds what `mine` would have to become, child graphs included.
+Exec::Mismatch Compare(const Graph& mine, const Graph& to, std::vector<std::pair<Node*, Content>>* changes) {
+  Pairing pairing;
+  if (const auto mismatch = pairing.Pair(mine, to); mismatch.result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return mismatch;
+  for (const auto& [node, wanted] : pairing.pairs()) {
+    if (const auto child = node->child()) {
+      const auto mismatch = Compare(*child, *wanted->child(), changes);
+      if (mismatch.result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return mismatch;
+      continue;
+    }
+    const CUgraphExecUpdateResult result = node->operation()->MayBecome(*wanted->operation());
+    if (result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return {result, wanted};
+    changes->emplace_back(node, wanted->content);
+  }
+  return {};
+}
+
+}  // namespace
+
+bool Exec::Prepare(const Graph& original, const Graph& copy, Node** on_cycle) {
+  if (!original.Sorted(on_cycle)) return false;
+  for (const auto& node : copy.nodes()) by_origin_[node->origin] = node.get();
+  Node* none;
+  const auto sorted = copy.Sorted(&none);
+  for (Node* node : *sorted) {
+    const auto child = node->child();
+    if (!child) {
+      order_.push_back(node);
+      continue;
+    }
+    const auto whole = std::ranges::find(original.nodes(), node->origin, [](const auto& each) { return each->id; });
+    if (!Prepare(*(*whole)->child(), *child, on_cycle)) return false;
+  }
+  return true;
+}
+
+Node* Exec::Find(const Node& original) const {
+  const auto found = by_origin_.find(original.id);
+  return found != by_origin_.end() ? found->second : nullptr;
+}
+
+CUresult Exec::Change(Node& node, Content content) {
+  const auto* now = std::get_if<OperationPtr>(&content);
+  if (!now || !node.operation() || (*now)->type() != node.type()) return CUDA_ERROR_INVALID_VALUE;
+  if (node.operation()->MayBecome(**now) != CU_GRAPH_EXEC_UPDATE_SUCCESS) return CUDA_ERROR_INVALID_VALUE;
+  Changes changes;
+  changes.emplace_back(&node, std::move(content));
+  return Apply(std::move(changes));
+}
+
+Exec::Mismatch Exec::Update(const Graph& mine, const Graph& to) {
+  Changes changes;
+  Mismatch mismatch = Compare(mine, to, &changes);
+  if (mismatch.result == CU_GRAPH_EXEC_UPDATE_SUCCESS) mismatch.error = Apply(std::move(changes));
+  return mismatch;
+}
+
+CUresult Exec::SetEnabled(Node& node, bool enabled) {
+  node.enabled = enabled;
+  return CUDA_SUCCESS;
+}
+
+CUresult Exec::Apply(Changes changes) {
+  for (auto& [node, content] : changes) node->content = std::move(content);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace outboard::graphs

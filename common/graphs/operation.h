@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <memory>
+#include <string>
+#include <variant>
+
+namespace outboard::graphs {
+
+class Graph;
+class Node;
+
+// What a node of a graph does, unless it is a graph itself: made of a call's description (Host::Make) and shared by a
+// graph, its clones and executable graphs, and the launches under way. It never changes. All operations of a process
+// are of one library's class.
+class Operation {
+ public:
+  virtual ~Operation() = default;
+
+  virtual CUgraphNodeType type() const = 0;
+
+  // What CUDA allows to change in an operation of an executable graph. `after` is of the same type.
+  virtual CUgraphExecUpdateResult MayBecome(const Operation& after) const = 0;
+
+  // The description, as cuGraphAddNode takes it. What its pointers lead to belongs to the operation or, for the arrays
+  // of a kernel's arguments, to the node.
+  virtual void Describe(Node& node, CUgraphNodeParams* params) const = 0;
+
+  // What a picture of the graph says of it beside its type.
+  virtual std::string label() const { return {}; }
+
+  // Whether `graph` may get a node that does this; that it has got one.
+  virtual CUresult MayJoin(const Graph&) const { return CUDA_SUCCESS; }
+  virtual void Joined(const Graph&) const {}
+};
+
+using OperationPtr = std::shared_ptr<const Operation>;
+
+// What a node does: an operation, or a graph of its own.
+using Content = std::variant<OperationPtr, std::shared_ptr<Graph>>;
+
+}  // namespace outboard::graphs
