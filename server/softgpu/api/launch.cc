@@ -18,34 +18,6 @@ using namespace outboard::softgpu::api;
 
 namespace {
 
-// The checks of a launch that need no device work, in the driver's order.
-CUresult CheckShape(const LaunchShape& shape, const Function& function) {
-  const LaunchLimits& limits = function.module.context.device.limits;
-  const KernelInfo& info = function.info;
-  const auto& [grid, block, dynamic_shared_bytes, cooperative] = shape;
-  if (grid.Count() == 0 || block.Count() == 0) return CUDA_ERROR_INVALID_VALUE;
-  if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return CUDA_ERROR_INVALID_VALUE;
-  if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2])
-    return CUDA_ERROR_INVALID_VALUE;
-  if (block.Count() > MaxThreads(info, limits)) return CUDA_ERROR_INVALID_VALUE;
-  const auto& required = info.required_threads;
-  if (required[0] != 0 &&
-      (block.x != required[0] || block.y != std::max(required[1], 1u) || block.z != std::max(required[2], 1u))) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  if (dynamic_shared_bytes > MaxDynamicShared(info, *function.settings, limits)) return CUDA_ERROR_INVALID_VALUE;
-  if (uint64_t{info.static_shared_bytes} + dynamic_shared_bytes > limits.shared_per_block_optin)
-    return CUDA_ERROR_INVALID_VALUE;
-  if (Registers(info, limits) * block.Count() > limits.registers) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
-  if (cooperative) {
-    const uint64_t per_sm = BlocksPerSm(function, static_cast<unsigned>(block.Count()), dynamic_shared_bytes);
-    if (grid.Count() > per_sm * function.module.context.device.memory->facts().sm_count) {
-      return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
 CUresult CopyPackedParams(void** extra, const KernelInfo& info, std::vector<std::byte>* params) {
   outboard::LaunchBuffer given;
   if (const CUresult result = outboard::ReadLaunchBuffer(extra, &given); result != CUDA_SUCCESS) return result;
@@ -119,10 +91,37 @@ CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, Defa
 
 }  // namespace
 
+CUresult outboard::softgpu::api::CheckLaunch(const LaunchShape& shape, const Function& function) {
+  const LaunchLimits& limits = function.module.context.device.limits;
+  const KernelInfo& info = function.info;
+  const auto& [grid, block, dynamic_shared_bytes, cooperative] = shape;
+  if (grid.Count() == 0 || block.Count() == 0) return CUDA_ERROR_INVALID_VALUE;
+  if (grid.x > limits.grid[0] || grid.y > limits.grid[1] || grid.z > limits.grid[2]) return CUDA_ERROR_INVALID_VALUE;
+  if (block.x > limits.block[0] || block.y > limits.block[1] || block.z > limits.block[2])
+    return CUDA_ERROR_INVALID_VALUE;
+  if (block.Count() > MaxThreads(info, limits)) return CUDA_ERROR_INVALID_VALUE;
+  const auto& required = info.required_threads;
+  if (required[0] != 0 &&
+      (block.x != required[0] || block.y != std::max(required[1], 1u) || block.z != std::max(required[2], 1u))) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (dynamic_shared_bytes > MaxDynamicShared(info, *function.settings, limits)) return CUDA_ERROR_INVALID_VALUE;
+  if (uint64_t{info.static_shared_bytes} + dynamic_shared_bytes > limits.shared_per_block_optin)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (Registers(info, limits) * block.Count() > limits.registers) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  if (cooperative) {
+    const uint64_t per_sm = BlocksPerSm(function, static_cast<unsigned>(block.Count()), dynamic_shared_bytes);
+    if (grid.Count() > per_sm * function.module.context.device.memory->facts().sm_count) {
+      return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
 CUresult outboard::softgpu::api::MakeLaunch(Context& context, std::shared_ptr<Function> function,
                                             const LaunchShape& shape, void** kernel_params, void** extra,
                                             KernelOperation* operation) {
-  if (CUresult result = CheckShape(shape, *function); result != CUDA_SUCCESS) return result;
+  if (CUresult result = CheckLaunch(shape, *function); result != CUDA_SUCCESS) return result;
   if (CUresult result = function->Prepare(&operation->kernel); result != CUDA_SUCCESS) return result;
   Launch& launch = operation->launch;
   launch.grid = shape.grid;

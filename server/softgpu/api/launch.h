@@ -10,6 +10,9 @@ struct LaunchShape {
   bool cooperative = false;
 };
 
+// Whether a launch of this shape can be, in the driver's order of checks.
+CUresult CheckLaunch(const LaunchShape& shape, const Function& function);
+
 // The launch of a kernel as a call describes it, checked and with its arguments copied; the codes are cuLaunchKernel's.
 // The function is one of `context`, which is active.
 CUresult MakeLaunch(Context& context, std::shared_ptr<Function> function, const LaunchShape& shape,

@@ -467,5 +467,36 @@ TEST_F(GraphTest, WrongUse) {
   EXPECT_EQ(cuGraphDestroy(other), CUDA_SUCCESS);
 }
 
+TEST_F(GraphTest, KernelNodesAreCooperativeIfTheyAreToldSo) {
+  CUgraph graph;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  CUgraphNode node = AddStore(graph, 0, 1);
+  CUkernelNodeAttrValue value{};
+  ASSERT_EQ(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value), CUDA_SUCCESS);
+  EXPECT_EQ(value.cooperative, 0);
+  value.cooperative = 1;
+  ASSERT_EQ(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value), CUDA_SUCCESS);
+  value.cooperative = 0;
+  ASSERT_EQ(cuGraphKernelNodeGetAttribute(node, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value), CUDA_SUCCESS);
+  EXPECT_EQ(value.cooperative, 1);
+  RunGraph(graph);
+  EXPECT_EQ(Words(1), (std::vector<uint32_t>{1}));
+  EXPECT_EQ(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_MAX, &value), CUDA_ERROR_INVALID_VALUE);
+
+  // A grid whose blocks do not all fit at a time.
+  CUdeviceptr to = Word(0);
+  uint32_t stored = 1;
+  void* arguments[] = {&to, &stored};
+  CUDA_KERNEL_NODE_PARAMS params = StoreParams(arguments);
+  params.gridDimX = 1 << 20;
+  CUgraphNode large;
+  ASSERT_EQ(cuGraphAddKernelNode_v2(&large, graph, nullptr, 0, &params), CUDA_SUCCESS);
+  value.cooperative = 1;
+  EXPECT_EQ(cuGraphKernelNodeSetAttribute(large, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value),
+            CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+}
+
 }  // namespace
 }  // namespace outboard::softgpu::api
