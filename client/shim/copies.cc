@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <tuple>
 
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/host_calls.h"
 #include "client/shim/memory.h"
 #include "client/shim/remote.gen.h"
@@ -52,27 +54,10 @@ bool TouchesHost(Process& process) {
          memory.streams_may_wait();
 }
 
-// Calls move(to, from, extent) for each piece that travels on its own, until one fails.
+// The same for a copy that is found.
 template <class MovePiece>
 CUresult InPieces(const Job& job, MovePiece move) {
-  const BoxExtent& all = job.extent;
-  BoxExtent step = {kCopyChunkBytes, 1, 1};
-  if (all.width * all.height <= kCopyChunkBytes) {
-    step = {all.width, all.height, kCopyChunkBytes / (all.width * all.height)};
-  } else if (all.width <= kCopyChunkBytes) {
-    step = {all.width, kCopyChunkBytes / all.width, 1};
-  }
-  for (uint64_t z = 0; z < all.depth; z += step.depth) {
-    for (uint64_t y = 0; y < all.height; y += step.height) {
-      for (uint64_t x = 0; x < all.width; x += step.width) {
-        const BoxExtent piece = {std::min(step.width, all.width - x), std::min(step.height, all.height - y),
-                                 std::min(step.depth, all.depth - z)};
-        const CUresult result = move(job.to.From(x, y, z), job.from.From(x, y, z), piece);
-        if (result != CUDA_SUCCESS) return result;
-      }
-    }
-  }
-  return CUDA_SUCCESS;
+  return shim::InPieces(job.to, job.from, job.extent, move);
 }
 
 // Pieces of host memory without their gaps, one at a time: the memory itself where it has none.
@@ -240,24 +225,52 @@ CUresult FindSide(const Memory& memory, const CopyEnd& end, bool* is_device) {
 }
 
 CUresult Find(const BoxCopy& copy, Job* job) {
-  job->extent = copy.extent;
-  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
-  const Memory& memory = job->process.memory();
-  if (const CUresult result = FindSide(memory, copy.to, &job->to_device); result != CUDA_SUCCESS) return result;
-  if (const CUresult result = FindSide(memory, copy.from, &job->from_device); result != CUDA_SUCCESS) return result;
-  const auto to_span = SpanOf(copy.to.box, copy.extent), from_span = SpanOf(copy.from.box, copy.extent);
-  if (!to_span || !from_span || !PackedBytes(copy.extent)) return CUDA_ERROR_INVALID_VALUE;
-  job->to = copy.to.box;
-  job->from = copy.from.box;
-  job->to_span = *to_span;
-  job->from_span = *from_span;
+  PlacedCopy placed;
+  const CUresult result = PlaceCopy(job->process.memory(), copy, &placed);
+  job->extent = placed.extent;
+  job->to_device = placed.to_device;
+  job->from_device = placed.from_device;
+  job->to = placed.to;
+  job->from = placed.from;
+  job->to_span = placed.to_span;
+  job->from_span = placed.from_span;
   job->to_context = copy.to.context.value_or(job->current.context);
   job->from_context = copy.from.context.value_or(job->current.context);
-  if (IsPacked(job->to, copy.extent) && IsPacked(job->from, copy.extent)) job->extent = RowOf(*to_span);
-  return CUDA_SUCCESS;
+  return result;
+}
+
+// In a capturing stream the copy becomes a node, whose bytes are read and written when the graph runs, wherever they
+// are; nullopt when it is to be done.
+std::optional<CUresult> Capture(const Job& job) {
+  if (!CapturesOf(job.process).any() || job.extent.IsEmpty()) return std::nullopt;
+  if (job.form == Form::kSync) {
+    const CUresult refused = RefuseOn(job.process, job.stream);
+    return refused != CUDA_SUCCESS ? std::optional(refused) : std::nullopt;
+  }
+  return CaptureInstead(job.process, job.stream, [&](graphs::OperationPtr* operation) {
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_MEMCPY;
+    params.memcpy.copyCtx = job.current.context;
+    CUDA_MEMCPY3D& copy = params.memcpy.copyParams;
+    copy.srcMemoryType = job.from_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+    copy.srcDevice = job.from_device ? job.from.address : 0;
+    copy.srcHost = job.from_device ? nullptr : reinterpret_cast<const void*>(job.from.address);
+    copy.srcPitch = job.from.pitch;
+    copy.srcHeight = job.from.slice_rows;
+    copy.dstMemoryType = job.to_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+    copy.dstDevice = job.to_device ? job.to.address : 0;
+    copy.dstHost = job.to_device ? nullptr : reinterpret_cast<void*>(job.to.address);
+    copy.dstPitch = job.to.pitch;
+    copy.dstHeight = job.to.slice_rows;
+    copy.WidthInBytes = job.extent.width;
+    copy.Height = job.extent.height;
+    copy.Depth = job.extent.depth;
+    return MakeOperation(job.process, params, operation);
+  });
 }
 
 CUresult CarryOut(const Job& job) {
+  if (const auto captured = Capture(job)) return *captured;
   if (job.extent.IsEmpty()) return CopyNothing(job);
   if (job.to_device && !job.from_device) return CopyToDevice(job);
   if (!job.to_device && job.from_device) return CopyToHost(job);
@@ -269,6 +282,21 @@ CUresult CarryOut(const Job& job) {
 }
 
 }  // namespace
+
+CUresult PlaceCopy(const Memory& memory, const BoxCopy& copy, PlacedCopy* placed) {
+  placed->extent = copy.extent;
+  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
+  if (const CUresult result = FindSide(memory, copy.to, &placed->to_device); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = FindSide(memory, copy.from, &placed->from_device); result != CUDA_SUCCESS) return result;
+  const auto to_span = SpanOf(copy.to.box, copy.extent), from_span = SpanOf(copy.from.box, copy.extent);
+  if (!to_span || !from_span || !PackedBytes(copy.extent)) return CUDA_ERROR_INVALID_VALUE;
+  placed->to = copy.to.box;
+  placed->from = copy.from.box;
+  placed->to_span = *to_span;
+  placed->from_span = *from_span;
+  if (IsPacked(placed->to, copy.extent) && IsPacked(placed->from, copy.extent)) placed->extent = RowOf(*to_span);
+  return CUDA_SUCCESS;
+}
 
 CUresult CopyInStream(Process& process, const Current& current, const BoxCopy& copy, CUstream stream, Form form) {
   Job job{process, current, stream, form, SourceOrder::kByMemory};

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <thread>
+#include <utility>
 
 #include "client/shim/thread_state.h"
 #include "common/base/log.h"
@@ -22,9 +23,16 @@ void HostCalls::Drop(uint64_t call) {
   if (jobs_.erase(call) != 0) outstanding_.fetch_sub(1, std::memory_order_release);
 }
 
+void HostCalls::Post(std::function<void()> function) {
+  std::lock_guard lock(mutex_);
+  if (!started_) Start();
+  due_.push_back({0, CUDA_SUCCESS, std::move(function)});
+  changed_.notify_one();
+}
+
 void HostCalls::Run(uint64_t call, CUresult status) {
   std::lock_guard lock(mutex_);
-  due_.push_back({call, status});
+  due_.push_back({call, status, nullptr});
   changed_.notify_one();
 }
 
@@ -48,8 +56,14 @@ void HostCalls::Loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return !due_.empty(); });
-    const Due due = due_.front();
+    const Due due = std::move(due_.front());
     due_.pop_front();
+    if (due.posted) {
+      lock.unlock();
+      due.posted();
+      lock.lock();
+      continue;
+    }
     const auto found = jobs_.find(due.call);
     if (found == jobs_.end()) {
       lock.unlock();

@@ -29,6 +29,9 @@ class HostCalls {
   // The worker has refused it.
   void Drop(uint64_t call);
 
+  // Runs a function on the thread for those that streams come to, behind those that are due. Returns at once.
+  void Post(std::function<void()> function);
+
   // The worker's stream has come to it and waits. Returns at once. A number that is not known is done at once.
   void Run(uint64_t call, CUresult status);
 
@@ -45,6 +48,7 @@ class HostCalls {
   struct Due {
     uint64_t call;
     CUresult status;
+    std::function<void()> posted;  // instead of a call
   };
 
   uint64_t Add(const Job& job);

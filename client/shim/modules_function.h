@@ -66,6 +66,9 @@ class Function {
   std::span<const OutboardParam> params() const { return params_; }
   uint32_t param_bytes() const { return param_bytes_; }
 
+  // Whether a launch of this shape is within the limits of the function and its device.
+  bool FitsLimits(const OutboardLaunchShape& shape) const;
+
   // Whether the driver will accept a launch of this shape for sure, as far as the function and its device are
   // concerned. What a kernel demands cannot all be asked for (.reqntid, clusters): where it may demand something, and
   // for launch attributes, the proof is that an equal launch was accepted. `attributes` without padding of any value.
@@ -74,7 +77,6 @@ class Function {
   void NoteAccepted(const OutboardLaunchShape& shape, std::span<const CUlaunchAttribute> attributes);
 
  private:
-  bool FitsLimits(const OutboardLaunchShape& shape) const;
   bool MayDemandMore() const;
 
   const Identity identity_;

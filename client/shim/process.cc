@@ -10,6 +10,7 @@
 
 #include "client/shim/context_objects.h"
 #include "client/shim/contexts.h"
+#include "client/shim/graph_model.h"
 #include "client/shim/host_calls.h"
 #include "client/shim/link.h"
 #include "client/shim/memory.h"
@@ -53,6 +54,7 @@ Process& Process::Get() {
 Process::Process()
     : context_objects_(std::make_unique<ContextObjects>()),
       contexts_(std::make_unique<Contexts>()),
+      graph_model_(std::make_unique<GraphModel>(*this)),
       host_calls_(std::make_unique<HostCalls>([this](uint64_t call) { session_->HostFunctionDone(call); })),
       memory_(std::make_unique<Memory>(*this)),
       memory_pools_(std::make_unique<MemoryPools>()),
@@ -125,7 +127,11 @@ void Process::AbandonSession() {
 }
 
 void Process::ForgetContext(CUcontext context) {
-  for (const wire::HandleId object : context_objects_->Take(context)) session_->ids().Release(object);
+  graph_model_->graphs.captures.ContextDestroyed(context);
+  for (const wire::HandleId object : context_objects_->Take(context)) {
+    graph_model_->events.Recorded(reinterpret_cast<CUevent>(object));
+    session_->ids().Release(object);
+  }
   memory_->ForgetContext(context);
   modules_->ForgetContext(context);
   session_->answers().Forget();

@@ -18,6 +18,7 @@ namespace outboard::shim {
 
 class ContextObjects;  // context_objects.h: which context streams and events belong to
 class Contexts;        // contexts.h: contexts of this process and their health
+class GraphModel;      // graph_model.h: graphs and captures
 class HostCalls;       // host_calls.h: host functions and stream callbacks, and the one thread that runs them
 class Memory;          // memory.h: device and host ranges by address; landing and pulling
 class MemoryPools;     // memory_pools.h: memory pools and the devices that they are of
@@ -50,6 +51,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   const wire::WorkerHello& worker() const { return session_->worker(); }
   ContextObjects& context_objects() { return *context_objects_; }
   Contexts& contexts() { return *contexts_; }
+  GraphModel& graph_model() { return *graph_model_; }
   HostCalls& host_calls() { return *host_calls_; }
   Memory& memory() { return *memory_; }
   MemoryPools& memory_pools() { return *memory_pools_; }
@@ -100,6 +102,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   std::unique_ptr<client::Session> session_;
   const std::unique_ptr<ContextObjects> context_objects_;
   const std::unique_ptr<Contexts> contexts_;
+  const std::unique_ptr<GraphModel> graph_model_;
   const std::unique_ptr<HostCalls> host_calls_;
   const std::unique_ptr<Memory> memory_;
   const std::unique_ptr<MemoryPools> memory_pools_;

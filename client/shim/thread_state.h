@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "client/session/session.h"
@@ -14,6 +15,8 @@ struct ThreadState {
   client::Lane lane;                // lane.context is contexts.back(), or 0
   std::vector<CUcontext> contexts;  // the stack of current contexts (cuCtxPushCurrent)
   bool in_host_function = false;    // runs one now: no CUDA call is permitted
+  CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+  std::vector<std::pair<CUcontext, uint64_t>> stream_ids;  // of its default stream in each context, for captures
 
   // What Contexts::Accepts found out last, good for the context and the version of Contexts that it asked.
   struct {

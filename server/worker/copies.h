@@ -71,6 +71,14 @@ class Copies {
   // Does LandCompleted and then `then`, on this class's thread. Returns at once. After ReleaseAll `then` is dropped.
   void LandThen(std::function<void()> then);
 
+  // For a graph that the driver has come to the node of, on the driver's own threads. Both do LandCompleted first.
+
+  // Asks the client for the bytes of a pull (Control::kPull) and returns when they are there, or when the client is
+  // gone.
+  void PullNow(uint64_t pull, std::span<std::byte> bytes);
+  // Sends bytes for the client's memory (Control::kLand, or kLandBox if there are several rows), before it returns.
+  void LandNow(const Box& host, const BoxExtent& extent, std::span<const std::byte> bytes);
+
   // The client's answer to a pull. Called by the reader; never waits or enters the driver. False when nothing of the
   // kind was asked for: the client does not keep to the protocol.
   [[nodiscard]] bool OnPulled(const wire::PullHead& head, std::span<const std::byte> bytes);

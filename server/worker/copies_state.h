@@ -88,6 +88,12 @@ struct StreamCopies {
   bool Idle() const { return writes.empty() && reads.empty() && pulled.empty(); }
 };
 
+// Bytes that a graph waits for.
+struct DirectPull {
+  std::span<std::byte> bytes;
+  bool is_done = false;
+};
+
 struct Copies::State {
   State(const driver::DriverTable& driver, Sender send) : driver(driver), send(std::move(send)) {}
 
@@ -111,7 +117,9 @@ struct Copies::State {
   std::unordered_map<unsigned long long, std::shared_ptr<StreamCopies>> streams;  // by cuStreamGetId
   std::unordered_map<CUcontext, std::shared_ptr<Staging>> stagings;
   std::unordered_map<uint64_t, std::shared_ptr<StreamCopies>> pulls;  // under way, by the client's number
+  std::unordered_map<uint64_t, DirectPull*> direct_pulls;             // the same of graphs
   std::vector<std::function<void()>> tasks;
+  bool runs_tasks = false;  // the helper does what was in `tasks`
   uint64_t next_order = 0;
   size_t filling = 0;  // copies in PulledCopy::State::kFilling
   bool idle = false;   // the helper sleeps until something begins
@@ -151,7 +159,7 @@ struct Copies::State {
   bool LookAtReads(StreamCopies& copies, Current& current);
   bool LookAtPulled(StreamCopies& copies, Current& current);
   bool LandFirst();  // of those that are complete; false when there is none
-  void SendLanded(const ReadCopy& copy);
+  void SendLanded(const Box& host, const BoxExtent& extent, const std::byte* bytes);
   void AskFirst(StreamCopies& copies);
   void SendOutput(Output* from, wire::Control control);
 

@@ -144,7 +144,7 @@ bool Copies::State::LandFirst() {
     copy = copies->reads.front();
     lands = copy.succeeded && !released;
   }
-  if (lands) SendLanded(copy);
+  if (lands) SendLanded(copy.host, copy.extent, copy.block->bytes);
   std::lock_guard lock(mutex);
   copies->reads.Pop();
   --copies->complete;
@@ -158,14 +158,14 @@ bool Copies::State::LandFirst() {
   return true;
 }
 
-void Copies::State::SendLanded(const ReadCopy& copy) {
+void Copies::State::SendLanded(const Box& host, const BoxExtent& extent, const std::byte* bytes) {
   const auto send_as = [&](wire::Control control, const auto& head) {
-    send(control, std::as_bytes(std::span(&head, 1)), {copy.block->bytes, head.bytes});
+    send(control, std::as_bytes(std::span(&head, 1)), {bytes, head.bytes});
   };
-  if (copy.extent.IsOneRow()) {
-    send_as(wire::Control::kLand, wire::LandHead{copy.host.address, copy.extent.width});
+  if (extent.IsOneRow()) {
+    send_as(wire::Control::kLand, wire::LandHead{host.address, extent.width});
   } else {
-    send_as(wire::Control::kLandBox, wire::LandBoxHead{copy.host, copy.extent, *PackedBytes(copy.extent)});
+    send_as(wire::Control::kLandBox, wire::LandBoxHead{host, extent, *PackedBytes(extent)});
   }
 }
 
@@ -232,6 +232,7 @@ void Copies::State::RunHelper() {
     }
     now.swap(tasks);
     if (released) now.clear();
+    runs_tasks = !now.empty();
     lock.unlock();
     bool found;
     {
@@ -242,6 +243,7 @@ void Copies::State::RunHelper() {
     now.clear();
     pause = found ? kFirstPause : std::min(pause * 2, kLongestPause);
     lock.lock();
+    if (std::exchange(runs_tasks, false)) changed.notify_all();
   }
 }
 
@@ -261,11 +263,50 @@ void Copies::LandThen(std::function<void()> then) {
   state_->wake.notify_one();
 }
 
+void Copies::PullNow(uint64_t pull, std::span<std::byte> bytes) {
+  DirectPull wanted{bytes};
+  {
+    std::lock_guard lock(state_->mutex);
+    // A number that is in use already: the client contradicts itself, and has the graph go on.
+    if (state_->released || !state_->direct_pulls.emplace(pull, &wanted).second) return;
+  }
+  // Behind what the client has still to write into the memory that it is asked for.
+  LandThen([state = state_.get(), head = wire::PullHead{pull, 0, bytes.size()}] {
+    state->send(wire::Control::kPull, std::as_bytes(std::span(&head, 1)), {});
+  });
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [&] { return wanted.is_done || state_->released; });
+  state_->direct_pulls.erase(pull);
+}
+
+void Copies::LandNow(const Box& host, const BoxExtent& extent, std::span<const std::byte> bytes) {
+  bool is_done = false;
+  LandThen([&, state = state_.get()] {
+    state->SendLanded(host, extent, bytes.data());
+    std::lock_guard lock(state->mutex);
+    is_done = true;
+    state->changed.notify_all();
+  });
+  std::unique_lock lock(state_->mutex);
+  // What the helper has begun when the client goes it ends.
+  state_->changed.wait(lock, [&] { return is_done || (state_->released && !state_->runs_tasks); });
+}
+
 bool Copies::OnPulled(const wire::PullHead& head, std::span<const std::byte> bytes) {
   std::unique_lock lock(state_->mutex);
   if (state_->released) return true;  // too late to matter
   const auto found = state_->pulls.find(head.pull);
-  if (found == state_->pulls.end()) return false;
+  if (found == state_->pulls.end()) {
+    const auto direct = state_->direct_pulls.find(head.pull);
+    if (direct == state_->direct_pulls.end() || direct->second->is_done) return false;
+    DirectPull& wanted = *direct->second;
+    if (head.offset != 0 || head.bytes != wanted.bytes.size() || bytes.size() != wanted.bytes.size()) return false;
+    // Under the lock, so that the graph does not go on meanwhile, whatever happens.
+    std::memcpy(wanted.bytes.data(), bytes.data(), bytes.size());
+    wanted.is_done = true;
+    state_->changed.notify_all();
+    return true;
+  }
   const std::shared_ptr<StreamCopies> copies = found->second;
   // A stream does one copy at a time: what is asked for is the first.
   if (copies->pulled.empty() || copies->pulled.front().pull != head.pull) return false;

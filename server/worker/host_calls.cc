@@ -19,6 +19,7 @@ struct HostCalls::State {
   static void OnFunction(void* record) { Run(static_cast<Record*>(record), CUDA_SUCCESS); }
   static void OnCallback(CUstream, CUresult status, void* record) { Run(static_cast<Record*>(record), status); }
   static void Run(Record* record, CUresult status);
+  static void Run(const std::shared_ptr<State>& shared, uint64_t call, CUresult status);
   // `give` hands the record to the driver.
   template <class Give>
   static CUresult Queue(const std::shared_ptr<State>& state, uint64_t call, Give give);
@@ -36,15 +37,18 @@ struct HostCalls::State {
 
 void HostCalls::State::Run(Record* raw, CUresult status) {
   const std::unique_ptr<Record> record(raw);
-  State& state = *record->state;
-  const uint64_t call = record->call;
+  Run(record->state, record->call, status);
+}
+
+void HostCalls::State::Run(const std::shared_ptr<State>& shared, uint64_t call, CUresult status) {
+  State& state = *shared;
   std::unique_lock lock(state.mutex);
   // A number that is in use already: the client contradicts itself, and has the stream go on.
   if (state.released || !state.waiting.emplace(call, false).second) return;
   ++state.running;
   lock.unlock();
   // The driver permits no calls here, so the copies that are complete land from another thread.
-  state.copies.LandThen([self = record->state, call, status] {
+  state.copies.LandThen([self = shared, call, status] {
     const wire::CallHead head{call, status, 0};
     self->send(wire::Control::kHostFunction, std::as_bytes(std::span(&head, 1)), {});
   });
@@ -83,6 +87,8 @@ CUresult HostCalls::AddCallback(CUstream stream, uint64_t call) {
   if (add == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   return State::Queue(state_, call, [&](void* record) { return add(stream, &State::OnCallback, record, 0); });
 }
+
+void HostCalls::Run(uint64_t call) { State::Run(state_, call, CUDA_SUCCESS); }
 
 bool HostCalls::OnDone(uint64_t call) {
   std::lock_guard lock(state_->mutex);

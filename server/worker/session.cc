@@ -22,6 +22,7 @@ Session::State::State(Session& session, FrameSink* sink)
                  [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                    session.Send(control, 0, head, bytes);
                  }),
+      graphs(session.driver(), session.handles(), copies, host_calls),
       linkers(session.driver()) {
   if (session.driver().cuDriverGetVersion != nullptr) session.driver().cuDriverGetVersion(&driver_version);
   for (const wire::OpInfo& info : wire::Ops()) {
@@ -55,6 +56,7 @@ void Session::Finish() {
 
 // With their contexts, the driver's objects go.
 void Session::EndContexts() {
+  EndGraphs();
   FreePoolMemory();
   const driver::DriverTable& driver = *config_.driver;
   handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
@@ -71,20 +73,30 @@ void Session::EndContexts() {
   });
 }
 
+// Runs work() in each context of the session.
+template <class Work>
+void Session::InEachContext(Work work) {
+  const driver::DriverTable& driver = *config_.driver;
+  handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId, void* object) {
+    CUcontext context = static_cast<CUcontext>(object);
+    if (driver.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS) return;
+    work();
+    driver.cuCtxPopCurrent_v2(&context);
+  });
+}
+
+// After all work, which comes to steps of ours in graphs.
+void Session::EndGraphs() {
+  if (state_->graphs.empty()) return;
+  InEachContext([&] { config_.driver->cuCtxSynchronize(); });
+  state_->graphs.EndAll();
+}
+
 // The memory of pools does not end with a context, but to free it takes one. After all work, as that waits for none.
 void Session::FreePoolMemory() {
   if (state_->memory_pools.empty()) return;
-  const driver::DriverTable& driver = *config_.driver;
-  const auto in_each = [&](auto work) {
-    handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId, void* object) {
-      CUcontext context = static_cast<CUcontext>(object);
-      if (driver.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS) return;
-      work();
-      driver.cuCtxPopCurrent_v2(&context);
-    });
-  };
-  in_each([&] { driver.cuCtxSynchronize(); });
-  in_each([&] { state_->memory_pools.FreeAll(); });
+  InEachContext([&] { config_.driver->cuCtxSynchronize(); });
+  InEachContext([&] { state_->memory_pools.FreeAll(); });
 }
 
 // Carries one command out, on its lane's thread and in its context.
@@ -151,6 +163,7 @@ void Session::OnClosed() {
 // Lets go of everything that waits for the client. Before the lanes are stopped: whoever waits for that finds all the
 // rest done.
 void Session::Release() {
+  state_->graphs.ReleaseAll();
   state_->host_calls.ReleaseAll();
   state_->copies.ReleaseAll();
 }
@@ -160,6 +173,7 @@ bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return stat
 Allocations& Session::allocations() { return state_->allocations; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
+Graphs& Session::graphs() { return state_->graphs; }
 HostCalls& Session::host_calls() { return state_->host_calls; }
 Linkers& Session::linkers() { return state_->linkers; }
 Uploads& Session::uploads() { return state_->uploads; }

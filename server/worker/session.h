@@ -23,6 +23,7 @@ namespace outboard::worker {
 
 class Allocations;  // device memory of the session, charged to the ledger
 class Copies;       // copies between host memory of the client and the device
+class Graphs;       // executable graphs
 class HostCalls;    // host functions that streams wait for
 struct Lane;        // the worker's side of one thread of the client
 class Linkers;      // of cuLinkCreate
@@ -86,6 +87,7 @@ class Session {
   Allocations& allocations();
   MemoryPools& memory_pools();
   Copies& copies();
+  Graphs& graphs();
   HostCalls& host_calls();
   Linkers& linkers();
   Uploads& uploads();
@@ -123,7 +125,10 @@ class Session {
   std::string CallName(const wire::Command& command) const;  // for messages
   void Release();
   void EndContexts();
+  void EndGraphs();
   void FreePoolMemory();
+  template <class Work>
+  void InEachContext(Work work);
 
   Config config_;
   HandleTable handles_;

@@ -11,6 +11,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/credits.h"
+#include "server/worker/graphs.h"
 #include "server/worker/host_calls.h"
 #include "server/worker/lanes.h"
 #include "server/worker/linkers.h"
@@ -63,6 +64,7 @@ struct Session::State {
   MemoryPools memory_pools;
   Copies copies;
   HostCalls host_calls;
+  Graphs graphs;
   Uploads uploads;
   Linkers linkers;
   std::optional<Lanes> lanes;  // ends before everything that its threads use

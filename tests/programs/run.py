@@ -32,10 +32,7 @@ ENVIRONMENT = {"memory_pools": {"SOFTGPU_MEMORY": "256MiB"}, "multi_device": {"S
 GPUS = {"multi_device": "3", "peer_access": "2"}  # gpu-run -n
 
 # What the stack cannot carry yet, and why.
-NOT_THROUGH_THE_STACK = {
-    "graphs": "needs graphs",
-    "stream_capture": "needs graphs",
-}
+NOT_THROUGH_THE_STACK = {}
 STACK_PARTS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker", "lib/outboard/client", "lib/outboard/softgpu",
                "lib/outboard/liboutboard_grpc.so", "lib/outboard/private")
 

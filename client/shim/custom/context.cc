@@ -1,4 +1,5 @@
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/context_objects.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/remote.gen.h"
@@ -58,6 +59,12 @@ CUresult Pop(CUcontext* pctx) {
 bool IsActive(CUcontext ctx) {
   const auto info = shim::Process::Get().contexts().Find(ctx);
   return info && info->is_active;
+}
+
+// For what concerns all streams of a context.
+CUresult Refuse(CUcontext ctx) {
+  shim::Process& process = shim::Process::Get();
+  return process.Enter() == CUDA_SUCCESS ? shim::RefuseIn(process, ctx) : CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -167,11 +174,28 @@ CUresult cuCtxGetExecAffinity(CUexecAffinityParam* pExecAffinity, CUexecAffinity
 }
 
 CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
+  if (const CUresult refused = Refuse(hCtx); refused != CUDA_SUCCESS) return refused;
+  shim::Process::Get().graph_model().events.Recorded(hEvent);
   const auto event = reinterpret_cast<wire::HandleId>(hEvent);
   const bool is_of_context = hCtx != nullptr && shim::Process::Get().context_objects().ContextOf(event) == hCtx;
   return remote::cuCtxRecordEvent(hCtx, hEvent, is_of_context && IsActive(hCtx));
 }
 
-CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) { return remote::cuCtxWaitEvent(hCtx, hEvent, IsActive(hCtx)); }
+CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) {
+  if (const CUresult refused = Refuse(hCtx); refused != CUDA_SUCCESS) return refused;
+  const CUresult captured = shim::RefuseEvent(shim::Process::Get(), hEvent);
+  if (captured != CUDA_SUCCESS) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  return remote::cuCtxWaitEvent(hCtx, hEvent, IsActive(hCtx));
+}
+
+CUresult cuCtxSynchronize() {
+  const CUresult refused = Refuse(shim::CurrentContext());
+  return refused == CUDA_SUCCESS ? remote::cuCtxSynchronize() : refused;
+}
+
+CUresult cuCtxSynchronize_v2(CUcontext ctx) {
+  const CUresult refused = Refuse(ctx == nullptr ? shim::CurrentContext() : ctx);
+  return refused == CUDA_SUCCESS ? remote::cuCtxSynchronize_v2(ctx) : refused;
+}
 
 }  // namespace outboard::custom

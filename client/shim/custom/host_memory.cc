@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
@@ -24,6 +25,7 @@ CUresult Retire(void* p, bool is_registered, CUresult unknown, HostRange* taken)
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   Memory& memory = process.memory();
   const auto begin = reinterpret_cast<uint64_t>(p);
   const auto range = memory.FindHost(begin);
@@ -42,6 +44,7 @@ CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   if (pp == nullptr || bytesize == 0 || (Flags & ~kHostAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
   if (bytesize > PTRDIFF_MAX) return CUDA_ERROR_OUT_OF_MEMORY;
   void* const memory = mmap(nullptr, HostPages(bytesize), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -79,6 +82,7 @@ CUresult cuMemHostRegister_v2(void* p, size_t bytesize, unsigned int Flags) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   uint64_t end;
   const auto begin = reinterpret_cast<uint64_t>(p);
   if (p == nullptr || bytesize == 0 || (Flags & ~kHostRegisterFlags) != 0) return CUDA_ERROR_INVALID_VALUE;

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/modules.h"
@@ -32,6 +33,13 @@ CUresult Launch(CUfunction f, OutboardLaunchShape shape, CUstream stream, std::s
   const ThreadState& thread = ThisThread();
   const auto function = process.modules().Find(f);
   const auto count = static_cast<unsigned>(attributes.size());
+  if (CapturesOf(process).any() && function) {
+    const auto captured = CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) {
+      return MakeKernel(function, CurrentContext(), shape, {attributes.begin(), attributes.end()}, kernel_params, extra,
+                        operation);
+    });
+    if (captured) return *captured;
+  }
   // The driver says what is wrong with it.
   if (!function) return remote::outboardLaunch(f, shape, stream, attributes.data(), count, nullptr, 0, false);
   PackedParams params;

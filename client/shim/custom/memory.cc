@@ -1,5 +1,6 @@
 #include "client/shim/memory.h"
 
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
@@ -15,6 +16,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   if (dptr == nullptr) return remote::cuMemAlloc_v2(nullptr, bytesize);
   return AllocateReserved(
       dptr, bytesize, [&](CUdeviceptr* address) { return remote::cuMemAlloc_v2(address, bytesize); },
@@ -40,6 +42,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
 CUresult cuMemFree_v2(CUdeviceptr dptr) {
   Process& process = Process::Get();
   if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
+  if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   Memory& memory = process.memory();
   // Taken out first: another thread may get the same address as soon as the worker has freed it.
   const auto range = memory.TakeDevice(dptr);

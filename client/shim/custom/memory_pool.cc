@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
@@ -9,7 +10,7 @@
 #include "common/base/number_of.h"
 #include "common/libcuda/memory_pools.h"
 
-// Stream ordered memory allocator.
+// Stream ordered memory allocator. Its calls cannot be captured: graphs of the stack have no memory of their own.
 
 namespace outboard::custom {
 
@@ -60,6 +61,7 @@ CUresult cuMemAllocAsync(CUdeviceptr* dptr, size_t bytesize, CUstream hStream) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseOn(process, hStream); refused != CUDA_SUCCESS) return refused;
   const CUmemoryPool pool = process.memory_pools().CurrentOrNull(current.device);
   return AllocateFrom(current.device, pool, dptr, bytesize, hStream,
                       [&](CUdeviceptr* address) { return remote::cuMemAllocAsync(address, bytesize, hStream); });
@@ -69,6 +71,7 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr* dptr, size_t bytesize, CUmemoryPoo
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseOn(process, hStream); refused != CUDA_SUCCESS) return refused;
   const CUdevice device = process.memory_pools().DeviceOf(pool).value_or(current.device);
   return AllocateFrom(device, pool, dptr, bytesize, hStream, [&](CUdeviceptr* address) {
     return remote::cuMemAllocFromPoolAsync(address, bytesize, pool, hStream);
@@ -79,6 +82,7 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseOn(process, hStream); refused != CUDA_SUCCESS) return refused;
   Memory& memory = process.memory();
   if (IsOfCurrentContext(hStream)) {
     // Taken out first: another thread may get the same address as soon as the worker has freed it.

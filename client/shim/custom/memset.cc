@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
@@ -19,10 +20,19 @@ namespace {
 
 // `height` rows of `width` values. The pitch, in bytes, means nothing for one row. set(certain) sends the call.
 template <class T, class Set>
-CUresult FillRows(CUdeviceptr address, size_t pitch, size_t width, size_t height, CUstream stream, Set set) {
+CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size_t height, CUstream stream, Set set) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (width != 0 && height != 0) {
+    const auto captured = CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) {
+      CUgraphNodeParams params{};
+      params.type = CU_GRAPH_NODE_TYPE_MEMSET;
+      params.memset = {address, pitch, value, sizeof(T), width, height, current.context};
+      return MakeOperation(process, params, operation);
+    });
+    if (captured) return *captured;
+  }
   size_t bytes;
   bool certain = address % sizeof(T) == 0 && !__builtin_mul_overflow(width, sizeof(T), &bytes);
   if (height > 1) {
@@ -36,14 +46,14 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, size_t width, size_t height
 template <class T>
 CUresult Fill(CUdeviceptr address, T value, size_t count, CUstream stream,
               CUresult (*set)(CUdeviceptr, T, size_t, CUstream, bool certain)) {
-  return FillRows<T>(address, 0, count, 1, stream,
+  return FillRows<T>(address, 0, value, count, 1, stream,
                      [&](bool certain) { return set(address, value, count, stream, certain); });
 }
 
 template <class T>
 CUresult Fill2D(CUdeviceptr address, size_t pitch, T value, size_t width, size_t height, CUstream stream,
                 CUresult (*set)(CUdeviceptr, size_t, T, size_t, size_t, CUstream, bool certain)) {
-  return FillRows<T>(address, pitch, width, height, stream,
+  return FillRows<T>(address, pitch, value, width, height, stream,
                      [&](bool certain) { return set(address, pitch, value, width, height, stream, certain); });
 }
 

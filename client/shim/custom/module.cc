@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
@@ -26,6 +27,7 @@ CUresult LoadModule(CUmodule* module, Where where, CodeResult (*find)(Where, Cod
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   if (module == nullptr || where == nullptr) return CUDA_ERROR_INVALID_VALUE;
   CUmodule made = nullptr;
   const CUresult result = LoadCode(
@@ -60,8 +62,11 @@ CUresult cuModuleLoadFatBinary(CUmodule* module, const void* fatCubin) {
 }
 
 CUresult cuModuleUnload(CUmodule hmod) {
-  const CUresult result = remote::cuModuleUnload(hmod);
   Process& process = Process::Get();
+  if (process.Enter() == CUDA_SUCCESS) {
+    if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
+  }
+  const CUresult result = remote::cuModuleUnload(hmod);
   if (hmod == nullptr || process.Enter() != CUDA_SUCCESS) return result;
   // The result may be that of earlier work; the handle tells whether the module is gone.
   const auto handle = reinterpret_cast<wire::HandleId>(hmod);

@@ -1,9 +1,13 @@
+#include <memory>
+#include <optional>
+
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/context_objects.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/remote.gen.h"
 
-// Stream management: which context a stream belongs to, and what follows from there being no captures yet.
+// Stream management: which context a stream belongs to, and what captures prohibit. The captures are in capture.cc.
 
 namespace outboard::custom {
 namespace {
@@ -22,6 +26,9 @@ CUresult Destroy(CUstream stream) {
   shim::Process& process = shim::Process::Get();
   // Not by the result, which may be that of an earlier call.
   if (process.Enter() == CUDA_SUCCESS && !process.session().ids().IsLive(wire::HandleKind::kStream, id)) {
+    if (shim::CapturesOf(process).any()) {
+      shim::CapturesOf(process).StreamDestroyed({id, shim::CurrentContext(), false, false});
+    }
     process.context_objects().Remove(id);
   }
   return result;
@@ -49,12 +56,31 @@ CUresult GetContext(CUstream stream, CUcontext* out, CUgreenCtx* green, bool wan
   });
 }
 
-CUresult IsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
-  return StreamCall(stream, [&](shim::Process&, CUcontext) -> CUresult {
-    if (status == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-  });
+// A wait in a stream that captures, or for an event that was captured; nullopt when it is to be done.
+std::optional<CUresult> CaptureWait(CUstream stream, CUevent event, bool external) {
+  shim::Process& process = shim::Process::Get();
+  if (process.Enter() != CUDA_SUCCESS) return std::nullopt;
+  shim::GraphModel& model = process.graph_model();
+  const auto id = reinterpret_cast<wire::HandleId>(event);
+  const bool concerns_captures = model.graphs.captures.any() || model.events.any();
+  if (concerns_captures && process.session().ids().IsLive(wire::HandleKind::kEvent, id)) {
+    graphs::StreamId stream_id;
+    if (CUresult result = shim::FindStreamId(process, stream, true, &stream_id); result != CUDA_SUCCESS) return result;
+    const auto node = [&](graphs::Content* content) {
+      *content = std::make_shared<const shim::GraphOperation>(shim::WaitOperation{event});
+      return CUDA_SUCCESS;
+    };
+    const auto captured = model.events.With(event, [&](const graphs::CapturableEvent& entry) {
+      return model.graphs.captures.Wait(stream_id, entry, external ? node : graphs::Captures::MakeNode());
+    });
+    if (captured) return captured;
+  }
+  return external ? std::optional(CUDA_ERROR_INVALID_VALUE) : std::nullopt;  // it is for captures
+}
+
+CUresult Refuse(CUstream stream) {
+  shim::Process& process = shim::Process::Get();
+  return process.Enter() == CUDA_SUCCESS ? shim::RefuseOn(process, stream) : CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -71,6 +97,7 @@ CUresult cuStreamDestroy_v2(CUstream hStream) { return Destroy(hStream); }
 CUresult cuStreamDestroy(CUstream hStream) { return Destroy(hStream); }
 
 CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags) {
+  if (const auto captured = CaptureWait(hStream, hEvent, Flags == CU_EVENT_WAIT_EXTERNAL)) return *captured;
   return remote::cuStreamWaitEvent(hStream, hEvent, Flags, shim::IsOfCurrentContext(hStream));
 }
 
@@ -80,22 +107,14 @@ CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreen
   return GetContext(hStream, pCtx, pGreenCtx, true);
 }
 
-CUresult cuStreamIsCapturing(CUstream hStream, CUstreamCaptureStatus* captureStatus) {
-  return IsCapturing(hStream, captureStatus);
+CUresult cuStreamSynchronize(CUstream hStream) {
+  const CUresult refused = Refuse(hStream);
+  return refused == CUDA_SUCCESS ? remote::cuStreamSynchronize(hStream) : refused;
 }
 
-CUresult cuStreamGetCaptureInfo(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*) {
-  return IsCapturing(hStream, captureStatus_out);
-}
-
-CUresult cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-                                   const CUgraphNode**, size_t*) {
-  return IsCapturing(hStream, captureStatus_out);
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-                                   const CUgraphNode**, const CUgraphEdgeData**, size_t*) {
-  return IsCapturing(hStream, captureStatus_out);
+CUresult cuStreamQuery(CUstream hStream) {
+  const CUresult refused = Refuse(hStream);
+  return refused == CUDA_SUCCESS ? remote::cuStreamQuery(hStream) : refused;
 }
 
 }  // namespace outboard::custom

@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "client/shim/call.h"
+#include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/device_attribute.h"
 #include "client/shim/memory.h"
@@ -55,6 +56,26 @@ bool IsWord(const Memory& memory, const Current& current, const Abilities& abili
 
 enum class Kind { kWait, kWrite };
 
+// What a capture makes of a batch; nullopt when it is to be done.
+std::optional<CUresult> Capture(Process& process, const Current& current, CUstream stream,
+                                const CUstreamBatchMemOpParams* operations, unsigned count, unsigned flags) {
+  return CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) {
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_BATCH_MEM_OP;
+    params.memOp = {current.context, count, const_cast<CUstreamBatchMemOpParams*>(operations), flags};
+    return MakeOperation(process, params, operation);
+  });
+}
+
+template <class T>
+CUstreamBatchMemOpType OperationOf(Kind kind) {
+  if (kind == Kind::kWait) return sizeof(T) == 4 ? CU_STREAM_MEM_OP_WAIT_VALUE_32 : CU_STREAM_MEM_OP_WAIT_VALUE_64;
+  return sizeof(T) == 4 ? CU_STREAM_MEM_OP_WRITE_VALUE_32 : CU_STREAM_MEM_OP_WRITE_VALUE_64;
+}
+
+// Flags of a write that mean nothing for a node; the second version has lost them.
+unsigned FreeFlags(unsigned version) { return version == 1 ? unsigned{CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER} : 0; }
+
 template <class T>
 using Operation = CUresult (*)(CUstream, CUdeviceptr, T, unsigned, bool certain);
 
@@ -66,6 +87,15 @@ CUresult Operate(Kind kind, unsigned version, Operation<T> operation, CUstream s
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   Memory& memory = process.memory();
   if (!memory.FindDevice(address)) return CUDA_ERROR_INVALID_VALUE;
+  if (CapturesOf(process).any()) {
+    CUstreamBatchMemOpParams given{};
+    given.operation = OperationOf<T>(kind);
+    // Waits and writes have these members at the same places.
+    given.waitValue.address = address;
+    given.waitValue.value64 = value;
+    given.waitValue.flags = kind == Kind::kWait ? flags : flags & ~FreeFlags(version);
+    if (const auto captured = Capture(process, current, stream, &given, 1, 0)) return *captured;
+  }
   const Abilities abilities(process, current, version);
   const bool flags_are_good = kind == Kind::kWait ? abilities.WaitsBy(flags) : Abilities::WritesBy(flags);
   const bool certain =
@@ -106,6 +136,7 @@ CUresult Batch(unsigned version, CUstream stream, unsigned count, const CUstream
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   if (count > kMost || (operations == nullptr && count != 0)) return CUDA_ERROR_INVALID_VALUE;
+  if (const auto captured = Capture(process, current, stream, operations, count, flags)) return *captured;
   Memory& memory = process.memory();
   const Abilities abilities(process, current, version);
   bool certain = IsOfCurrentContext(stream) && flags == 0 && count != 0, waits = false;

@@ -2,6 +2,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/graphs.h"
 #include "server/worker/session.h"
 #include "server/worker/uploads.h"
 
@@ -19,6 +20,7 @@ void RemoveOwned(Call& call, wire::HandleId context) {
 template <class End>
 CUresult EndContext(Call& call, CUcontext context, End end) {
   call.session().copies().ForgetContext(context);
+  call.session().graphs().ForgetContext(context);
   const wire::HandleId handle = call.session().handles().HandleOf(wire::HandleKind::kContext, context);
   const CUresult result = end();
   if (result != CUDA_SUCCESS) return result;

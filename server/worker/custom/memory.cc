@@ -2,6 +2,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/graphs.h"
 #include "server/worker/memory_pools.h"
 #include "server/worker/session.h"
 
@@ -118,6 +119,7 @@ CUresult outboardCopyBoxPeer(Call& call, OutboardBox destination, CUcontext dest
 }
 
 CUresult outboardDrainHost(Call& call, unsigned long long hostAddress, size_t count) {
+  call.session().graphs().Drain();
   call.session().copies().DrainHost(hostAddress, count);
   return CUDA_SUCCESS;
 }

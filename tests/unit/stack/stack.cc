@@ -50,6 +50,8 @@ Stack& Stack::Get() {
 
 uint64_t RoundTrips() { return shim::Process::Get().session().counts().round_trips; }
 
+uint64_t Commands() { return shim::Process::Get().session().counts().commands; }
+
 void StackTest::SetUp() {
   Stack::Get();
   ASSERT_EQ(cuInit(0), CUDA_SUCCESS);

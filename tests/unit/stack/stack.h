@@ -21,6 +21,8 @@ struct Stack {
 
 // Commands of this process whose caller waited, so far.
 uint64_t RoundTrips();
+// All commands of this process, so far.
+uint64_t Commands();
 
 // Initialised, with a context of its own that is current and is destroyed afterwards.
 class StackTest : public testing::Test {

@@ -1,0 +1,133 @@
+#include "client/shim/graph_exec.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "client/shim/call.h"
+#include "client/shim/graph_model.h"
+#include "client/shim/host_calls.h"
+#include "client/shim/memory.h"
+#include "client/shim/remote.gen.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+
+namespace outboard::shim {
+
+GraphExec::~GraphExec() {
+  if (number_ != 0 && process_.Enter() == CUDA_SUCCESS) {
+    static_cast<void>(remote::outboardGraphExecDestroy(number_, true));
+  }
+}
+
+CUresult GraphExec::Instantiate() {
+  GraphEncoder encoder;
+  encoder.PutGraph(graph());
+  const auto bytes = encoder.bytes();
+  if (bytes.size() > kMaxPayloadBytes) {
+    Log(LogLevel::kError, "a graph is %zu bytes large on its way to the worker, and at most %u travel; it is refused",
+        bytes.size(), kMaxPayloadBytes);
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  numbers_ = std::move(encoder.numbers());
+  words_ = std::move(encoder.words());
+  const uint64_t number = process_.graph_model().NextExec();
+  const CUresult result = remote::outboardGraphInstantiate(number, flags, bytes.data(), bytes.size());
+  if (result == CUDA_SUCCESS) number_ = number;
+  return result;
+}
+
+// Whether nothing in the graph can write host memory.
+bool GraphExec::OnlyReadsHostMemory() const {
+  return std::ranges::all_of(words_, [](const LaunchWord& word) {
+    const auto* copy = std::get_if<CopyOperation>(&OperationOf(*word.node).what);
+    return copy != nullptr && copy->to_device;
+  });
+}
+
+uint64_t GraphExec::WordOf(const LaunchWord& word, bool may_send, Launched* launched) {
+  if (!word.node->enabled) return 0;
+  const GraphOperation& operation = OperationOf(*word.node);
+  if (const auto* host = std::get_if<HostOperation>(&operation.what)) {
+    launched->host_calls.push_back(process_.host_calls().Add(host->params.fn, host->params.userData));
+    return launched->host_calls.back();
+  }
+  const auto& copy = std::get<CopyOperation>(operation.what);
+  const CopyPiece piece = PiecesOf(copy)[word.piece];
+  Memory& memory = process_.memory();
+  if (copy.to_device) {
+    const uint64_t span = SpanOf(piece.from, piece.extent).value_or(0), bytes = PackedBytes(piece.extent).value_or(0);
+    const size_t at = launched->bytes.size();
+    if (may_send && bytes <= kCopyChunkBytes - at && !memory.landings().MayWrite(piece.from.address, span)) {
+      launched->bytes.resize(at + bytes);
+      CopyBox(PackedAt(launched->bytes.data() + at, piece.extent), piece.from, piece.extent);
+      return wire::kWithLaunch + at;
+    }
+    launched->host_ranges.emplace_back(piece.from.address, span);
+    return memory.pulls().Add(piece.from, piece.extent);
+  }
+  launched->host_ranges.emplace_back(piece.to.address, SpanOf(piece.to, piece.extent).value_or(0));
+  if (piece.extent.IsOneRow()) {
+    memory.landings().Expect(piece.to.address, piece.extent.width);
+  } else {
+    memory.landings().ExpectBox(piece.to, piece.extent);
+  }
+  return piece.to.address;
+}
+
+GraphExec::Launched GraphExec::Begin() {
+  std::lock_guard lock(process_.graph_model().graphs.mutex);
+  Launched launched;
+  // As of any copy (copies.cc): host memory is read now if nothing can write it before the stream gets there.
+  const bool may_send =
+      OnlyReadsHostMemory() && !process_.host_calls().outstanding() && !process_.memory().streams_may_wait();
+  for (const LaunchWord& word : words_) launched.words.push_back(WordOf(word, may_send, &launched));
+  for (const graphs::Node* node : order()) {
+    const auto* record = std::get_if<RecordOperation>(&OperationOf(*node).what);
+    if (record != nullptr) process_.graph_model().events.Recorded(record->event);
+  }
+  return launched;
+}
+
+CUresult GraphExec::Launch(CUstream stream) {
+  const Launched launched = Begin();
+  const CUresult result =
+      remote::outboardGraphLaunch(number_, stream, launched.words.data(), launched.words.size(), launched.bytes.data(),
+                                  launched.bytes.size(), IsOfCurrentContext(stream));
+  if (result == CUDA_SUCCESS) return result;
+  // The result may be that of earlier work, with this launch under way all the same: then it is waited for.
+  for (const auto& [begin, bytes] : launched.host_ranges) process_.memory().DrainHost(begin, bytes);
+  for (const uint64_t call : launched.host_calls) process_.host_calls().Drop(call);
+  return result;
+}
+
+CUresult GraphExec::Upload(CUstream stream) {
+  return remote::outboardGraphUpload(number_, stream, IsOfCurrentContext(stream));
+}
+
+CUresult GraphExec::SetEnabled(graphs::Node& node, bool enabled) {
+  for (const uint64_t number : numbers_[&node]) {
+    const CUresult result = remote::outboardGraphNodeSetEnabled(number_, number, enabled ? 1 : 0);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return Exec::SetEnabled(node, enabled);
+}
+
+CUresult GraphExec::Apply(Changes changes) {
+  GraphEncoder encoder;
+  for (const auto& [node, content] : changes) {
+    const auto& now = std::get<graphs::OperationPtr>(content);
+    if (now.get() == node->operation()) continue;
+    // Of a host function the worker knows a number for each launch only.
+    if (node->type() == CU_GRAPH_NODE_TYPE_HOST || node->type() == CU_GRAPH_NODE_TYPE_EMPTY) continue;
+    if (!encoder.PutChange(static_cast<const GraphOperation&>(*now), numbers_[node])) return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  const auto bytes = encoder.bytes();
+  if (!bytes.empty()) {
+    const CUresult result = remote::outboardGraphChange(number_, bytes.data(), bytes.size());
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return Exec::Apply(std::move(changes));
+}
+
+}  // namespace outboard::shim

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "client/shim/modules_function.h"
+#include "common/base/box.h"
+#include "common/graphs/operation.h"
+#include "common/wire/private.h"
+
+namespace outboard::shim {
+
+class Process;
+
+// What the nodes of a graph do, as the client keeps it: what a program asks back, what a launch needs of host memory
+// and host functions, and what the worker builds the driver's graph of (graph_encoder.h).
+
+struct KernelOperation {
+  std::shared_ptr<Function> function;  // of a function or a kernel
+  CUcontext context;                   // that it runs in
+  OutboardLaunchShape shape;
+  std::vector<CUlaunchAttribute> attributes;  // flat (modules_launch.h)
+  std::vector<std::byte> params;              // packed
+  bool is_buffer = false;                     // they came as one (cuLaunchKernel's `extra`)
+};
+
+// A copy of which at least one end is device memory.
+struct CopyOperation {
+  CUcontext context;
+  CUDA_MEMCPY3D params;
+  bool to_device, from_device;
+  Box to, from;
+  BoxExtent extent;
+  const void* to_owner;  // whose memory it is; null for the host's. Compared, never dereferenced
+  const void* from_owner;
+};
+
+struct FillOperation {
+  CUDA_MEMSET_NODE_PARAMS_v2 params;
+  const void* owner;  // as above
+};
+
+struct HostOperation {
+  CUDA_HOST_NODE_PARAMS_v2 params;
+};
+
+struct RecordOperation {
+  CUevent event;
+};
+
+struct WaitOperation {
+  CUevent event;
+};
+
+struct MemoryOperations {
+  CUcontext context;
+  std::vector<CUstreamBatchMemOpParams> operations;
+};
+
+struct EmptyOperation {};
+
+struct GraphOperation final : graphs::Operation {
+  using What = std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation,
+                            WaitOperation, MemoryOperations, EmptyOperation>;
+  explicit GraphOperation(What what) : what(std::move(what)) {}
+
+  CUgraphNodeType type() const override;
+  CUgraphExecUpdateResult MayBecome(const graphs::Operation& after) const override;
+  void Describe(graphs::Node& node, CUgraphNodeParams* params) const override;
+  std::string label() const override;
+
+  const What what;
+};
+
+// The operation of a node that is no graph.
+const GraphOperation& OperationOf(const graphs::Node& node);
+
+// Makes an operation of a description, with the errors of the calls that take it. CUDA_ERROR_NOT_SUPPORTED for memory
+// of graphs, conditions and semaphores.
+CUresult MakeOperation(Process& process, const CUgraphNodeParams& params, graphs::OperationPtr* operation);
+
+// The same of a launch in a stream of the current context.
+CUresult MakeKernel(std::shared_ptr<Function> function, CUcontext context, const OutboardLaunchShape& shape,
+                    std::vector<CUlaunchAttribute> attributes, void** kernel_params, void** extra,
+                    graphs::OperationPtr* operation);
+
+}  // namespace outboard::shim

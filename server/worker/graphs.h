@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "server/driver/driver_table.h"
+#include "server/worker/copies.h"
+#include "server/worker/handle_table.h"
+#include "server/worker/host_calls.h"
+
+namespace outboard::worker {
+
+// Executable graphs of one session, by the numbers that the client chose. The client keeps the model and sends a graph
+// when it is to be executable (common/wire/graph.h); here the driver's graph is built of it, and both are kept.
+//
+// Where a graph touches the client, it has host nodes: they call the client's functions, and bring bytes from its
+// memory and to it by way of page-locked memory of the graph's own. Each launch brings a word for each of these nodes,
+// which says which function, which bytes, or which address is meant. The driver runs one launch of a graph after the
+// other, so the words of each launch are taken in order.
+//
+// Thread-safe. No lock is held while the driver is entered.
+class Graphs {
+ public:
+  // All outlive this.
+  Graphs(const driver::DriverTable& driver, const HandleTable& handles, Copies& copies, HostCalls& host_calls);
+  // Precondition: EndAll was called.
+  ~Graphs();
+  Graphs(const Graphs&) = delete;
+  Graphs& operator=(const Graphs&) = delete;
+
+  // Called by lanes. What does not add up is CUDA_ERROR_INVALID_VALUE, as is a number that is not known.
+  CUresult Instantiate(uint64_t number, uint64_t flags, std::span<const std::byte> description);
+  CUresult Launch(uint64_t number, CUstream stream, std::span<const unsigned long long> words,
+                  std::span<const std::byte> bytes);
+  CUresult Upload(uint64_t number, CUstream stream);
+  CUresult Change(uint64_t number, std::span<const std::byte> changes);
+  CUresult SetEnabled(uint64_t number, uint64_t node, bool enabled);
+  // The graph ends when its launches have.
+  CUresult Destroy(uint64_t number);
+
+  // Returns when no launch touches the client's memory any more.
+  void Drain();
+
+  // The context, which has no work any more, is about to be destroyed.
+  void ForgetContext(CUcontext context);
+
+  // The client is gone: nothing is called, asked for or sent any more. Idempotent.
+  void ReleaseAll();
+
+  // Whether there is none.
+  bool empty() const;
+  // Ends all graphs, once no lane is left and no context has work. The contexts are still there.
+  void EndAll();
+
+ private:
+  struct Graph;
+  struct Step;
+  struct State;
+  class Builder;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace outboard::worker

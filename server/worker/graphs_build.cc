@@ -1,0 +1,360 @@
+#include <utility>
+
+#include "common/base/box.h"
+#include "common/base/limits.h"
+#include "server/worker/graphs_state.h"
+#include "server/worker/launch_config.h"
+
+// The half of Graphs that gives the driver what the client describes.
+
+namespace outboard::worker {
+namespace {
+
+constexpr CUresult kMalformed = CUDA_ERROR_INVALID_VALUE;
+
+CUDA_MEMCPY3D CopyOf(const BoxExtent& extent) {
+  CUDA_MEMCPY3D copy{};
+  copy.WidthInBytes = copy.srcPitch = copy.dstPitch = extent.width;
+  copy.Height = copy.srcHeight = copy.dstHeight = extent.height;
+  copy.Depth = extent.depth;
+  return copy;
+}
+
+void CopyFrom(const Box& from, CUDA_MEMCPY3D* copy) {
+  copy->srcMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy->srcDevice = from.address;
+  copy->srcPitch = from.pitch;
+  copy->srcHeight = from.slice_rows;
+}
+
+void CopyTo(const Box& to, CUDA_MEMCPY3D* copy) {
+  copy->dstMemoryType = CU_MEMORYTYPE_DEVICE;
+  copy->dstDevice = to.address;
+  copy->dstPitch = to.pitch;
+  copy->dstHeight = to.slice_rows;
+}
+
+// Carries out `function`, which the driver may lack.
+template <class Function, class... Args>
+CUresult CallIf(Function function, Args... args) {
+  return function == nullptr ? CUDA_ERROR_NOT_SUPPORTED : function(args...);
+}
+
+}  // namespace
+
+template <class T>
+CUresult Graphs::Builder::Find(wire::HandleKind kind, wire::HandleId id, T* object) const {
+  const auto found = state_.handles.Find(kind, id);
+  if (!found) return kind == wire::HandleKind::kContext ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_HANDLE;
+  *object = static_cast<T>(*found);
+  return CUDA_SUCCESS;
+}
+
+// `count` elements, null when the description ends before or there cannot be as many.
+template <class T>
+const T* Graphs::Builder::Take(uint64_t count) {
+  if (count > kMaxPayloadBytes / sizeof(T)) return nullptr;
+  return reinterpret_cast<const T*>(reader_.Take(count * sizeof(T)));
+}
+
+CUresult Graphs::Builder::Build() {
+  wire::GraphHead head;
+  if (!reader_.Get(&head)) return kMalformed;
+  graph_.words = head.words;
+  const CUresult result = AddNodes(head.nodes, graph_.graph, 0);
+  return result == CUDA_SUCCESS && !reader_.AtEnd() ? kMalformed : result;
+}
+
+CUresult Graphs::Builder::AddNodes(uint64_t count, CUgraph into, uint32_t depth) {
+  std::vector<CUgraphNode> last;  // by number in this graph
+  for (uint64_t i = 0; i < count; ++i) {
+    wire::GraphNodeHead head;
+    if (!reader_.Get(&head)) return kMalformed;
+    const auto* const dependencies = Take<uint32_t>(head.dependencies);
+    if (dependencies == nullptr) return kMalformed;
+    Place place{.into = into};
+    for (uint32_t k = 0; k < head.dependencies; ++k) {
+      if (dependencies[k] >= last.size()) return kMalformed;
+      place.behind.push_back(last[dependencies[k]]);
+    }
+    const size_t number = graph_.nodes.size();
+    graph_.nodes.push_back({head.kind, nullptr, nullptr});
+    Made made;
+    if (CUresult result = Put(head.kind, place, depth, &made); result != CUDA_SUCCESS) return result;
+    graph_.nodes[number] = {head.kind, made.node, made.step};
+    last.push_back(made.last);
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult Graphs::Builder::Change() {
+  while (!reader_.AtEnd()) {
+    wire::GraphChange change;
+    wire::GraphNodeHead head;
+    if (!reader_.Get(&change) || !reader_.Get(&head) || head.dependencies != 0) return kMalformed;
+    if (change.node >= graph_.nodes.size() || graph_.nodes[change.node].kind != head.kind) return kMalformed;
+    if (head.kind == wire::GraphNodeKind::kGraph) return kMalformed;
+    Made made;
+    const CUresult result = Put(head.kind, {.changed = &graph_.nodes[change.node]}, 0, &made);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult Graphs::Builder::Put(wire::GraphNodeKind kind, const Place& place, uint32_t depth, Made* made) {
+  switch (kind) {
+    case wire::GraphNodeKind::kKernel:
+      return PutKernel(place, made);
+    case wire::GraphNodeKind::kCopy:
+      return PutCopy(place, made);
+    case wire::GraphNodeKind::kFill:
+      return PutFill(place, made);
+    case wire::GraphNodeKind::kHostCall:
+      return PutHostCall(place, made);
+    case wire::GraphNodeKind::kGraph:
+      return PutGraph(place, depth, made);
+    case wire::GraphNodeKind::kEmpty:
+      return PutEmpty(place, made);
+    case wire::GraphNodeKind::kEventRecord:
+      return PutEvent(place, true, made);
+    case wire::GraphNodeKind::kEventWait:
+      return PutEvent(place, false, made);
+    case wire::GraphNodeKind::kMemoryOps:
+      return PutMemoryOps(place, made);
+    case wire::GraphNodeKind::kWrite:
+      return PutWrite(place, made);
+    case wire::GraphNodeKind::kRead:
+      return PutRead(place, made);
+  }
+  return kMalformed;
+}
+
+CUresult Graphs::Builder::PutKernel(const Place& place, Made* made) {
+  wire::GraphKernel kernel;
+  if (!reader_.Get(&kernel) || kernel.bytes > kMaxKernelParameterBytes) return kMalformed;
+  const uint32_t count = kernel.shape.attribute_count;
+  const auto* const attributes = Take<CUlaunchAttribute>(count);
+  const auto* const bytes = Take<std::byte>(kernel.bytes);
+  if (attributes == nullptr || bytes == nullptr) return kMalformed;
+  if (!AreFlat({attributes, count})) return CUDA_ERROR_NOT_SUPPORTED;
+
+  size_t size = kernel.bytes;
+  // A pointer is wanted even for no bytes; the driver only reads.
+  void* const buffer = size == 0 ? &size : const_cast<void*>(static_cast<const void*>(bytes));
+  void* extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, buffer, CU_LAUNCH_PARAM_BUFFER_SIZE, &size, CU_LAUNCH_PARAM_END};
+  CUDA_KERNEL_NODE_PARAMS_v2 params{};
+  const auto& [grid, block, shared_bytes, attribute_count] = kernel.shape;
+  params.gridDimX = grid[0];
+  params.gridDimY = grid[1];
+  params.gridDimZ = grid[2];
+  params.blockDimX = block[0];
+  params.blockDimY = block[1];
+  params.blockDimZ = block[2];
+  params.sharedMemBytes = shared_bytes;
+  params.extra = extra;
+  CUresult result;
+  if (wire::KindOf(kernel.function) == wire::HandleKind::kKernel) {
+    result = Find(wire::HandleKind::kKernel, kernel.function, &params.kern);
+    if (result == CUDA_SUCCESS) result = Find(wire::HandleKind::kContext, kernel.context, &params.ctx);
+  } else {
+    result = Find(wire::HandleKind::kFunction, kernel.function, &params.func);
+  }
+  if (result != CUDA_SUCCESS) return result;
+  if (place.changed != nullptr) {
+    return CallIf(driver_.cuGraphExecKernelNodeSetParams_v2, graph_.exec, place.changed->node, &params);
+  }
+  result = CallIf(driver_.cuGraphAddKernelNode_v2, &made->node, place.into, place.behind.data(), place.behind.size(),
+                  &params);
+  made->last = made->node;
+  for (uint32_t i = 0; i < count && result == CUDA_SUCCESS; ++i) {
+    result = CallIf(driver_.cuGraphKernelNodeSetAttribute, made->node, attributes[i].id, &attributes[i].value);
+  }
+  return result;
+}
+
+CUresult Graphs::Builder::PutMemcpy(const Place& place, const CUDA_MEMCPY3D& copy, CUcontext context, Made* made) {
+  if (place.changed != nullptr) {
+    return CallIf(driver_.cuGraphExecMemcpyNodeSetParams, graph_.exec, place.changed->node, &copy, context);
+  }
+  const CUresult result = CallIf(driver_.cuGraphAddMemcpyNode, &made->node, place.into, place.behind.data(),
+                                 place.behind.size(), &copy, context);
+  made->last = made->node;
+  return result;
+}
+
+CUresult Graphs::Builder::PutCopy(const Place& place, Made* made) {
+  wire::GraphCopy copy;
+  if (!reader_.Get(&copy)) return kMalformed;
+  CUcontext context;
+  if (CUresult result = Find(wire::HandleKind::kContext, copy.context, &context); result != CUDA_SUCCESS) return result;
+  CUDA_MEMCPY3D params = CopyOf(copy.extent);
+  CopyFrom(copy.from, &params);
+  CopyTo(copy.to, &params);
+  return PutMemcpy(place, params, context, made);
+}
+
+CUresult Graphs::Builder::PutFill(const Place& place, Made* made) {
+  wire::GraphFill fill;
+  if (!reader_.Get(&fill)) return kMalformed;
+  CUcontext context;
+  if (CUresult result = Find(wire::HandleKind::kContext, fill.context, &context); result != CUDA_SUCCESS) return result;
+  const CUDA_MEMSET_NODE_PARAMS params{fill.address,       fill.pitch, fill.value,
+                                       fill.element_bytes, fill.width, fill.height};
+  if (place.changed != nullptr) {
+    return CallIf(driver_.cuGraphExecMemsetNodeSetParams, graph_.exec, place.changed->node, &params, context);
+  }
+  const CUresult result = CallIf(driver_.cuGraphAddMemsetNode, &made->node, place.into, place.behind.data(),
+                                 place.behind.size(), &params, context);
+  made->last = made->node;
+  return result;
+}
+
+CUresult Graphs::Builder::PutMemoryOps(const Place& place, Made* made) {
+  wire::GraphMemoryOps ops;
+  if (!reader_.Get(&ops)) return kMalformed;
+  const auto* const operations = Take<CUstreamBatchMemOpParams>(ops.count);
+  if (operations == nullptr) return kMalformed;
+  CUDA_BATCH_MEM_OP_NODE_PARAMS params{};
+  if (CUresult result = Find(wire::HandleKind::kContext, ops.context, &params.ctx); result != CUDA_SUCCESS)
+    return result;
+  params.count = static_cast<unsigned>(ops.count);
+  params.paramArray = const_cast<CUstreamBatchMemOpParams*>(operations);
+  if (place.changed != nullptr) {
+    return CallIf(driver_.cuGraphExecBatchMemOpNodeSetParams, graph_.exec, place.changed->node, &params);
+  }
+  const CUresult result = CallIf(driver_.cuGraphAddBatchMemOpNode, &made->node, place.into, place.behind.data(),
+                                 place.behind.size(), &params);
+  made->last = made->node;
+  return result;
+}
+
+CUresult Graphs::Builder::PutEvent(const Place& place, bool records, Made* made) {
+  wire::GraphEvent given;
+  if (!reader_.Get(&given)) return kMalformed;
+  CUevent event;
+  if (CUresult result = Find(wire::HandleKind::kEvent, given.event, &event); result != CUDA_SUCCESS) return result;
+  if (place.changed != nullptr) {
+    return CallIf(records ? driver_.cuGraphExecEventRecordNodeSetEvent : driver_.cuGraphExecEventWaitNodeSetEvent,
+                  graph_.exec, place.changed->node, event);
+  }
+  const CUresult result = CallIf(records ? driver_.cuGraphAddEventRecordNode : driver_.cuGraphAddEventWaitNode,
+                                 &made->node, place.into, place.behind.data(), place.behind.size(), event);
+  made->last = made->node;
+  return result;
+}
+
+CUresult Graphs::Builder::PutEmpty(const Place& place, Made* made) {
+  if (place.changed != nullptr) return CUDA_SUCCESS;
+  const CUresult result =
+      CallIf(driver_.cuGraphAddEmptyNode, &made->node, place.into, place.behind.data(), place.behind.size());
+  made->last = made->node;
+  return result;
+}
+
+// The driver copies the graph into the node, whose own nodes are then those that a change has to name.
+CUresult Graphs::Builder::PutGraph(const Place& place, uint32_t depth, Made* made) {
+  wire::GraphChild child;
+  if (!reader_.Get(&child) || depth >= wire::kMaxGraphDepth || place.changed != nullptr) return kMalformed;
+  CUgraph empty;
+  CUresult result = CallIf(driver_.cuGraphCreate, &empty, 0u);
+  if (result != CUDA_SUCCESS) return result;
+  result = CallIf(driver_.cuGraphAddChildGraphNode, &made->last, place.into, place.behind.data(), place.behind.size(),
+                  empty);
+  driver_.cuGraphDestroy(empty);
+  CUgraph inner = nullptr;
+  if (result == CUDA_SUCCESS) result = CallIf(driver_.cuGraphChildGraphNodeGetGraph, made->last, &inner);
+  return result == CUDA_SUCCESS ? AddNodes(child.nodes, inner, depth + 1) : result;
+}
+
+CUresult Graphs::Builder::AddStep(const Place& place, std::unique_ptr<Step> step, Made* made) {
+  if (step->word >= graph_.words) return kMalformed;
+  const CUDA_HOST_NODE_PARAMS params{&Step::Run, step.get()};
+  const CUresult result =
+      CallIf(driver_.cuGraphAddHostNode, &made->last, place.into, place.behind.data(), place.behind.size(), &params);
+  if (result != CUDA_SUCCESS) return result;
+  made->step = step.get();
+  graph_.steps.push_back(std::move(step));
+  return CUDA_SUCCESS;
+}
+
+CUresult Graphs::Builder::PutHostCall(const Place& place, Made* made) {
+  wire::GraphHostCall host_call;
+  if (!reader_.Get(&host_call)) return kMalformed;
+  if (place.changed != nullptr) return CUDA_SUCCESS;  // the client knows by the number which function to call
+  return AddStep(place, std::make_unique<Step>(Step{graph_, wire::GraphNodeKind::kHostCall, host_call.word}), made);
+}
+
+CUresult Graphs::Builder::FindStep(const Place& place, const BoxExtent& extent, std::unique_ptr<Step>* made,
+                                   Step** step) {
+  const auto bytes = PackedBytes(extent);
+  if (!bytes || *bytes == 0 || *bytes > kCopyChunkBytes) return kMalformed;
+  if (place.changed != nullptr) {
+    // Launches under way have their bytes in the block.
+    *step = place.changed->step;
+    return (*step)->bytes == *bytes ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+  }
+  if (graph_.context == nullptr) {
+    const CUresult result = CallIf(driver_.cuCtxGetCurrent, &graph_.context);
+    if (result != CUDA_SUCCESS) return result;
+    if (graph_.context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  if (state_.block_bytes.fetch_add(*bytes) + *bytes > kMaxStagingBytes) {
+    state_.block_bytes.fetch_sub(*bytes);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  graph_.block_bytes += *bytes;  // given back with the graph
+  void* block = nullptr;
+  const CUresult result =
+      CallIf(driver_.cuMemHostAlloc, &block, static_cast<size_t>(*bytes), unsigned{CU_MEMHOSTALLOC_PORTABLE});
+  if (result != CUDA_SUCCESS) return result;
+  graph_.blocks.push_back(block);
+  (*made)->block = static_cast<std::byte*>(block);
+  (*made)->bytes = *bytes;
+  *step = made->get();
+  return CUDA_SUCCESS;
+}
+
+// The step brings the bytes before they are copied.
+CUresult Graphs::Builder::PutWrite(const Place& place, Made* made) {
+  wire::GraphWrite write;
+  if (!reader_.Get(&write)) return kMalformed;
+  CUcontext context;
+  CUresult result = Find(wire::HandleKind::kContext, write.context, &context);
+  if (result != CUDA_SUCCESS) return result;
+  auto added = std::make_unique<Step>(Step{graph_, wire::GraphNodeKind::kWrite, write.word});
+  Step* step;
+  result = FindStep(place, write.extent, &added, &step);
+  if (result != CUDA_SUCCESS) return result;
+  CUDA_MEMCPY3D copy = CopyOf(write.extent);
+  copy.srcMemoryType = CU_MEMORYTYPE_HOST;
+  copy.srcHost = step->block;
+  CopyTo(write.to, &copy);
+  if (place.changed != nullptr) return PutMemcpy(place, copy, context, made);
+  result = AddStep(place, std::move(added), made);
+  if (result != CUDA_SUCCESS) return result;
+  return PutMemcpy({.into = place.into, .behind = {made->last}}, copy, context, made);
+}
+
+// The step sends the bytes when they are copied.
+CUresult Graphs::Builder::PutRead(const Place& place, Made* made) {
+  wire::GraphRead read;
+  if (!reader_.Get(&read)) return kMalformed;
+  CUcontext context;
+  CUresult result = Find(wire::HandleKind::kContext, read.context, &context);
+  if (result != CUDA_SUCCESS) return result;
+  auto added = std::make_unique<Step>(Step{graph_, wire::GraphNodeKind::kRead, read.word});
+  added->host = read.host;
+  added->extent = read.extent;
+  Step* step;
+  result = FindStep(place, read.extent, &added, &step);
+  if (result != CUDA_SUCCESS) return result;
+  CUDA_MEMCPY3D copy = CopyOf(read.extent);
+  CopyFrom(read.from, &copy);
+  copy.dstMemoryType = CU_MEMORYTYPE_HOST;
+  copy.dstHost = step->block;
+  result = PutMemcpy(place, copy, context, made);
+  if (place.changed != nullptr || result != CUDA_SUCCESS) return result;
+  return AddStep({.into = place.into, .behind = {made->last}}, std::move(added), made);
+}
+
+}  // namespace outboard::worker

@@ -1,0 +1,285 @@
+#include "server/worker/graphs.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/base/limits.h"
+#include "common/wire/codec.h"
+#include "common/wire/graph.h"
+#include "tests/unit/worker_custom/fake_driver.h"
+
+namespace outboard::worker {
+namespace {
+
+using wire::GraphNodeKind;
+
+// Graphs of a driver: a list of what its nodes do, in the order in which they were added. Those of child graphs are
+// their parents'.
+struct FakeGraphs {
+  std::vector<std::function<void()>> nodes;
+  std::vector<size_t> dependencies;  // how many each node has
+  int alive = 0;
+  int launches = 0;  // that have not run
+
+  // One launch, in a thread of the driver's.
+  void Run() {
+    --launches;
+    for (const auto& node : nodes) node();
+  }
+};
+FakeGraphs* fake;
+
+CUgraphNode NewNode(std::function<void()> what, size_t dependencies) {
+  fake->nodes.push_back(std::move(what));
+  fake->dependencies.push_back(dependencies);
+  return reinterpret_cast<CUgraphNode>(fake->nodes.size());
+}
+
+void CopyRow(const CUDA_MEMCPY3D& copy) {
+  const auto at = [](CUmemorytype type, const void* host, CUdeviceptr device) {
+    return type == CU_MEMORYTYPE_HOST ? const_cast<void*>(host) : reinterpret_cast<void*>(device);
+  };
+  std::memcpy(at(copy.dstMemoryType, copy.dstHost, copy.dstDevice),
+              at(copy.srcMemoryType, copy.srcHost, copy.srcDevice), copy.WidthInBytes);
+}
+
+void AddGraphs(driver::DriverTable* table) {
+  table->cuGraphCreate = [](CUgraph* graph, unsigned) {
+    *graph = reinterpret_cast<CUgraph>(++fake->alive);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphDestroy = [](CUgraph) {
+    --fake->alive;
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphInstantiateWithFlags = [](CUgraphExec* exec, CUgraph, unsigned long long) {
+    ++fake->alive;
+    *exec = reinterpret_cast<CUgraphExec>(1);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphExecDestroy = [](CUgraphExec) {
+    --fake->alive;
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphLaunch = [](CUgraphExec, CUstream) {
+    ++fake->launches;
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphAddEmptyNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count) {
+    *node = NewNode([] {}, count);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphAddHostNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count,
+                                 const CUDA_HOST_NODE_PARAMS* params) {
+    *node = NewNode([call = *params] { call.fn(call.userData); }, count);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphAddMemcpyNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count,
+                                   const CUDA_MEMCPY3D* params, CUcontext) {
+    *node = NewNode([copy = *params] { CopyRow(copy); }, count);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphAddChildGraphNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count, CUgraph) {
+    *node = NewNode([] {}, count);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphChildGraphNodeGetGraph = [](CUgraphNode node, CUgraph* graph) {
+    *graph = reinterpret_cast<CUgraph>(node);
+    return CUDA_SUCCESS;
+  };
+}
+
+// A description in the making.
+class Description {
+ public:
+  Description(uint64_t nodes, uint64_t words) { Put(wire::GraphHead{nodes, words}); }
+
+  template <class Details>
+  Description& Node(GraphNodeKind kind, const std::vector<uint32_t>& dependencies, const Details& details) {
+    Head(kind, dependencies);
+    return Put(details);
+  }
+  Description& Head(GraphNodeKind kind, const std::vector<uint32_t>& dependencies) {
+    Put(wire::GraphNodeHead{kind, static_cast<uint32_t>(dependencies.size())});
+    return PutBytes(dependencies.data(), dependencies.size() * sizeof(uint32_t));
+  }
+  template <class T>
+  Description& Put(const T& value) {
+    return PutBytes(&value, sizeof value);
+  }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  Description& PutBytes(const void* bytes, size_t size) {
+    const size_t at = bytes_.size();
+    bytes_.resize(at + wire::Padded(size));
+    wire::Writer(bytes_.data() + at).PutBytes(bytes, size);
+    return *this;
+  }
+  std::vector<std::byte> bytes_;
+};
+
+class GraphsTest : public testing::Test {
+ protected:
+  static constexpr wire::HandleId kContext = wire::MakeHandle(wire::HandleKind::kContext, 1, wire::kFirstSlot);
+
+  GraphsTest() : copies_(driver_.table(), sent_.sender()) {
+    fake = &fake_;
+    FakeDriver::MakeCurrent(FakeDriver::Context(1));
+    EXPECT_TRUE(handles_.Add(wire::HandleKind::kContext, kContext, FakeDriver::Context(1)));
+    table_ = driver_.table();
+    AddGraphs(&table_);
+    calls_.emplace(table_, copies_, sent_.sender());
+    graphs_.emplace(table_, handles_, copies_, *calls_);
+  }
+  ~GraphsTest() override {
+    graphs_->ReleaseAll();
+    copies_.ReleaseAll();
+    graphs_->EndAll();
+    EXPECT_EQ(fake_.alive, 0);
+  }
+
+  uint64_t Address(std::string& memory) { return reinterpret_cast<uint64_t>(memory.data()); }
+
+  FakeGraphs fake_;
+  FakeDriver driver_;
+  Sent sent_;
+  Copies copies_;
+  HandleTable handles_;
+  driver::DriverTable table_;
+  std::optional<HostCalls> calls_;
+  std::optional<Graphs> graphs_;
+  const CUstream stream_ = FakeDriver::Stream(11);
+};
+
+TEST_F(GraphsTest, WhatDoesNotAddUpIsRefused) {
+  std::string device(8, '.');
+  Description good(4, 2);
+  good.Head(GraphNodeKind::kEmpty, {})
+      .Node(GraphNodeKind::kHostCall, {0}, wire::GraphHostCall{0})
+      .Node(GraphNodeKind::kGraph, {0, 1}, wire::GraphChild{1})
+      .Head(GraphNodeKind::kEmpty, {})
+      .Node(GraphNodeKind::kWrite, {2}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(8), 1});
+  for (size_t bytes = 0; bytes < good.bytes().size(); bytes += 8) {
+    EXPECT_EQ(graphs_->Instantiate(1, 0, good.bytes().first(bytes)), CUDA_ERROR_INVALID_VALUE) << bytes;
+  }
+  EXPECT_EQ(fake_.alive, 0);
+  EXPECT_EQ(graphs_->Instantiate(1, 0, Description(1, 0).Head(GraphNodeKind::kEmpty, {0}).bytes()),
+            CUDA_ERROR_INVALID_VALUE)
+      << "behind itself";
+  EXPECT_EQ(
+      graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{1}).bytes()),
+      CUDA_ERROR_INVALID_VALUE)
+      << "a word that no launch brings";
+  EXPECT_EQ(graphs_->Instantiate(1, 0, Description(1, 0).Head(static_cast<GraphNodeKind>(99), {}).bytes()),
+            CUDA_ERROR_INVALID_VALUE);
+  fake_.dependencies.clear();
+  ASSERT_EQ(graphs_->Instantiate(1, 0, good.bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.dependencies, (std::vector<size_t>{0, 1, 2, 0, 1, 1}));  // of a write: the host node, then the copy
+  EXPECT_EQ(graphs_->Instantiate(1, 0, good.bytes()), CUDA_ERROR_INVALID_VALUE) << "the number is taken";
+  const unsigned long long words[] = {0, 0, 0};
+  EXPECT_EQ(graphs_->Launch(1, stream_, {words, 3}, {}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(graphs_->Launch(2, stream_, {words, 2}, {}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(graphs_->Destroy(2), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(GraphsTest, GraphsInGraphsComeToAnEnd) {
+  const auto nested = [](uint32_t depth) {
+    Description graphs(1, 0);
+    for (uint32_t i = 0; i < depth; ++i) graphs.Node(GraphNodeKind::kGraph, {}, wire::GraphChild{1});
+    graphs.Head(GraphNodeKind::kEmpty, {});
+    return graphs;
+  };
+  EXPECT_EQ(graphs_->Instantiate(1, 0, nested(wire::kMaxGraphDepth).bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Instantiate(2, 0, nested(wire::kMaxGraphDepth + 1).bytes()), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(GraphsTest, LaunchesTakeTheirWordsInOrder) {
+  ASSERT_EQ(
+      graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{0}).bytes()),
+      CUDA_SUCCESS);
+  for (unsigned long long call : {7, 8}) ASSERT_EQ(graphs_->Launch(1, stream_, {&call, 1}, {}), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  std::thread stream([&] {
+    fake_.Run();
+    fake_.Run();
+  });
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(sent_.At(i).control, wire::Control::kHostFunction);
+    EXPECT_EQ(sent_.At(i).As<wire::CallHead>().call, 7 + i);
+    EXPECT_TRUE(calls_->OnDone(7 + i));
+  }
+  stream.join();
+}
+
+TEST_F(GraphsTest, BytesAreAskedForOrComeWithTheLaunch) {
+  std::string device(5, '.');
+  const wire::GraphWrite write{kContext, RowAt(Address(device)), RowOf(5), 0};
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
+  const std::string pulled = "asked", with_launch = "...comes";
+  unsigned long long word = 42;
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+  std::thread stream([&] { fake_.Run(); });
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kPull);
+  EXPECT_EQ(sent_.At(0).As<wire::PullHead>().pull, 42u);
+  EXPECT_FALSE(copies_.OnPulled({42, 0, 4}, std::as_bytes(std::span(pulled)).first(4)));
+  EXPECT_TRUE(copies_.OnPulled({42, 0, 5}, std::as_bytes(std::span(pulled))));
+  stream.join();
+  EXPECT_EQ(device, pulled);
+
+  word = wire::kWithLaunch + 3;
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, std::as_bytes(std::span(with_launch))), CUDA_SUCCESS);
+  fake_.Run();
+  EXPECT_EQ(device, "comes");
+  word = wire::kWithLaunch + 4;  // past the end: what is copied is undefined, and nothing else happens
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, std::as_bytes(std::span(with_launch))), CUDA_SUCCESS);
+  fake_.Run();
+}
+
+TEST_F(GraphsTest, BytesLandWhenTheyAreCopied) {
+  std::string device = "value";
+  const wire::GraphRead read{kContext, RowAt(Address(device)), RowAt(0), RowOf(5), 0};
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kRead, {}, read).bytes()), CUDA_SUCCESS);
+  unsigned long long word = 0x1000;
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+  fake_.Run();
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kLand);
+  EXPECT_EQ(sent_.At(0).As<wire::LandHead>().host_address, 0x1000u);
+  word = 0;
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+  fake_.Run();
+  graphs_->Drain();  // no launch is left
+}
+
+TEST_F(GraphsTest, NothingWaitsForAClientThatIsGone) {
+  std::string device(5, '.');
+  const wire::GraphWrite write{kContext, RowAt(Address(device)), RowOf(5), 0};
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
+  const unsigned long long word = 42;
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+  std::thread stream([&] { fake_.Run(); });
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kPull);
+  graphs_->ReleaseAll();
+  copies_.ReleaseAll();
+  stream.join();
+}
+
+TEST_F(GraphsTest, HostMemoryOfAllGraphsIsLimited) {
+  std::string device(8, '.');
+  const uint32_t count = kMaxStagingBytes / kCopyChunkBytes + 1;
+  Description many(count, 1);
+  for (uint32_t i = 0; i < count; ++i) {
+    many.Node(GraphNodeKind::kRead, {},
+              wire::GraphRead{kContext, RowAt(Address(device)), RowAt(0), RowOf(kCopyChunkBytes), 0});
+  }
+  EXPECT_EQ(graphs_->Instantiate(1, 0, many.bytes()), CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+}  // namespace
+}  // namespace outboard::worker
