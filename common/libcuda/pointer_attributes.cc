@@ -13,9 +13,25 @@ CUresult Answer(void* data, T value) {
   return CUDA_SUCCESS;
 }
 
+unsigned AccessFlags(CUmemAccess_flags access) {
+  switch (access) {
+    case CU_MEM_ACCESS_FLAGS_PROT_READWRITE:
+      return CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE;
+    case CU_MEM_ACCESS_FLAGS_PROT_READ:
+      return CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READ;
+    default:
+      return CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE;
+  }
+}
+
 CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& facts) {
   const bool is_device = facts.kind == PointerFacts::Kind::kDevice, is_host = facts.kind == PointerFacts::Kind::kHost;
+  const bool is_of_range = facts.range_size != 0;
   if (attribute == CU_POINTER_ATTRIBUTE_MAPPED) return Answer(data, is_device);  // any address has it
+  if (attribute == CU_POINTER_ATTRIBUTE_RANGE_START_ADDR && is_of_range) {
+    return Answer<CUdeviceptr>(data, facts.range_begin);
+  }
+  if (attribute == CU_POINTER_ATTRIBUTE_RANGE_SIZE && is_of_range) return Answer<size_t>(data, facts.range_size);
   if (!is_device && !is_host) return CUDA_ERROR_INVALID_VALUE;
   switch (attribute) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
@@ -31,8 +47,9 @@ CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& fa
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
       return Answer<unsigned>(data, facts.sync_memops ? 1 : 0);
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
       return Answer<unsigned long long>(data, facts.id);
+    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+      return Answer<unsigned long long>(data, is_of_range ? facts.memory_id : facts.id);
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
       return Answer<int>(data, facts.device);
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
@@ -44,8 +61,8 @@ CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& fa
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
       return Answer<unsigned long long>(data, 0);
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-      return Answer<unsigned>(
-          data, is_device ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE);
+      return Answer<unsigned>(data,
+                              is_device ? AccessFlags(facts.access) : unsigned{CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE});
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
       return Answer(data, facts.pool);
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
@@ -83,6 +100,26 @@ bool Exists(unsigned attribute) {
 }
 
 }  // namespace
+
+PointerFacts FactsOfVirtual(const VirtualRanges& ranges, uint64_t address, CUdevice device) {
+  PointerFacts facts{address};
+  const auto range = ranges.FindReserved(address);
+  if (!range) return facts;
+  facts.kind = PointerFacts::Kind::kReserved;
+  facts.range_begin = range->begin;
+  facts.range_size = range->size;
+  const auto mapping = ranges.Find(address);
+  if (!mapping) return facts;
+  facts.kind = PointerFacts::Kind::kDevice;
+  facts.begin = mapping->begin;
+  facts.size = mapping->size;
+  facts.id = mapping->id;
+  facts.memory_id = mapping->memory_id;
+  facts.device = mapping->device;
+  facts.sync_memops = mapping->sync_memops;
+  facts.access = mapping->AccessOf(device);
+  return facts;
+}
 
 CUresult GetPointerAttribute(void* data, unsigned attribute, const PointerFacts& facts) {
   if (data == nullptr || !Exists(attribute)) return CUDA_ERROR_INVALID_VALUE;

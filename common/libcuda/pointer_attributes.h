@@ -4,13 +4,16 @@
 
 #include <cstdint>
 
+#include "common/libcuda/virtual_ranges.h"
+
 // Unified addressing: what the driver says of an address, once somebody has found out what lies there.
 
 namespace outboard {
 
 // Everything that the attributes ask about one address.
 struct PointerFacts {
-  enum class Kind { kUnknown, kDevice, kHost };  // kHost: page-locked memory
+  // kHost: page-locked memory. kReserved: addresses that were reserved and have no memory.
+  enum class Kind { kUnknown, kDevice, kHost, kReserved };
 
   uint64_t address = 0;
   Kind kind = Kind::kUnknown;
@@ -20,7 +23,14 @@ struct PointerFacts {
   CUdevice device = 0;
   bool sync_memops = false;     // cuPointerSetAttribute
   CUmemoryPool pool = nullptr;  // that it comes from; such memory has no context
+  // Of memory that is mapped into a reserved range: `begin`, `size` and `id` are the mapping's, and it has no context.
+  uint64_t range_begin = 0, range_size = 0;                       // in bytes; size 0 for other memory. Of kReserved too
+  uint64_t memory_id = 0;                                         // of the memory, wherever it is mapped
+  CUmemAccess_flags access = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;  // that the current context's device has
 };
+
+// Those of an address in a reserved range, for a current context on `device`. Kind::kUnknown in none.
+PointerFacts FactsOfVirtual(const VirtualRanges& ranges, uint64_t address, CUdevice device);
 
 // cuPointerGetAttribute for a caller whose context is in order. `attribute`: NumberOf what the program gave, which may
 // be none. `data` has room for the attribute's type, except that of IS_MANAGED and SYNC_MEMOPS four bytes are written:
