@@ -20,7 +20,8 @@ enum class Kind : uint8_t {
   kGraph,
   kGraphNode,
   kGraphExec,
-  kUserObject
+  kUserObject,
+  kAllocation
 };
 
 // What a handle stands for. Each class of objects names its kind as kKind.

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "server/softgpu/api/operation.h"
 
@@ -11,31 +12,39 @@ namespace {
 // Pageable bytes of an asynchronous copy that are set aside at the call; a larger copy waits instead.
 constexpr size_t kMaxStagedBytes = 64 << 20;
 
-std::optional<Place> FindPlaceOf(Driver& driver, CopyEnd::Kind kind, uint64_t address, uint64_t span) {
+std::optional<Place> FindPlaceOf(const Context& context, CopyEnd::Kind kind, uint64_t address, uint64_t span,
+                                 bool writes) {
   if (kind == CopyEnd::Kind::kDevice) {
-    const auto bytes = FindDeviceBytes(driver, address, span);
-    return bytes ? std::optional(Place{MemoryKind::kDevice, *bytes, driver.SyncsMemops(address)}) : std::nullopt;
+    auto found = FindDeviceBytes(context, address, span, writes);
+    if (!found) return std::nullopt;
+    return Place{MemoryKind::kDevice, found->bytes, context.driver.SyncsMemops(address), std::move(found->keeper)};
   }
   if (address == 0) return std::nullopt;
-  return kind == CopyEnd::Kind::kHost ? FindHostPlace(driver, reinterpret_cast<const void*>(address), span)
-                                      : FindPlace(driver, address, span);
+  return kind == CopyEnd::Kind::kHost ? FindHostPlace(context.driver, reinterpret_cast<const void*>(address), span)
+                                      : FindPlace(context, address, span, writes);
 }
 
-CUresult FindEnd(Driver& driver, const CopyEnd& end, const BoxExtent& extent, PlacedEnd* placed) {
+// Whether memory of an end that names a context is its device's, or, in an address range, there for it.
+bool IsOf(const Context& context, uint64_t address) {
+  const auto allocation = context.driver.allocations.Find(address);
+  return allocation ? allocation->info.device == &context.device : context.driver.virtual_memory.IsReserved(address);
+}
+
+CUresult FindEnd(Context& current, const CopyEnd& end, const BoxExtent& extent, bool writes, PlacedEnd* placed) {
   if (end.kind == CopyEnd::Kind::kArray) return CUDA_ERROR_NOT_SUPPORTED;
   const auto span = SpanOf(end.box, extent);
   if (!span) return CUDA_ERROR_INVALID_VALUE;
-  const auto place = FindPlaceOf(driver, end.kind, end.box.address, *span);
+  const auto named = end.context ? current.driver.handles.Find<Context>(*end.context) : nullptr;
+  const auto place = FindPlaceOf(named ? *named : current, end.kind, end.box.address, *span, writes);
   if (!place) return CUDA_ERROR_INVALID_VALUE;
   placed->kind = place->kind;
   placed->sync_memops = place->sync_memops;
+  placed->keeper = place->keeper;
   placed->box = {reinterpret_cast<uint64_t>(place->bytes), end.box.pitch, end.box.slice_rows};
   if (!end.context || place->kind != MemoryKind::kDevice) return CUDA_SUCCESS;
-  placed->context = driver.handles.Find<Context>(*end.context);
+  placed->context = named;
   if (!placed->context || !placed->context->active()) return CUDA_ERROR_INVALID_CONTEXT;
-  const auto allocation = driver.allocations.Find(end.box.address);
-  const bool is_its = allocation && allocation->info.device == &placed->context->device;
-  return is_its ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  return IsOf(*placed->context, end.box.address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 // A copy in a capturing stream; nullopt when it is to be done. Its bytes are read and written when the graph runs,
@@ -65,7 +74,7 @@ CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, 
     auto staged = std::make_shared<std::vector<std::byte>>(*bytes);
     const Box packed = PackedAt(staged->data(), extent);
     CopyBox(packed, from.box, extent);
-    stream.Submit([to = to.box, packed, extent = extent, staged] { CopyBox(to, packed, extent); });
+    stream.Submit([to = to.box, keeper = to.keeper, packed, extent = extent, staged] { CopyBox(to, packed, extent); });
     return CUDA_SUCCESS;
   }
   const bool waits = blocking == Blocking::kSync
@@ -76,7 +85,8 @@ CUresult CopyOnStream(Context& context, Stream& stream, const PlacedCopy& copy, 
     CopyBox(to.box, from.box, extent);
     return context.Settle();
   }
-  const Point done = stream.Submit([to = to.box, from = from.box, extent = extent] { CopyBox(to, from, extent); });
+  const Point done = stream.Submit([to = to.box, from = from.box, keepers = std::pair(to.keeper, from.keeper),
+                                    extent = extent] { CopyBox(to, from, extent); });
   return waits ? context.Await({done}) : CUDA_SUCCESS;
 }
 
@@ -92,21 +102,21 @@ CUresult CopyInOrder(Context& context, Stream& stream, const PlacedCopy& copy) {
 
 }  // namespace
 
-CUresult PlaceCopy(Driver& driver, const BoxCopy& copy, PlacedCopy* placed) {
+CUresult PlaceCopy(Context& context, const BoxCopy& copy, PlacedCopy* placed) {
   placed->extent = copy.extent;
   if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
-  if (const CUresult result = FindEnd(driver, copy.to, copy.extent, &placed->to); result != CUDA_SUCCESS) {
+  if (const CUresult result = FindEnd(context, copy.to, copy.extent, true, &placed->to); result != CUDA_SUCCESS) {
     return result;
   }
-  return FindEnd(driver, copy.from, copy.extent, &placed->from);
+  return FindEnd(context, copy.from, copy.extent, false, &placed->from);
 }
 
-CUresult CopyInStream(Driver& driver, Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
+CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
                       Blocking blocking) {
   const auto stream = FindStream(context, hStream, null_means);
   if (!stream) return CUDA_ERROR_INVALID_HANDLE;
   PlacedCopy placed;
-  if (const CUresult result = PlaceCopy(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = PlaceCopy(context, copy, &placed); result != CUDA_SUCCESS) return result;
   if (const auto captured = CaptureCopy(context, *stream, copy, blocking)) return *captured;
   const auto is_elsewhere = [&](const PlacedEnd& end) { return end.context && end.context.get() != &context; };
   if (blocking == Blocking::kSync && (is_elsewhere(placed.to) || is_elsewhere(placed.from))) {
@@ -115,8 +125,8 @@ CUresult CopyInStream(Driver& driver, Context& context, const BoxCopy& copy, CUs
   return CopyOnStream(context, *stream, placed, blocking);
 }
 
-CUresult CopyBatch(Driver& driver, Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream,
-                   DefaultStream null_means, size_t* failed) {
+CUresult CopyBatch(Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream, DefaultStream null_means,
+                   size_t* failed) {
   *failed = SIZE_MAX;
   const auto stream = FindStream(context, hStream, null_means);
   if (!stream) return CUDA_ERROR_INVALID_HANDLE;
@@ -124,7 +134,7 @@ CUresult CopyBatch(Driver& driver, Context& context, const std::vector<OrderedCo
   std::vector<PlacedCopy> placed(copies.size());
   for (size_t i = 0; i < copies.size(); ++i) {
     placed[i].order = copies[i].order;
-    const CUresult result = PlaceCopy(driver, copies[i].copy, &placed[i]);
+    const CUresult result = PlaceCopy(context, copies[i].copy, &placed[i]);
     if (result == CUDA_SUCCESS) continue;
     *failed = i;
     return result;

@@ -17,9 +17,10 @@ enum class Blocking { kSync, kAsync };
 // An end of a copy, found.
 struct PlacedEnd {
   MemoryKind kind = MemoryKind::kPageable;
-  Box box{};                         // in this process
-  std::shared_ptr<Context> context;  // null unless the call names it
-  bool sync_memops = false;          // CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
+  Box box{};                           // in this process
+  std::shared_ptr<Context> context;    // null unless the call names it
+  bool sync_memops = false;            // CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
+  std::shared_ptr<const void> keeper;  // Place::keeper
 };
 
 struct PlacedCopy {
@@ -29,15 +30,15 @@ struct PlacedCopy {
 };
 
 // Finds the memory of a copy, with the codes of the calls. That of a copy of nothing is not looked for.
-CUresult PlaceCopy(Driver& driver, const BoxCopy& copy, PlacedCopy* placed);
+CUresult PlaceCopy(Context& context, const BoxCopy& copy, PlacedCopy* placed);
 
 // Copies in the current context. When host memory is read and written, and who waits, follows "API synchronization
 // behavior" of the driver's manual. A copy of nothing asks for no more than a stream that there is.
-CUresult CopyInStream(Driver& driver, Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
+CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
                       Blocking blocking);
 
 // The copies of a batch, none of them if something is wrong with one; `failed` is then its number, or SIZE_MAX.
-CUresult CopyBatch(Driver& driver, Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream,
-                   DefaultStream null_means, size_t* failed);
+CUresult CopyBatch(Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream, DefaultStream null_means,
+                   size_t* failed);
 
 }  // namespace outboard::softgpu::api

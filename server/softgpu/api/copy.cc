@@ -12,9 +12,8 @@ namespace {
 constexpr auto kHost = CopyEnd::Kind::kHost, kDevice = CopyEnd::Kind::kDevice, kUnified = CopyEnd::Kind::kUnified;
 
 CUresult Copy(const outboard::BoxCopy& copy, CUstream stream, DefaultStream null_means, Blocking blocking) {
-  return ContextCall([&](Driver& driver, Context& context) {
-    return CopyInStream(driver, context, copy, stream, null_means, blocking);
-  });
+  return ContextCall(
+      [&](Driver&, Context& context) { return CopyInStream(context, copy, stream, null_means, blocking); });
 }
 
 CUresult CopyHtoD(CUdeviceptr to, const void* from, size_t size, CUstream stream, DefaultStream null_means,

@@ -14,10 +14,10 @@ template <class Read>
 CUresult Batch(CUstream stream, DefaultStream null_means, size_t* failed, Read read) {
   size_t unused;
   if (!failed) failed = &unused;
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
     std::vector<OrderedCopy> copies;
     const CUresult result = read(failed, &copies);
-    return result == CUDA_SUCCESS ? CopyBatch(driver, context, copies, stream, null_means, failed) : result;
+    return result == CUDA_SUCCESS ? CopyBatch(context, copies, stream, null_means, failed) : result;
   });
 }
 

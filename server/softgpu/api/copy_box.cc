@@ -11,11 +11,11 @@ namespace {
 
 template <class Given>
 CUresult CopyGiven(const Given* given, CUstream stream, DefaultStream null_means, Blocking blocking) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
     BoxCopy copy;
     const CUresult result = ReadCopy(given, Device::kMaxPitchBytes, &copy);
     if (result != CUDA_SUCCESS) return result;
-    return CopyInStream(driver, context, copy, stream, null_means, blocking);
+    return CopyInStream(context, copy, stream, null_means, blocking);
   });
 }
 
@@ -24,9 +24,8 @@ CUresult CopyPeer(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcont
   BoxCopy copy = outboard::RowCopy(CopyEnd::Kind::kDevice, to, CopyEnd::Kind::kDevice, from, size);
   copy.to.context = to_context;
   copy.from.context = from_context;
-  return ContextCall([&](Driver& driver, Context& context) {
-    return CopyInStream(driver, context, copy, stream, null_means, blocking);
-  });
+  return ContextCall(
+      [&](Driver&, Context& context) { return CopyInStream(context, copy, stream, null_means, blocking); });
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ std::string Device::PciBusId() const {
 }
 
 // Whatever is not listed is not supported: 0. That includes textures and surfaces, mapped, managed and pageable memory,
-// virtual memory management, sharing between processes, cluster launches.
+// sharing between processes, cluster launches.
 int Device::Attribute(CUdevice_attribute attribute) const {
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
@@ -127,6 +127,8 @@ int Device::Attribute(CUdevice_attribute attribute) const {
     case CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO:
       return 2;
     case CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED:
+      return 1;
+    case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
       return 1;
     case CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD_GROUP_ID:
       return static_cast<int>(physical);

@@ -18,6 +18,7 @@
 #include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/host_thread.h"
 #include "server/softgpu/api/memory_pools.h"
+#include "server/softgpu/api/virtual_memory.h"
 #include "server/softgpu/device/config.h"
 #include "server/softgpu/exec/engine.h"
 
@@ -83,12 +84,14 @@ class Driver {
   // Whether the memory at the address has sync_memops.
   bool SyncsMemops(uint64_t address) const {
     if (const auto range = allocations.Find(address)) return range->info.sync_memops;
+    if (const auto mapping = virtual_memory.Find(address)) return mapping->sync_memops;
     const auto range = pinned.Find(address);
     return range && range->info.sync_memops;
   }
 
   HandleTable handles;
   MemoryPools pools{handles};
+  VirtualMemory virtual_memory{handles, [this] { return NextId(); }};
   RangeMap<Allocation> allocations;
   RangeMap<Pinned> pinned;
   HostThread host_thread;

@@ -31,7 +31,7 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
       return CUDA_ERROR_INVALID_VALUE;
     }
     const auto span = outboard::SpanOf({address, pitch, 0}, {bytes, height, 1});
-    const auto place = span ? FindDeviceBytes(driver, address, *span) : std::nullopt;
+    const auto place = span ? FindDeviceBytes(context, address, *span, true) : std::nullopt;
     if (!place) return CUDA_ERROR_INVALID_VALUE;
     if (driver.graphs.captures.any()) {
       OperationPtr fill;
@@ -39,8 +39,8 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
       if (CUresult result = MakeFill(driver, params, &fill); result != CUDA_SUCCESS) return result;
       if (const auto captured = stream->CaptureInstead([&] { return fill; })) return *captured;
     }
-    const Point done = stream->Submit([first = *place, pitch, value, width, height] {
-      for (size_t y = 0; y < height; ++y) std::fill_n(reinterpret_cast<T*>(first + y * pitch), width, value);
+    const Point done = stream->Submit([place = *place, pitch, value, width, height] {
+      for (size_t y = 0; y < height; ++y) std::fill_n(reinterpret_cast<T*>(place.bytes + y * pitch), width, value);
     });
     return blocking == Blocking::kSync && driver.SyncsMemops(address) ? context.Await({done}) : CUDA_SUCCESS;
   });

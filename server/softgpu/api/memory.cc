@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "common/libcuda/copy_calls.h"
 #include "server/softgpu/api/entry.h"
@@ -11,10 +12,12 @@
 
 namespace outboard::softgpu::api {
 
-std::optional<std::byte*> FindDeviceBytes(const Driver& driver, uint64_t address, uint64_t size) {
+std::optional<DeviceBytes> FindDeviceBytes(const Context& context, uint64_t address, uint64_t size, bool writes) {
+  const Driver& driver = context.driver;
   const auto range = driver.allocations.Find(address);
-  if (!range || !range->Contains(address, size)) return std::nullopt;
-  return range->info.device->memory->ToHost(address);
+  if (!range) return driver.virtual_memory.FindBytes(context.device.ordinal, address, size, writes);
+  if (!range->Contains(address, size)) return std::nullopt;
+  return DeviceBytes{range->info.device->memory->ToHost(address), nullptr};
 }
 
 std::optional<Place> FindHostPlace(Driver& driver, const void* address, uint64_t size) {
@@ -23,17 +26,18 @@ std::optional<Place> FindHostPlace(Driver& driver, const void* address, uint64_t
     const uint64_t base = device->memory->base();
     if (value >= base && value - base < device->memory->facts().memory_bytes) return std::nullopt;
   }
+  if (driver.virtual_memory.IsReserved(value)) return std::nullopt;
   const auto range = driver.pinned.Find(value);
   const bool pinned = range && range->Contains(value, size);
   return Place{pinned ? MemoryKind::kPinned : MemoryKind::kPageable,
                static_cast<std::byte*>(const_cast<void*>(address))};
 }
 
-std::optional<Place> FindPlace(Driver& driver, uint64_t address, uint64_t size) {
-  if (const auto bytes = FindDeviceBytes(driver, address, size)) {
-    return Place{MemoryKind::kDevice, *bytes, driver.SyncsMemops(address)};
+std::optional<Place> FindPlace(const Context& context, uint64_t address, uint64_t size, bool writes) {
+  if (auto found = FindDeviceBytes(context, address, size, writes)) {
+    return Place{MemoryKind::kDevice, found->bytes, context.driver.SyncsMemops(address), std::move(found->keeper)};
   }
-  return FindHostPlace(driver, reinterpret_cast<const void*>(address), size);
+  return FindHostPlace(context.driver, reinterpret_cast<const void*>(address), size);
 }
 
 }  // namespace outboard::softgpu::api
@@ -103,10 +107,13 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
 CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr dptr) {
   return ContextCall([&](Driver& driver, Context&) -> CUresult {
     if (!pbase && !psize) return CUDA_ERROR_INVALID_VALUE;
-    const auto range = driver.allocations.Find(dptr);
-    if (!range) return CUDA_ERROR_NOT_FOUND;
-    if (pbase) *pbase = range->begin;
-    if (psize) *psize = range->size;
-    return CUDA_SUCCESS;
+    const auto answer = [&](const auto& range) {
+      if (pbase) *pbase = range.begin;
+      if (psize) *psize = range.size;
+      return CUDA_SUCCESS;
+    };
+    if (const auto range = driver.allocations.Find(dptr)) return answer(*range);
+    const auto mapping = driver.virtual_memory.Find(dptr);
+    return mapping ? answer(*mapping) : CUDA_ERROR_NOT_FOUND;
   });
 }

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <memory>
 #include <type_traits>
 
 #include "common/base/number_of.h"
@@ -46,22 +47,28 @@ void Pause(unsigned turns) {
 }
 
 // The word that an operation works on: device memory, or page-locked host memory, whose address is the same on both
-// sides. Null for anything else.
+// sides. Without a value for anything else.
 template <class T>
-T* FindWord(Driver& driver, CUdeviceptr address) {
-  if (address == 0 || address % sizeof(T) != 0) return nullptr;
-  const auto place = FindPlace(driver, address, sizeof(T));
-  if (!place || place->kind == MemoryKind::kPageable) return nullptr;
-  return reinterpret_cast<T*>(place->bytes);
+struct Word {
+  T* value = nullptr;
+  std::shared_ptr<const void> keeper;  // Place::keeper
+};
+
+template <class T>
+Word<T> FindWord(const Context& context, CUdeviceptr address, bool writes) {
+  if (address == 0 || address % sizeof(T) != 0) return {};
+  const auto place = FindPlace(context, address, sizeof(T), writes);
+  if (!place || place->kind == MemoryKind::kPageable) return {};
+  return {reinterpret_cast<T*>(place->bytes), place->keeper};
 }
 
 template <class T>
-CUresult WaitValue(Driver& driver, Context& context, CUdeviceptr address, T value, unsigned flags, MemOpWork* work) {
+CUresult WaitValue(Context& context, CUdeviceptr address, T value, unsigned flags, MemOpWork* work) {
   if (const CUresult result = CheckWaitFlags(flags); result != CUDA_SUCCESS) return result;
-  T* const word = FindWord<T>(driver, address);
-  if (!word) return CUDA_ERROR_INVALID_VALUE;
+  const Word<T> word = FindWord<T>(context, address, false);
+  if (!word.value) return CUDA_ERROR_INVALID_VALUE;
   *work = [&context, word, value, flags] {
-    const std::atomic_ref<T> shared(*word);
+    const std::atomic_ref<T> shared(*word.value);
     for (unsigned turns = 0; !Holds(shared.load(std::memory_order_acquire), value, flags) && context.MayRun(); ++turns)
       Pause(turns);
   };
@@ -69,30 +76,29 @@ CUresult WaitValue(Driver& driver, Context& context, CUdeviceptr address, T valu
 }
 
 template <class T>
-CUresult WriteValue(Driver& driver, CUdeviceptr address, T value, unsigned flags, MemOpVersion version,
+CUresult WriteValue(const Context& context, CUdeviceptr address, T value, unsigned flags, MemOpVersion version,
                     MemOpWork* work) {
   if (const CUresult result = CheckWriteFlags(flags, version); result != CUDA_SUCCESS) return result;
-  T* const word = FindWord<T>(driver, address);
-  if (!word) return CUDA_ERROR_INVALID_VALUE;
-  *work = [word, value] { std::atomic_ref<T>(*word).store(value, std::memory_order_release); };
+  const Word<T> word = FindWord<T>(context, address, true);
+  if (!word.value) return CUDA_ERROR_INVALID_VALUE;
+  *work = [word, value] { std::atomic_ref<T>(*word.value).store(value, std::memory_order_release); };
   return CUDA_SUCCESS;
 }
 
 }  // namespace
 
-CUresult MakeMemOp(Driver& driver, Context& context, const CUstreamBatchMemOpParams& given, MemOpVersion version,
-                   MemOpWork* work) {
+CUresult MakeMemOp(Context& context, const CUstreamBatchMemOpParams& given, MemOpVersion version, MemOpWork* work) {
   const auto& wait = given.waitValue;
   const auto& write = given.writeValue;
   switch (NumberOf(given.operation)) {
     case CU_STREAM_MEM_OP_WAIT_VALUE_32:
-      return WaitValue(driver, context, wait.address, wait.value, wait.flags, work);
+      return WaitValue(context, wait.address, wait.value, wait.flags, work);
     case CU_STREAM_MEM_OP_WAIT_VALUE_64:
-      return WaitValue(driver, context, wait.address, wait.value64, wait.flags, work);
+      return WaitValue(context, wait.address, wait.value64, wait.flags, work);
     case CU_STREAM_MEM_OP_WRITE_VALUE_32:
-      return WriteValue(driver, write.address, write.value, write.flags, version, work);
+      return WriteValue(context, write.address, write.value, write.flags, version, work);
     case CU_STREAM_MEM_OP_WRITE_VALUE_64:
-      return WriteValue(driver, write.address, write.value64, write.flags, version, work);
+      return WriteValue(context, write.address, write.value64, write.flags, version, work);
     case CU_STREAM_MEM_OP_BARRIER:
       return version == MemOpVersion::kSecond && given.memoryBarrier.flags <= CU_STREAM_MEMORY_BARRIER_TYPE_GPU
                  ? CUDA_SUCCESS

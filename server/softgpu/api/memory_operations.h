@@ -7,7 +7,6 @@
 namespace outboard::softgpu::api {
 
 class Context;
-class Driver;
 
 constexpr unsigned kMaxMemOps = 255;  // of one batch
 
@@ -18,7 +17,6 @@ using MemOpWork = std::function<void()>;
 
 // Checks one operation on memory of a stream, with the calls' errors, and makes its work, which `context` outlives. A
 // barrier has none, as operations of a stream see each other.
-CUresult MakeMemOp(Driver& driver, Context& context, const CUstreamBatchMemOpParams& given, MemOpVersion version,
-                   MemOpWork* work);
+CUresult MakeMemOp(Context& context, const CUstreamBatchMemOpParams& given, MemOpVersion version, MemOpWork* work);
 
 }  // namespace outboard::softgpu::api

@@ -19,18 +19,19 @@ namespace outboard::softgpu::api {
 namespace {
 
 // The memory of a fill, in this process. Nullopt for memory that is not there and for rows that overlap.
-std::optional<std::byte*> FindRows(const Driver& driver, const CUDA_MEMSET_NODE_PARAMS_v2& params) {
+std::optional<DeviceBytes> FindRows(const Context& context, const CUDA_MEMSET_NODE_PARAMS_v2& params) {
   size_t width;
   if (__builtin_mul_overflow(params.width, params.elementSize, &width)) return std::nullopt;
   if (params.height > 1 && (params.pitch < width || params.pitch > Device::kMaxPitchBytes)) return std::nullopt;
   const auto span = SpanOf({params.dst, params.pitch, 0}, {width, params.height, 1});
-  return span ? FindDeviceBytes(driver, params.dst, *span) : std::nullopt;
+  return span ? FindDeviceBytes(context, params.dst, *span, true) : std::nullopt;
 }
 
-// Whose the device memory at an address is: a context's, or for a pool's memory its device's. Null for host memory.
+// Whose the device memory at an address is: a context's, for a pool's memory its device's, in an address range nobody's
+// in particular. Null for host memory.
 const void* OwnerOf(const Driver& driver, uint64_t address) {
   const auto range = driver.allocations.Find(address);
-  if (!range) return nullptr;
+  if (!range) return driver.virtual_memory.IsReserved(address) ? &driver.virtual_memory : nullptr;
   return range->info.context ? static_cast<const void*>(range->info.context) : range->info.device;
 }
 
@@ -51,17 +52,17 @@ struct Runner {
   void operator()(const CopyOperation& op) const {
     if (!op.context->MayRun()) return;
     PlacedCopy placed;
-    if (PlaceCopy(op.context->driver, op.copy, &placed) != CUDA_SUCCESS) return ReportGone(op.context->driver, "copy");
+    if (PlaceCopy(*op.context, op.copy, &placed) != CUDA_SUCCESS) return ReportGone(op.context->driver, "copy");
     CopyBox(placed.to.box, placed.from.box, op.copy.extent);
   }
 
   void operator()(const FillOperation& op) const {
     if (!op.context->MayRun()) return;
     const auto& p = op.params;
-    const auto first = FindRows(op.context->driver, p);
-    if (!first) return ReportGone(op.context->driver, "memset");
+    const auto rows = FindRows(*op.context, p);
+    if (!rows) return ReportGone(op.context->driver, "memset");
     for (size_t y = 0; y < p.height; ++y) {
-      std::byte* const row = *first + y * p.pitch;
+      std::byte* const row = rows->bytes + y * p.pitch;
       switch (p.elementSize) {
         case 1:
           std::memset(row, static_cast<uint8_t>(p.value), p.width);
@@ -91,7 +92,7 @@ struct Runner {
     for (const CUstreamBatchMemOpParams& each : op.operations) {
       if (!op.context->MayRun()) return;
       MemOpWork work;
-      if (MakeMemOp(driver, *op.context, each, op.version, &work) != CUDA_SUCCESS)
+      if (MakeMemOp(*op.context, each, op.version, &work) != CUDA_SUCCESS)
         return ReportGone(driver, "memory operation");
       if (work) work();
     }
@@ -260,7 +261,7 @@ CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context
     return result;
   if (copy.extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
   PlacedCopy placed;
-  if (CUresult result = PlaceCopy(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  if (CUresult result = PlaceCopy(*in, copy, &placed); result != CUDA_SUCCESS) return result;
   *operation = std::make_shared<const Operation>(Operation{CopyOperation{
       std::move(in), params, copy, OwnerOf(driver, copy.to.box.address), OwnerOf(driver, copy.from.box.address)}});
   return CUDA_SUCCESS;
@@ -273,7 +274,7 @@ CUresult MakeFill(Driver& driver, const CUDA_MEMSET_NODE_PARAMS_v2& params, Oper
   if (element != 1 && element != 2 && element != 4) return CUDA_ERROR_INVALID_VALUE;
   if (params.width == 0 || params.height == 0 || params.dst % element != 0) return CUDA_ERROR_INVALID_VALUE;
   if (params.height > 1 && params.pitch % element != 0) return CUDA_ERROR_INVALID_VALUE;
-  if (!FindRows(driver, params)) return CUDA_ERROR_INVALID_VALUE;
+  if (!FindRows(*in, params)) return CUDA_ERROR_INVALID_VALUE;
   const void* const owner = OwnerOf(driver, params.dst);
   *operation = std::make_shared<const Operation>(Operation{FillOperation{std::move(in), params, owner}});
   return CUDA_SUCCESS;
@@ -287,7 +288,7 @@ CUresult MakeMemOps(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& para
   std::vector<CUstreamBatchMemOpParams> operations(params.paramArray, params.paramArray + params.count);
   for (const CUstreamBatchMemOpParams& each : operations) {
     MemOpWork work;
-    const CUresult result = MakeMemOp(driver, *in, each, MemOpVersion::kSecond, &work);
+    const CUresult result = MakeMemOp(*in, each, MemOpVersion::kSecond, &work);
     if (result != CUDA_SUCCESS) return result;
   }
   *operation = std::make_shared<const Operation>(
@@ -351,7 +352,7 @@ std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle) {
 CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation) {
   Driver& driver = context.driver;
   PlacedCopy placed;
-  if (CUresult result = PlaceCopy(driver, copy, &placed); result != CUDA_SUCCESS) return result;
+  if (CUresult result = PlaceCopy(context, copy, &placed); result != CUDA_SUCCESS) return result;
   CUDA_MEMCPY3D params{};
   if (placed.to.kind == MemoryKind::kDevice) {
     params.dstMemoryType = CU_MEMORYTYPE_DEVICE;

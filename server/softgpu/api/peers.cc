@@ -46,14 +46,21 @@ std::shared_ptr<const ExtentTable> Peers::Memory() const {
       }
     }
   }
-  if (devices.empty()) return own;
-  auto all = std::make_shared<ExtentTable>(*own);
+  const auto mapped = owner_.driver.virtual_memory.Extents(owner_.device.ordinal);
+  if (devices.empty() && mapped == nullptr) return own;
+  struct Merged {
+    ExtentTable extents;
+    std::shared_ptr<const ExtentTable> mapped;  // keeps what it names in place
+  };
+  const auto merged = std::make_shared<Merged>(Merged{*own, mapped});
+  ExtentTable* const all = &merged->extents;
   for (const Device* device : devices) {
     const auto extents = device->memory->Extents();
     all->insert(all->end(), extents->begin(), extents->end());
   }
+  if (mapped != nullptr) all->insert(all->end(), mapped->begin(), mapped->end());
   std::sort(all->begin(), all->end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
-  return all;
+  return {merged, all};
 }
 
 }  // namespace outboard::softgpu::api

@@ -14,8 +14,8 @@ namespace outboard::softgpu::api {
 class Context;
 class Device;
 
-// Whose device memory kernels of one context may touch: its own device's, and that of the contexts that it was given
-// access to. Access to a context ends with that context.
+// Whose device memory kernels of one context may touch: its own device's, that of the contexts that it was given access
+// to, and what is mapped into address ranges for its device. Access to a context ends with that context.
 //
 // Thread-safe.
 class Peers {

@@ -18,14 +18,14 @@ PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range)
   return {address, kind, range.begin, range.size, info.id, context, info.device->ordinal, info.sync_memops};
 }
 
-PointerFacts FactsOf(const Driver& driver, CUdeviceptr address) {
+PointerFacts FactsOf(const Driver& driver, const Context& context, CUdeviceptr address) {
   if (const auto range = driver.allocations.Find(address)) {
     PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
     if (range->info.pool) facts.pool = static_cast<CUmemoryPool>(range->info.pool->handle());
     return facts;
   }
   if (const auto range = driver.pinned.Find(address)) return Facts(address, PointerFacts::Kind::kHost, *range);
-  return {address};
+  return driver.virtual_memory.FactsOf(address, context.device.ordinal);
 }
 
 CUresult NotManaged() {
@@ -35,15 +35,15 @@ CUresult NotManaged() {
 }  // namespace
 
 CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdeviceptr ptr) {
-  return ContextCall([&](Driver& driver, Context&) {
-    return outboard::GetPointerAttribute(data, outboard::NumberOf(attribute), FactsOf(driver, ptr));
+  return ContextCall([&](Driver& driver, Context& context) {
+    return outboard::GetPointerAttribute(data, outboard::NumberOf(attribute), FactsOf(driver, context, ptr));
   });
 }
 
 CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute* attributes, void** data,
                                 CUdeviceptr ptr) {
-  return ContextCall([&](Driver& driver, Context&) {
-    return outboard::GetPointerAttributes(numAttributes, attributes, data, FactsOf(driver, ptr));
+  return ContextCall([&](Driver& driver, Context& context) {
+    return outboard::GetPointerAttributes(numAttributes, attributes, data, FactsOf(driver, context, ptr));
   });
 }
 
@@ -53,7 +53,10 @@ CUresult cuPointerSetAttribute(const void* value, CUpointer_attribute attribute,
     const CUresult read = outboard::ReadSyncMemops(value, outboard::NumberOf(attribute), &sync_memops);
     if (read != CUDA_SUCCESS) return read;
     const auto set = [&](auto* info) { info->sync_memops = sync_memops; };
-    if (!driver.allocations.Update(ptr, set) && !driver.pinned.Update(ptr, set)) return CUDA_ERROR_INVALID_VALUE;
+    if (!driver.allocations.Update(ptr, set) && !driver.pinned.Update(ptr, set) &&
+        !driver.virtual_memory.SetSyncMemops(ptr, sync_memops)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
     if (!sync_memops) return CUDA_SUCCESS;
     context.Wait();  // what began before has to be over
     return context.Settle();

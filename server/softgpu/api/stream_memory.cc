@@ -22,7 +22,7 @@ CUresult Batch(CUstream hStream, unsigned count, const CUstreamBatchMemOpParams*
     if (count == 0 || count > kMaxMemOps || !operations || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     std::vector<MemOpWork> works(count);
     for (unsigned i = 0; i < count; ++i) {
-      const CUresult result = MakeMemOp(driver, context, operations[i], version, &works[i]);
+      const CUresult result = MakeMemOp(context, operations[i], version, &works[i]);
       if (result != CUDA_SUCCESS) return result;
     }
     const auto batch = [&] {

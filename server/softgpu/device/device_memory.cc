@@ -1,7 +1,5 @@
 #include "server/softgpu/device/device_memory.h"
 
-#include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,43 +10,12 @@
 #include <utility>
 
 #include "common/base/limits.h"
+#include "server/softgpu/device/addresses.h"
 #include "server/softgpu/device/memory_object.h"
+#include "server/softgpu/device/physical_memory.h"
 
 namespace outboard::softgpu {
 namespace {
-
-// Device addresses without access: exactly at `address`, or nothing. The address is a hint, which never replaces
-// anything; the fixed kinds of mmap are not used because ThreadSanitizer mistakes them.
-Mapping ReserveAt(uint64_t address, uint64_t bytes) {
-  void* const wanted = reinterpret_cast<void*>(address);
-  void* const got = mmap(wanted, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (got == MAP_FAILED) return Mapping();
-  Mapping mapping(got, bytes);
-  return got == wanted ? std::move(mapping) : Mapping();
-}
-
-Mapping ReserveAnywhere(uint64_t bytes) {
-  void* const got = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return got == MAP_FAILED ? Mapping() : Mapping(got, bytes);
-}
-
-// Not std::random_device, which needs a newer C library than this library does.
-uint64_t RandomSeed() {
-  uint64_t seed = 0;
-  [[maybe_unused]] const ssize_t got = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
-  return seed;
-}
-
-// From 16 to 80 TiB, in steps of 2 MiB, where Linux puts nothing by itself: a program that has this memory on another
-// machine reserves the same addresses, and they should be free there too. Elsewhere when something lies there.
-Mapping ReserveByChance(std::mt19937_64& chance, uint64_t bytes) {
-  constexpr uint64_t kLow = uint64_t{1} << 44, kSpan = uint64_t{1} << 46, kStep = uint64_t{1} << 21;
-  for (int attempt = 0; attempt < 8; ++attempt) {
-    Mapping mapping = ReserveAt(kLow + chance() % kSpan / kStep * kStep, bytes);
-    if (mapping.begin() != nullptr) return mapping;
-  }
-  return ReserveAnywhere(bytes);
-}
 
 Result<Mapping> ReserveAddresses(const Config& config, unsigned ordinal, std::mt19937_64& chaos, uint64_t bytes) {
   if (config.arena_base) {
@@ -127,13 +94,20 @@ uint64_t DeviceMemory::base() const { return state_->base; }
 
 uint64_t DeviceMemory::FreeBytes() { return state_->InForkedChild() ? 0 : state_->object->FreeBytes(); }
 
+uint64_t DeviceMemory::NextChaos() {
+  if (!state_->chaotic) return 0;
+  const std::lock_guard lock(state_->mutex);
+  return state_->chaos();
+}
+
+std::unique_ptr<PhysicalMemory> DeviceMemory::AllocatePhysical(uint64_t bytes) {
+  if (state_->InForkedChild()) return nullptr;
+  return PhysicalMemory::Allocate(*state_->object, bytes, NextChaos());
+}
+
 std::optional<uint64_t> DeviceMemory::Allocate(uint64_t bytes) {
   if (state_->InForkedChild()) return std::nullopt;
-  uint64_t chaos = 0;
-  if (state_->chaotic) {
-    const std::lock_guard lock(state_->mutex);
-    chaos = state_->chaos();
-  }
+  const uint64_t chaos = NextChaos();
   // Not under the mutex: reserving gigabytes takes long, and Find and Extents must not wait for it.
   const std::optional<MemoryObject::Piece> piece = state_->object->Allocate(bytes, chaos);
   if (!piece) return std::nullopt;

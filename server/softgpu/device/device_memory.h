@@ -12,6 +12,8 @@
 
 namespace outboard::softgpu {
 
+class PhysicalMemory;
+
 // Facts of a device that all processes see alike. They are fixed when the device's object is made, by the first
 // process.
 struct DeviceFacts {
@@ -51,6 +53,10 @@ class DeviceMemory {
   // vary by the seed.
   std::optional<uint64_t> Allocate(uint64_t bytes);
 
+  // Memory without an address of its own, for address ranges; null when no piece is large enough. `bytes` > 0, a
+  // multiple of kPageBytes.
+  std::unique_ptr<PhysicalMemory> AllocatePhysical(uint64_t bytes);
+
   // False when `address` is not the start of an allocation of this object.
   bool Free(uint64_t address);
 
@@ -67,6 +73,7 @@ class DeviceMemory {
  private:
   struct State;
   explicit DeviceMemory(std::unique_ptr<State> state);
+  uint64_t NextChaos();
   std::unique_ptr<State> state_;
 };
 

@@ -23,7 +23,6 @@ namespace {
 // The first line of the file. Any change of the structures below changes it.
 constexpr char kLayout[] = "outboard software GPU memory, layout 1\n";
 
-constexpr uint64_t kPage = 4096;
 constexpr uint64_t kChunk = 64 << 10;      // bytes of memory whose file space is reserved together
 constexpr uint64_t kChunksAtOnce = 256;    // per system call, so that one that a signal interrupts has little to repeat
 constexpr uint32_t kRecordsAtOnce = 1638;  // of the heap, about 64 KiB
@@ -120,12 +119,12 @@ struct MemoryObject::Head {
   // Where the parts lie that depend on the size of the memory, in bytes from the beginning of the file.
   struct Parts {
     explicit Parts(uint64_t memory_bytes)
-        : reserved(RoundUp(sizeof(Head), kPage)),
-          records(reserved + RoundUp(RoundUp(memory_bytes, kChunk) / kChunk, kPage)),
+        : reserved(RoundUp(sizeof(Head), kPageBytes)),
+          records(reserved + RoundUp(RoundUp(memory_bytes, kChunk) / kChunk, kPageBytes)),
           memory(RoundUp(
               records + (uint64_t{BlockHeap::RecordsFor(memory_bytes / kGranule)} + 1) * sizeof(BlockHeap::Block),
               uint64_t{2} << 20)),
-          end(memory + RoundUp(memory_bytes, kPage)) {}
+          end(memory + RoundUp(memory_bytes, kPageBytes)) {}
     uint64_t reserved;  // one byte per chunk: not 0 when its file space is reserved
     uint64_t records;   // the heap's
     uint64_t memory;
@@ -411,12 +410,18 @@ void MemoryObject::DropResidue() {
   });
 }
 
-std::optional<MemoryObject::Piece> MemoryObject::Place(uint64_t granules, uint64_t chaos) {
+std::optional<MemoryObject::Piece> MemoryObject::Place(uint64_t granules, uint64_t chaos, uint64_t alignment) {
   if (!ReserveRecords()) return std::nullopt;
-  const uint32_t block = heap_->Find(granules);
+  const uint64_t unit = alignment / kGranule;
+  const auto skip_to_unit = [&](uint32_t block) { return (unit - heap_->Begin(block) % unit) % unit; };
+  uint32_t block = heap_->Find(granules);
+  if (block != BlockHeap::kNone && heap_->Granules(block) < skip_to_unit(block) + granules) {
+    block = heap_->Find(granules + unit - 1);
+  }
   if (block == BlockHeap::kNone) return std::nullopt;
-  const uint64_t room = std::min<uint64_t>(heap_->Granules(block) - granules, 128);
-  const uint64_t skip = chaos == 0 ? 0 : chaos % (room + 1);
+  uint64_t skip = skip_to_unit(block);
+  const uint64_t room = std::min<uint64_t>(heap_->Granules(block) - skip - granules, 128);
+  if (chaos != 0) skip += chaos % (room / unit + 1) * unit;
   const uint64_t begin = (heap_->Begin(block) + skip) * kGranule, end = begin + granules * kGranule;
   if (!ReserveMemory(begin, end)) {
     DropResidue();
@@ -425,14 +430,19 @@ std::optional<MemoryObject::Piece> MemoryObject::Place(uint64_t granules, uint64
   return Piece{heap_->Take(block, skip, granules, owner_), begin};
 }
 
-std::optional<MemoryObject::Piece> MemoryObject::Allocate(uint64_t bytes, uint64_t chaos) {
+std::optional<MemoryObject::Piece> MemoryObject::Allocate(uint64_t bytes, uint64_t chaos, uint64_t alignment) {
   if (bytes == 0 || bytes > facts().memory_bytes) return std::nullopt;
   const uint64_t granules = (bytes + kGranule - 1) / kGranule;
   const Lock lock(*this);
   if (!lock.held()) return std::nullopt;
-  if (const std::optional<Piece> piece = Place(granules, chaos)) return piece;
+  if (const std::optional<Piece> piece = Place(granules, chaos, alignment)) return piece;
   TakeBackFromEnded();
-  return Place(granules, chaos);
+  return Place(granules, chaos, alignment);
+}
+
+bool MemoryObject::MapAt(std::byte* at, uint64_t offset, uint64_t bytes) const {
+  return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file_.number(),
+              static_cast<off_t>(head_->parts().memory + offset)) == at;
 }
 
 void MemoryObject::Free(uint32_t block) {

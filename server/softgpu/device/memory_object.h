@@ -16,6 +16,8 @@
 
 namespace outboard::softgpu {
 
+inline constexpr uint64_t kPageBytes = 4096;  // of the host: what memory is mapped by
+
 // A file descriptor that is closed with its owner.
 class FileDescriptor {
  public:
@@ -78,8 +80,12 @@ class MemoryObject {
   };
 
   // Takes memory back from processes that have ended before it gives up. With `chaos` not 0 the place varies with it.
-  std::optional<Piece> Allocate(uint64_t bytes, uint64_t chaos);
+  // The piece begins at a multiple of `alignment`, itself a multiple of kGranule.
+  std::optional<Piece> Allocate(uint64_t bytes, uint64_t chaos, uint64_t alignment = kGranule);
   void Free(uint32_t block);
+  // Maps bytes of the memory at `at` once more, in place of what this process has there. All three are multiples of
+  // kPageBytes.
+  [[nodiscard]] bool MapAt(std::byte* at, uint64_t offset, uint64_t bytes) const;
   // Takes memory back from processes that have ended.
   uint64_t FreeBytes();
 
@@ -102,7 +108,7 @@ class MemoryObject {
   bool ReserveMemory(uint64_t begin, uint64_t end);
   void DropChunks(uint64_t first, uint64_t last);
   void DropResidue();
-  std::optional<Piece> Place(uint64_t granules, uint64_t chaos);
+  std::optional<Piece> Place(uint64_t granules, uint64_t chaos, uint64_t alignment);
 
   ProcessIdentity self_;
   std::string path_;

@@ -17,7 +17,8 @@ const Extent* FindExtent(const WarpContext& warp, uint64_t address) {
   return address < candidate->end ? candidate : nullptr;
 }
 
-std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, uint32_t bytes, uint32_t lane) {
+std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, uint32_t bytes, uint32_t lane,
+                       AccessKind kind) {
   const auto refuse = [&](AccessError error) -> std::byte* {
     warp.fault = {error, lane, address};
     return nullptr;
@@ -34,7 +35,7 @@ std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, u
     if (window == kParamWindow) space = MemorySpace::kParam;
     if (space != MemorySpace::kGeneric) {
       const uint64_t full = address;
-      std::byte* place = ResolveLane(warp, space, address & ~kWindowMask, bytes, lane);
+      std::byte* place = ResolveLane(warp, space, address & ~kWindowMask, bytes, lane, kind);
       if (place == nullptr) warp.fault.address = full;
       return place;
     }
@@ -50,7 +51,7 @@ std::byte* ResolveLane(WarpContext& warp, MemorySpace space, uint64_t address, u
       break;
   }
   const Extent* extent = FindExtent(warp, address);
-  if (extent == nullptr) return refuse(AccessError::kIllegal);
+  if (extent == nullptr || (kind == AccessKind::kWrite && !extent->writable)) return refuse(AccessError::kIllegal);
   return within(extent->host, address - extent->begin, extent->end - extent->begin);
 }
 

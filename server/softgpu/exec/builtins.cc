@@ -16,7 +16,8 @@ class LaneArguments final : public PrintArguments {
 
   std::optional<uint64_t> Next(uint32_t bytes) override {
     offset_ = (offset_ + bytes - 1) / bytes * bytes;
-    const std::byte* place = ResolveLane(context_, MemorySpace::kGeneric, list_ + offset_, bytes, lane_);
+    const std::byte* place =
+        ResolveLane(context_, MemorySpace::kGeneric, list_ + offset_, bytes, lane_, AccessKind::kRead);
     if (place == nullptr) return std::nullopt;
     uint64_t value = 0;
     std::memcpy(&value, place, bytes);
@@ -28,7 +29,8 @@ class LaneArguments final : public PrintArguments {
     if (address == 0) return "(null)";
     std::string text;
     while (text.size() < kMaxStringBytes) {
-      const std::byte* place = ResolveLane(context_, MemorySpace::kGeneric, address + text.size(), 1, lane_);
+      const std::byte* place =
+          ResolveLane(context_, MemorySpace::kGeneric, address + text.size(), 1, lane_, AccessKind::kRead);
       if (place == nullptr) return std::nullopt;
       if (*place == std::byte{0}) break;
       text += static_cast<char>(*place);

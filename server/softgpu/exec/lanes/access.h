@@ -79,13 +79,15 @@ inline void ForLanes(u32 mask, Move move) {
 }
 
 // The extent that the accesses are most likely in: the one that this instruction hit last, or else that of the first
-// active lane.
+// active lane. Empty where the access is not allowed.
+template <AccessKind kKind>
 inline Window DeviceWindow(const Inst& inst, WarpContext& warp, u64 first_address) {
   const Extent*& hit = warp.hit[reinterpret_cast<uintptr_t>(&inst) / sizeof(Inst) % WarpContext::kHits];
   if (first_address - hit->begin >= hit->end - hit->begin) {
     if (const Extent* extent = FindExtent(warp, first_address)) hit = extent;
   }
-  return {hit->begin, hit->end - hit->begin, hit->host};
+  const u64 size = hit->end - hit->begin;
+  return {hit->begin, kKind == AccessKind::kRead || hit->writable ? size : 0, hit->host};
 }
 
 // The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: for the
@@ -136,17 +138,17 @@ inline u64 AddressOf(const Inst& inst, WarpContext& warp, u32 lane) {
 
 // The exact way for any space: the place of each active lane's access. False with warp.fault set when one is refused.
 __attribute__((noinline, unused)) bool ResolveLanes(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask,
-                                                    std::byte** places) {
+                                                    AccessKind kind, std::byte** places) {
   for (u32 rest = mask; rest != 0; rest &= rest - 1) {
     const u32 lane = static_cast<u32>(__builtin_ctz(rest));
-    places[lane] = ResolveLane(warp, inst.space, AddressOf(inst, warp, lane), bytes, lane);
+    places[lane] = ResolveLane(warp, inst.space, AddressOf(inst, warp, lane), bytes, lane, kind);
     if (places[lane] == nullptr) return false;
   }
   return true;
 }
 
 // One element of T per lane: the quick way where it goes, else the exact one.
-template <class Uniform, class Contiguous, class Each>
+template <AccessKind kKind, class Uniform, class Contiguous, class Each>
 inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uniform uniform, Contiguous contiguous,
                    Each each) {
   const u64 offset = static_cast<u64>(inst.imm);
@@ -159,11 +161,11 @@ inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uni
     }
   } else if (inst.space <= MemorySpace::kGlobal && (inst.extra & kNarrowAddress) == 0) {
     const u64* address = Row<const u64>(warp, inst.a);
-    const Window window = DeviceWindow(inst, warp, address[__builtin_ctz(mask)] + offset);
+    const Window window = DeviceWindow<kKind>(inst, warp, address[__builtin_ctz(mask)] + offset);
     if (AccessWindow(address, offset, window, bytes, mask, uniform, contiguous, each)) return;
   }
   std::byte* places[kLanes];
-  if (!ResolveLanes(inst, warp, bytes, mask, places)) return;
+  if (!ResolveLanes(inst, warp, bytes, mask, kKind, places)) return;
   ForLanes(mask, [&](u32 lane) { each(lane, places[lane]); });
 }
 

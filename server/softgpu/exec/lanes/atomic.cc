@@ -36,7 +36,7 @@ void Atomic(const Inst& inst, WarpContext& warp, u32 mask) {
   const S* c = inst.c == kNoSlot ? b : Row<const S>(warp, inst.c);
   alignas(64) S old[kLanes];
   std::byte* places[kLanes];
-  if (!ResolveLanes(inst, warp, sizeof(T), mask, places)) return;
+  if (!ResolveLanes(inst, warp, sizeof(T), mask, AccessKind::kWrite, places)) return;
   ForLanes(mask, [&](u32 lane) {
     const bool shared_memory =
         places[lane] - warp.shared >= 0 && places[lane] - warp.shared < static_cast<s64>(warp.shared_bytes);

@@ -13,7 +13,7 @@ template <class T>
 void Load(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   S* to = Row<S>(warp, inst.dst);
-  Access(
+  Access<AccessKind::kRead>(
       inst, warp, sizeof(T), mask,
       [&](u32 lane, const std::byte* from) {
         const S value = static_cast<S>(LoadFrom<T>(from));
@@ -29,7 +29,7 @@ template <class T>
 void Store(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   const S* values = Row<const S>(warp, inst.b);
-  Access(
+  Access<AccessKind::kWrite>(
       inst, warp, sizeof(T), mask,
       [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane + kHalf - 1])); },
       [&](u32 lane, std::byte* to) {
@@ -39,13 +39,14 @@ void Store(const Inst& inst, WarpContext& warp, u32 mask) {
 }
 
 // The places of a vector access: in one piece of device memory when they fit, else lane by lane.
+template <AccessKind kKind>
 inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
   if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0)
-    return ResolveLanes(inst, warp, bytes, mask, places);
+    return ResolveLanes(inst, warp, bytes, mask, kKind, places);
   const u64* address = Row<const u64>(warp, inst.a);
   const u64 offset = static_cast<u64>(inst.imm);
-  const Window window = DeviceWindow(inst, warp, address[__builtin_ctz(mask)] + offset);
-  if (!Fits(address, offset, window, bytes, mask)) return ResolveLanes(inst, warp, bytes, mask, places);
+  const Window window = DeviceWindow<kKind>(inst, warp, address[__builtin_ctz(mask)] + offset);
+  if (!Fits(address, offset, window, bytes, mask)) return ResolveLanes(inst, warp, bytes, mask, kKind, places);
   for (u32 lane = 0; lane < kLanes; ++lane) places[lane] = window.host + (address[lane] + offset - window.begin);
   return true;
 }
@@ -54,7 +55,7 @@ template <class T, int kWidth>
 void LoadVector(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   std::byte* places[kLanes];
-  if (!ResolveVector(inst, warp, kWidth * sizeof(T), mask, places)) return;
+  if (!ResolveVector<AccessKind::kRead>(inst, warp, kWidth * sizeof(T), mask, places)) return;
   const Slot slots[] = {inst.dst, inst.dst2, inst.b, inst.c};
   for (int k = 0; k < kWidth; ++k) {
     if (slots[k] == kNoSlot) continue;
@@ -67,7 +68,7 @@ template <class T, int kWidth>
 void StoreVector(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   std::byte* places[kLanes];
-  if (!ResolveVector(inst, warp, kWidth * sizeof(T), mask, places)) return;
+  if (!ResolveVector<AccessKind::kWrite>(inst, warp, kWidth * sizeof(T), mask, places)) return;
   const Slot slots[] = {inst.b, inst.c, inst.d, inst.dst};
   for (int k = 0; k < kWidth; ++k) {
     const S* from = Row<const S>(warp, slots[k]);
