@@ -2,6 +2,7 @@
 
 #include <cuda.h>
 
+#include <bit>
 #include <cstdint>
 
 #include "common/base/limits.h"
@@ -11,8 +12,19 @@
 
 namespace outboard::wire {
 
-enum class HandleKind : uint8_t { kNone, kContext, kStream, kEvent, kModule, kLibrary, kKernel, kFunction, kPool };
-inline constexpr int kHandleKinds = 9;
+enum class HandleKind : uint8_t {
+  kNone,
+  kContext,
+  kStream,
+  kEvent,
+  kModule,
+  kLibrary,
+  kKernel,
+  kFunction,
+  kPool,
+  kAllocation
+};
+inline constexpr int kHandleKinds = 10;
 
 // 0 for a null handle. Else, from the top: 0xB0 + kind (8 bits), generation (24 bits, from 1), slot (32 bits). A slot
 // is used again with the next generation, so a stale handle is told from its successor's; a slot whose generations are
@@ -30,6 +42,14 @@ inline constexpr HandleKind KindOf(HandleId id) {
 }
 inline constexpr uint32_t GenerationOf(HandleId id) { return static_cast<uint32_t>(id >> 32) & kMaxGeneration; }
 inline constexpr uint32_t SlotOf(HandleId id) { return static_cast<uint32_t>(id); }
+
+// A handle as the driver API writes it, or the driver's object behind one, as a number and back: most are pointers,
+// CUmemGenericAllocationHandle is a number.
+template <class To, class From>
+constexpr To HandleCast(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  return std::bit_cast<To>(from);
+}
 
 // The kind that a C type of the driver API stands for.
 template <class T>
@@ -50,6 +70,8 @@ template <>
 inline constexpr HandleKind kKindOf<CUfunction> = HandleKind::kFunction;
 template <>
 inline constexpr HandleKind kKindOf<CUmemoryPool> = HandleKind::kPool;
+template <>
+inline constexpr HandleKind kKindOf<CUmemGenericAllocationHandle> = HandleKind::kAllocation;
 
 // The handle of the primary context of a device, known before it exists: the runtime asks for it first and compares.
 inline constexpr HandleId PrimaryContextHandle(CUdevice device) {

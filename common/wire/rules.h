@@ -41,7 +41,7 @@ struct Nothing {};
 
 // What travels as it lies in memory. A pointer means nothing at the other end.
 template <class T>
-concept Flat = std::is_void_v<T> || (std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>);
+concept Flat = std::is_void_v<T> ||(std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>);
 
 // What most rules have in common: no tail, no reply, nothing to prepare or to commit.
 template <class A>
@@ -139,20 +139,20 @@ struct Handle : Plain<T> {
   static constexpr size_t kFixed = 8;
   template <class Ids>
   static bool Known(Ids& ids, const T& arg) {
-    return ids.IsLive(kKindOf<T>, reinterpret_cast<HandleId>(arg));
+    return ids.IsLive(kKindOf<T>, HandleCast<HandleId>(arg));
   }
   static bool OfThread(const T& arg) {
     if constexpr (std::is_same_v<T, CUstream>) return arg == CU_STREAM_PER_THREAD;
     return false;
   }
-  static void PutFixed(Writer& writer, const T& arg, const Nothing&) { writer.Put(reinterpret_cast<HandleId>(arg)); }
+  static void PutFixed(Writer& writer, const T& arg, const Nothing&) { writer.Put(HandleCast<HandleId>(arg)); }
   static bool TakeFixed(Reader& reader, Bound& bound) { return reader.Get(&bound.id); }
   template <size_t I, class Bounds>
   static CUresult Bind(Binder& binder, Bounds& bounds) {
     auto& bound = std::get<I>(bounds);
     return binder.Find(kKindOf<T>, bound.id, &bound.object);
   }
-  static T Pass(Bound& bound) { return static_cast<T>(bound.object); }
+  static T Pass(Bound& bound) { return HandleCast<T>(bound.object); }
 };
 
 // The same, and the object is gone when the call succeeds.
@@ -160,7 +160,7 @@ template <class T>
 struct Destroys : Handle<T> {
   template <class Ids>
   static void Done(Ids& ids, const T& arg, const Nothing&, bool succeeded) {
-    if (succeeded) ids.Release(reinterpret_cast<HandleId>(arg));
+    if (succeeded) ids.Release(HandleCast<HandleId>(arg));
   }
   static bool Commit(Binder& binder, const typename Handle<T>::Bound& bound) {
     binder.Remove(bound.id);
@@ -175,7 +175,7 @@ struct Creates : Plain<T*> {
   static constexpr bool kMakes = true;
   struct Bound {
     HandleId id = 0;
-    T object = nullptr;
+    T object{};
   };
   static constexpr size_t kFixed = 8;
   template <class Ids>
@@ -188,14 +188,16 @@ struct Creates : Plain<T*> {
   template <class Ids>
   static void Done(Ids& ids, T* const& arg, const State& state, bool succeeded) {
     if (succeeded) {
-      *arg = reinterpret_cast<T>(state);
+      *arg = HandleCast<T>(state);
     } else if (state != 0) {
       ids.Release(state);
     }
   }
   static bool TakeFixed(Reader& reader, Bound& bound) { return reader.Get(&bound.id); }
   static T* Pass(Bound& bound) { return &bound.object; }
-  static bool Commit(Binder& binder, const Bound& bound) { return binder.Add(kKindOf<T>, bound.id, bound.object); }
+  static bool Commit(Binder& binder, const Bound& bound) {
+    return binder.Add(kKindOf<T>, bound.id, HandleCast<void*>(bound.object));
+  }
 };
 
 // A pointer to one value that the call reads.

@@ -6,7 +6,8 @@ import re
 
 STREAM = "CUstream"
 DEVICE = "CUdevice"
-HANDLES = {"CUcontext", STREAM, "CUevent", "CUmodule", "CUlibrary", "CUkernel", "CUfunction", "CUmemoryPool"}
+HANDLES = {"CUcontext", STREAM, "CUevent", "CUmodule", "CUlibrary", "CUkernel", "CUfunction", "CUmemoryPool",
+           "CUmemGenericAllocationHandle"}
 
 # Words with the type of their value.
 WORDS = {"in": str, "out": str, "inout": bool, "creates": bool, "destroys": bool, "known": int}

@@ -14,6 +14,7 @@ CUresult ErrorOfUnknown(wire::HandleKind kind) {
     case wire::HandleKind::kContext:
       return CUDA_ERROR_INVALID_CONTEXT;
     case wire::HandleKind::kPool:
+    case wire::HandleKind::kAllocation:
       return CUDA_ERROR_INVALID_VALUE;
     default:
       return CUDA_ERROR_INVALID_HANDLE;
@@ -88,9 +89,10 @@ CUresult Call::Find(wire::HandleKind kind, wire::HandleId id, void** object) {
 }
 
 bool Call::Add(wire::HandleKind kind, wire::HandleId id, void* object) {
-  // Libraries and their kernels are every context's; contexts end by themselves.
+  // Libraries and their kernels are every context's, and so is memory without one; contexts end by themselves.
   const bool is_owned = kind != wire::HandleKind::kContext && kind != wire::HandleKind::kLibrary &&
-                        kind != wire::HandleKind::kKernel && kind != wire::HandleKind::kPool;
+                        kind != wire::HandleKind::kKernel && kind != wire::HandleKind::kPool &&
+                        kind != wire::HandleKind::kAllocation;
   return session_.handles().Add(kind, id, object, is_owned ? command_.header.context : 0);
 }
 

@@ -170,6 +170,30 @@ TEST(Rules, ObjectsAreMadeUnderTheClientsHandles) {
   EXPECT_EQ(trip.Make(driver, &none, 0u), CUDA_ERROR_OUT_OF_MEMORY);
 }
 
+// Memory without addresses is known by a number where others have a pointer.
+TEST(Rules, NumbersStandForObjectsToo) {
+  Trip<Creates<CUmemGenericAllocationHandle>> creates;
+  constexpr CUmemGenericAllocationHandle kOfDriver = 0xfedcba9876543210;
+  CUmemGenericAllocationHandle memory = 0;
+  const auto create = [](CUmemGenericAllocationHandle* made) {
+    *made = kOfDriver;
+    return CUDA_SUCCESS;
+  };
+  EXPECT_EQ(creates.Make(create, &memory), CUDA_SUCCESS);
+  EXPECT_EQ(KindOf(memory), HandleKind::kAllocation);
+
+  Trip<Destroys<CUmemGenericAllocationHandle>> destroys;
+  destroys.ids = creates.ids;
+  destroys.binder.objects = creates.binder.objects;
+  const auto release = [](CUmemGenericAllocationHandle got) {
+    EXPECT_EQ(got, kOfDriver);
+    return CUDA_SUCCESS;
+  };
+  EXPECT_EQ(destroys.Make(release, memory), CUDA_SUCCESS);
+  EXPECT_TRUE(destroys.ids.live.empty());
+  EXPECT_EQ(destroys.Make(release, memory), CUDA_ERROR_INVALID_HANDLE);
+}
+
 TEST(Rules, AnObjectOfTheWrongKindIsMalformed) {
   using Create = Parameters<Creates<CUevent>>;
   TestBinder binder;
