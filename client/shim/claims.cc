@@ -12,7 +12,8 @@ constexpr const char* kPageable = "host memory that the device reads through the
 constexpr const char* kAtomics = "atomics between host and device";
 constexpr const char* kSeveralDevices = "launches on several devices at a time";
 constexpr const char* kUnifiedFunctions = "functions with one address on host and device";
-constexpr const char* kVirtual = "virtual memory management";
+constexpr const char* kCompression = "compressed memory";
+constexpr const char* kMulticast = "multicast objects";
 constexpr const char* kRdma = "devices of other vendors beside the GPU";
 constexpr const char* kShared = "memory and events shared between processes";
 constexpr const char* kInterop = "interoperation with graphics";
@@ -34,11 +35,10 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0, kPageable},
     {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0, kManaged},
-    {CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 0, kVirtual},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_WIN32_HANDLE_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_WIN32_KMT_HANDLE_SUPPORTED, 0, kShared},
-    {CU_DEVICE_ATTRIBUTE_GENERIC_COMPRESSION_SUPPORTED, 0, kVirtual},
+    {CU_DEVICE_ATTRIBUTE_GENERIC_COMPRESSION_SUPPORTED, 0, kCompression},
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_SPARSE_CUDA_ARRAY_SUPPORTED, 0, kArrays},
     {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 0, kMapped},
@@ -55,7 +55,7 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS, 0, kUnifiedFunctions},
     {CU_DEVICE_ATTRIBUTE_NUMA_CONFIG, 0, kHostNuma},
     {CU_DEVICE_ATTRIBUTE_NUMA_ID, -1, kHostNuma},
-    {CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0, kVirtual},
+    {CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED, 0, kMulticast},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, -1, kHostNuma},
     {CU_DEVICE_ATTRIBUTE_D3D12_CIG_SUPPORTED, 0, kInterop},
     {CU_DEVICE_ATTRIBUTE_MEM_DECOMPRESS_ALGORITHM_MASK, 0, kDecompress},

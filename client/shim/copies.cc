@@ -132,9 +132,10 @@ CUresult Read(const Job& job, bool certain) {
 
 // What the driver says of a range that is not known to be memory. Asked before any byte of the host is touched: a wrong
 // extent is more than the host's range has, too.
-CUresult CheckRange(const Job& job, uint64_t address, uint64_t bytes) {
+CUresult CheckRange(const Job& job, uint64_t address, uint64_t bytes, bool writes) {
   const auto range = job.memory().FindDevice(address);
   if (range.has_value() && range->Contains(address, bytes)) return CUDA_SUCCESS;
+  if (job.memory().virtual_memory().Allows(job.current.device, address, bytes, writes)) return CUDA_SUCCESS;
   return remote::cuMemcpyDtoDAsync_v2(address, address, bytes, job.stream, false);
 }
 
@@ -142,7 +143,8 @@ CUresult CopyToDevice(const Job& job) {
   Memory& memory = job.memory();
   const bool certain = job.IsCertain();
   if (!certain) {
-    if (const CUresult refused = CheckRange(job, job.to.address, job.to_span); refused != CUDA_SUCCESS) return refused;
+    if (const CUresult refused = CheckRange(job, job.to.address, job.to_span, true); refused != CUDA_SUCCESS)
+      return refused;
   }
   if (job.form == Form::kAsync) {
     const bool may_change = job.process.host_calls().outstanding() || memory.streams_may_wait() ||
@@ -165,7 +167,7 @@ CUresult CopyToHost(const Job& job) {
   Memory& memory = job.memory();
   const bool certain = job.IsCertain();
   if (!certain) {
-    const CUresult refused = CheckRange(job, job.from.address, job.from_span);
+    const CUresult refused = CheckRange(job, job.from.address, job.from_span, false);
     if (refused != CUDA_SUCCESS) return refused;
   }
   const bool waits =

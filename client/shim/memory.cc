@@ -42,7 +42,8 @@ void Memory::Add(uint64_t begin, uint64_t size, const DeviceMemory& info) {
 
 bool Memory::Has(CUcontext context, CUdevice device, uint64_t address, uint64_t bytes) const {
   const auto range = device_.Find(address);
-  if (!range || !range->Contains(address, bytes)) return false;
+  if (!range) return virtual_memory_.Allows(device, address, bytes, true);
+  if (!range->Contains(address, bytes)) return false;
   return range->info.pool ? range->info.device == device : range->info.context == context;
 }
 
@@ -52,11 +53,13 @@ std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {
 
 bool Memory::SetSyncMemops(uint64_t address, bool sync_memops) {
   const auto set = [&](auto* info) { info->sync_memops = sync_memops; };
-  return device_.Update(address, set) || host_.Update(address, set);
+  return device_.Update(address, set) || host_.Update(address, set) ||
+         virtual_memory_.SetSyncMemops(address, sync_memops);
 }
 
 bool Memory::SyncsMemops(uint64_t address) const {
   if (const auto range = device_.Find(address)) return range->info.sync_memops;
+  if (const auto mapping = virtual_memory_.Find(address)) return mapping->sync_memops;
   const auto range = host_.Find(address);
   return range && range->info.sync_memops;
 }

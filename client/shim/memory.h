@@ -11,6 +11,7 @@
 #include "client/shim/memory_landings.h"
 #include "client/shim/memory_pulls.h"
 #include "client/shim/memory_reservations.h"
+#include "client/shim/virtual_memory.h"
 #include "common/base/range_map.h"
 #include "common/wire/handle.h"
 
@@ -63,7 +64,8 @@ class Memory {
   [[nodiscard]] bool AddPooled(uint64_t begin, uint64_t size, CUdevice device, CUmemoryPool pool);
   std::optional<DeviceRange> FindDevice(uint64_t address) const { return device_.Find(address); }
   // Whether the range lies in one piece of device memory of this context, which is one of `device`, or of a pool of
-  // that device, so that the driver lets work in the context use it.
+  // that device, or in what is mapped for that device to read and write, so that the driver lets work in the context
+  // use it.
   bool Has(CUcontext context, CUdevice device, uint64_t address, uint64_t bytes) const;
   // Takes out the application's allocation that begins at `begin`, before the worker frees it. Its addresses stay
   // reserved until Release or PutBack, and those of a pool beyond that.
@@ -73,6 +75,15 @@ class Memory {
   // Sets sync_memops of the range that the address is in. False when it is in none that is known.
   [[nodiscard]] bool SetSyncMemops(uint64_t address, bool sync_memops);
   bool SyncsMemops(uint64_t address) const;
+  // Reserves addresses that the worker has reserved (cuMemAddressReserve), for what will be mapped there. False when
+  // something of this process lies there.
+  [[nodiscard]] bool ReserveRange(uint64_t begin, uint64_t size) { return reservations_.Reserve(begin, size); }
+  void ReleaseRange(uint64_t begin, uint64_t size) { reservations_.Release(begin, size); }
+  VirtualMemory& virtual_memory() { return virtual_memory_; }
+  const VirtualMemory& virtual_memory() const { return virtual_memory_; }
+  // Whether device memory is there, allocated or mapped.
+  bool IsDeviceMemory(uint64_t address) const { return device_.Find(address) || virtual_memory_.Find(address); }
+
   // What a module or library, or a context, had in device memory is gone.
   void ForgetModule(wire::HandleId module);
   void ForgetContext(CUcontext context);
@@ -115,6 +126,7 @@ class Memory {
   std::atomic<bool> streams_may_wait_{false};
   RangeMap<DeviceMemory> device_;
   RangeMap<HostMemory> host_;
+  VirtualMemory virtual_memory_;
   Reservations reservations_;
   Landings landings_;
   Pulls pulls_;

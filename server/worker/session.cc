@@ -16,6 +16,7 @@ Session::State::State(Session& session, FrameSink* sink)
       outbox(sink, &credits),
       allocations(session.driver(), session.config_.devices, &aside),
       memory_pools(session.driver(), session.config_.devices, &aside),
+      virtual_memory(session.driver(), session.config_.devices),
       copies(session.driver(), [&session](wire::Control control, std::span<const std::byte> head,
                                           std::span<const std::byte> bytes) { session.Send(control, 0, head, bytes); }),
       host_calls(session.driver(), copies,
@@ -71,6 +72,8 @@ void Session::EndContexts() {
     // Only now: whoever is promised this memory must be able to get it.
     state_->allocations.ForgetContext(context);
   });
+  // No context's; the work that used it has ended with the contexts.
+  state_->virtual_memory.FreeAll();
 }
 
 // Runs work() in each context of the session.
@@ -177,6 +180,7 @@ Graphs& Session::graphs() { return state_->graphs; }
 HostCalls& Session::host_calls() { return state_->host_calls; }
 Linkers& Session::linkers() { return state_->linkers; }
 Uploads& Session::uploads() { return state_->uploads; }
+VirtualMemory& Session::virtual_memory() { return state_->virtual_memory; }
 
 void Session::SettleMemory() {
   state_->memory_pools.Settle();

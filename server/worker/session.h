@@ -21,14 +21,15 @@
 
 namespace outboard::worker {
 
-class Allocations;  // device memory of the session, charged to the ledger
-class Copies;       // copies between host memory of the client and the device
-class Graphs;       // executable graphs
-class HostCalls;    // host functions that streams wait for
-struct Lane;        // the worker's side of one thread of the client
-class Linkers;      // of cuLinkCreate
-class MemoryPools;  // the session's memory pools, charged to the ledger
-class Uploads;      // code images on their way in
+class Allocations;    // device memory of the session, charged to the ledger
+class Copies;         // copies between host memory of the client and the device
+class Graphs;         // executable graphs
+class HostCalls;      // host functions that streams wait for
+struct Lane;          // the worker's side of one thread of the client
+class Linkers;        // of cuLinkCreate
+class MemoryPools;    // the session's memory pools, charged to the ledger
+class Uploads;        // code images on their way in
+class VirtualMemory;  // memory without addresses, charged to the ledger, and what is mapped where
 
 // A GPU of the lease.
 struct LeasedDevice {
@@ -91,6 +92,7 @@ class Session {
   HostCalls& host_calls();
   Linkers& linkers();
   Uploads& uploads();
+  VirtualMemory& virtual_memory();
   // Refunds what the driver has given back: after calls with which the client synchronises, and before it is told what
   // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.
   void SettleMemory();

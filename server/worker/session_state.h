@@ -19,6 +19,7 @@
 #include "server/worker/outbox.h"
 #include "server/worker/session.h"
 #include "server/worker/uploads.h"
+#include "server/worker/virtual_memory.h"
 
 namespace outboard::worker {
 
@@ -62,6 +63,7 @@ struct Session::State {
   AsideRanges aside;
   Allocations allocations;
   MemoryPools memory_pools;
+  VirtualMemory virtual_memory;
   Copies copies;
   HostCalls host_calls;
   Graphs graphs;

@@ -61,11 +61,14 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr 
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   if (pbase == nullptr && psize == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const auto range = process.memory().FindDevice(dptr);
-  if (!range) return CUDA_ERROR_NOT_FOUND;
-  if (pbase != nullptr) *pbase = range->begin;
-  if (psize != nullptr) *psize = range->size;
-  return CUDA_SUCCESS;
+  const auto answer = [&](const auto& range) {
+    if (pbase != nullptr) *pbase = range.begin;
+    if (psize != nullptr) *psize = range.size;
+    return CUDA_SUCCESS;
+  };
+  if (const auto range = process.memory().FindDevice(dptr)) return answer(*range);
+  const auto mapping = process.memory().virtual_memory().Find(dptr);
+  return mapping ? answer(*mapping) : CUDA_ERROR_NOT_FOUND;
 }
 
 }  // namespace outboard::custom

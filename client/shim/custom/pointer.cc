@@ -21,7 +21,7 @@ PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range)
   return {address, kind, range.begin, range.size, info.id, info.context, info.device, info.sync_memops};
 }
 
-PointerFacts FactsOf(Process& process, uint64_t address) {
+PointerFacts FactsOf(Process& process, const Current& current, uint64_t address) {
   const Memory& memory = process.memory();
   if (const auto range = memory.FindDevice(address)) {
     PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
@@ -32,7 +32,7 @@ PointerFacts FactsOf(Process& process, uint64_t address) {
     return facts;
   }
   if (const auto range = memory.FindHost(address)) return Facts(address, PointerFacts::Kind::kHost, *range);
-  return {address};
+  return memory.virtual_memory().FactsOf(address, current.device);
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdevi
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  return GetPointerAttribute(data, NumberOf(attribute), FactsOf(process, ptr));
+  return GetPointerAttribute(data, NumberOf(attribute), FactsOf(process, current, ptr));
 }
 
 CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute* attributes, void** data,
@@ -49,7 +49,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  return GetPointerAttributes(numAttributes, attributes, data, FactsOf(process, ptr));
+  return GetPointerAttributes(numAttributes, attributes, data, FactsOf(process, current, ptr));
 }
 
 // Kept here: the worker carries out no call that would return early, so its driver need not know.

@@ -86,7 +86,7 @@ CUresult Operate(Kind kind, unsigned version, Operation<T> operation, CUstream s
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   Memory& memory = process.memory();
-  if (!memory.FindDevice(address)) return CUDA_ERROR_INVALID_VALUE;
+  if (!memory.IsDeviceMemory(address)) return CUDA_ERROR_INVALID_VALUE;
   if (CapturesOf(process).any()) {
     CUstreamBatchMemOpParams given{};
     given.operation = OperationOf<T>(kind);
@@ -145,7 +145,7 @@ CUresult Batch(unsigned version, CUstream stream, unsigned count, const CUstream
     if (!step) return CUDA_ERROR_INVALID_VALUE;
     // Waits and writes have these members at the same places.
     const auto& word = operations[i].waitValue;
-    if (step->bytes != 0 && !memory.FindDevice(word.address)) return CUDA_ERROR_INVALID_VALUE;
+    if (step->bytes != 0 && !memory.IsDeviceMemory(word.address)) return CUDA_ERROR_INVALID_VALUE;
     const bool flags_are_good =
         step->kind == Kind::kWait ? abilities.WaitsBy(word.flags) : Abilities::WritesBy(word.flags);
     certain =

@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "common/base/limits.h"
+#include "common/libcuda/handles.h"
 #include "common/libcuda/pointer_attributes.h"
 #include "common/libcuda/virtual_ranges.h"
 #include "server/softgpu/api/device.h"
-#include "server/softgpu/api/handles.h"
 #include "server/softgpu/device/address_range.h"
 #include "server/softgpu/device/physical_memory.h"
 #include "server/softgpu/exec/engine.h"

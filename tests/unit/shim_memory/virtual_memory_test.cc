@@ -1,0 +1,215 @@
+#include "client/shim/virtual_memory.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <string>
+#include <vector>
+
+#include "client/shim/custom.gen.h"
+#include "common/libcuda/virtual_memory.h"
+#include "tests/unit/shim_memory/fake_worker.h"
+
+namespace outboard::shim {
+namespace {
+
+using Names = std::vector<std::string>;
+constexpr size_t kPiece = kVirtualGranularity;
+const CUstream kStream = CU_STREAM_LEGACY;
+
+class VirtualMemoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(worker_.init_result(), CUDA_SUCCESS);
+    worker_.Reset();
+    range_ = FreeAddresses(8 * kPiece);
+    worker_.On("cuMemAddressReserve", [this](const auto&) { return FakeWorker::With(range_); });
+    ASSERT_EQ(custom::cuMemAddressReserve(&given_, 8 * kPiece, 0, 0, 0), CUDA_SUCCESS);
+    ASSERT_EQ(given_, range_);
+  }
+  void TearDown() override {
+    worker_.Reset();
+    for (CUdeviceptr piece = range_; piece < range_ + 8 * kPiece; piece += kPiece) custom::cuMemUnmap(piece, kPiece);
+    EXPECT_EQ(custom::cuMemAddressFree(range_, 8 * kPiece), CUDA_SUCCESS);
+    worker_.Reset();
+  }
+
+  // Addresses that are nobody's now, at a whole piece.
+  static CUdeviceptr FreeAddresses(size_t bytes) {
+    void* const place = mmap(nullptr, bytes + kPiece, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    EXPECT_EQ(munmap(place, bytes + kPiece), 0);
+    return (reinterpret_cast<CUdeviceptr>(place) + kPiece - 1) / kPiece * kPiece;
+  }
+  static CUmemAllocationProp Properties() {
+    CUmemAllocationProp properties{};
+    properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+    return properties;
+  }
+  static CUmemGenericAllocationHandle Create() {
+    const CUmemAllocationProp properties = Properties();
+    CUmemGenericAllocationHandle memory = 0;
+    EXPECT_EQ(custom::cuMemCreate(&memory, kPiece, &properties, 0), CUDA_SUCCESS);
+    return memory;
+  }
+  static CUresult SetAccess(CUdeviceptr address, size_t bytes,
+                            CUmemAccess_flags flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+    const CUmemAccessDesc access{{CU_MEM_LOCATION_TYPE_DEVICE, 0}, flags};
+    return custom::cuMemSetAccess(address, bytes, &access, 1);
+  }
+  // Memory of its own, open, that lives until it is unmapped.
+  static void MapNew(CUdeviceptr address) {
+    const auto memory = Create();
+    EXPECT_EQ(custom::cuMemMap(address, kPiece, 0, memory, 0), CUDA_SUCCESS);
+    EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+    EXPECT_EQ(SetAccess(address, kPiece), CUDA_SUCCESS);
+  }
+
+  FakeWorker& worker_ = FakeWorker::Get();
+  Memory& memory_ = Process::Get().memory();
+  CUdeviceptr range_ = 0, given_ = 0;
+};
+
+TEST_F(VirtualMemoryTest, ARangeIsReservedHereAndTold) {
+  EXPECT_TRUE(memory_.IsDeviceAddress(range_ + 8 * kPiece - 1));
+  EXPECT_FALSE(memory_.IsDeviceMemory(range_));
+  const auto seen = worker_.TakeSeen();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].At(1), 8 * kPiece);
+}
+
+TEST_F(VirtualMemoryTest, ARangeThatThisProcessUsesStaysWithTheWorker) {
+  void* const own = mmap(nullptr, kPiece, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const CUdeviceptr addresses[] = {reinterpret_cast<CUdeviceptr>(own), FreeAddresses(kPiece)};
+  size_t next = 0;
+  worker_.On("cuMemAddressReserve", [&](const auto&) { return FakeWorker::With(addresses[next++]); });
+  worker_.TakeSeen();
+  CUdeviceptr range = 0;
+  ASSERT_EQ(custom::cuMemAddressReserve(&range, kPiece, 0, 0, 0), CUDA_SUCCESS);
+  EXPECT_EQ(range, addresses[1]);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemAddressReserve?", "cuMemAddressReserve?"}));
+  EXPECT_EQ(custom::cuMemAddressFree(range, kPiece), CUDA_SUCCESS);
+  EXPECT_FALSE(memory_.IsDeviceAddress(range));
+  munmap(own, kPiece);
+}
+
+TEST_F(VirtualMemoryTest, AfterMemoryIsThereNobodyWaits) {
+  worker_.TakeSeen();
+  const auto memory = Create();
+  EXPECT_EQ(custom::cuMemMap(range_, kPiece, 0, memory, 0), CUDA_SUCCESS);
+  EXPECT_EQ(SetAccess(range_, kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_ + 100, 1, kPiece - 100, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemCreate?", "cuMemMap", "cuMemSetAccess", "cuMemsetD8Async"}));
+  EXPECT_EQ(custom::cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemUnmap?", "cuMemRelease"}));
+}
+
+TEST_F(VirtualMemoryTest, WorkOverNeighboursIsCertain) {
+  MapNew(range_);
+  MapNew(range_ + kPiece);
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemsetD8Async(range_ + kPiece - 8, 1, 16, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyDtoDAsync_v2(range_ + kPiece - 8, range_, 16, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async", "cuMemcpyDtoDAsync_v2"}));
+  EXPECT_EQ(custom::cuMemsetD8Async(range_ + 2 * kPiece - 8, 1, 16, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async?"})) << "past what is mapped";
+}
+
+TEST_F(VirtualMemoryTest, WithoutFullAccessWorkIsTheDriversToAccept) {
+  const auto memory = Create();
+  ASSERT_EQ(custom::cuMemMap(range_, kPiece, 0, memory, 0), CUDA_SUCCESS);
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemsetD8Async(range_, 1, 8, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async?"}));
+  EXPECT_EQ(SetAccess(range_, kPiece, CU_MEM_ACCESS_FLAGS_PROT_READ), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_, 1, 8, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemSetAccess?", "cuMemsetD8Async?"}));
+  // What may be read is read, without asking first.
+  std::vector<unsigned char> bytes(8);
+  worker_.On("outboardRead", [](const auto&) { return FakeWorker::With(uint64_t{7}); });
+  EXPECT_EQ(custom::cuMemcpyDtoH_v2(kStream, bytes.data(), range_, 8), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardRead?"}));
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+}
+
+TEST_F(VirtualMemoryTest, AccessThatIsRefusedIsNone) {
+  MapNew(range_);
+  worker_.On("cuMemSetAccess", [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_NOT_SUPPORTED}; });
+  EXPECT_EQ(SetAccess(range_, kPiece, CU_MEM_ACCESS_FLAGS_PROT_READ), CUDA_ERROR_NOT_SUPPORTED);
+  unsigned long long flags = 0;
+  const CUmemLocation device{CU_MEM_LOCATION_TYPE_DEVICE, 0};
+  EXPECT_EQ(custom::cuMemGetAccess(&flags, &device, range_), CUDA_SUCCESS);
+  EXPECT_EQ(flags, unsigned{CU_MEM_ACCESS_FLAGS_PROT_READWRITE});
+}
+
+TEST_F(VirtualMemoryTest, MemoryIsReleasedWithItsLastUserAndMapping) {
+  const auto memory = Create();
+  ASSERT_EQ(custom::cuMemMap(range_, kPiece, 0, memory, 0), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemMap(range_ + kPiece, kPiece, 0, memory, 0), CUDA_SUCCESS);
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), Names{});
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemMap(range_ + 2 * kPiece, kPiece, 0, memory, 0), CUDA_ERROR_INVALID_VALUE);
+  CUmemGenericAllocationHandle again = 0;
+  EXPECT_EQ(custom::cuMemRetainAllocationHandle(&again, reinterpret_cast<void*>(range_ + 5)), CUDA_SUCCESS);
+  EXPECT_EQ(again, memory);
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemUnmap?"})) << "it is mapped elsewhere";
+  EXPECT_EQ(custom::cuMemUnmap(range_ + kPiece, kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemUnmap?", "cuMemRelease"}));
+  EXPECT_EQ(custom::cuMemRetainAllocationHandle(&again, reinterpret_cast<void*>(range_)), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(VirtualMemoryTest, AnUnmappingThatIsNotCarriedOutLeavesTheMapping) {
+  MapNew(range_);
+  worker_.On("cuMemUnmap", [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_NOT_PERMITTED}; });
+  EXPECT_EQ(custom::cuMemUnmap(range_, kPiece), CUDA_ERROR_NOT_PERMITTED);
+  EXPECT_TRUE(memory_.IsDeviceMemory(range_));
+  EXPECT_EQ(custom::cuMemAddressFree(range_, 8 * kPiece), CUDA_ERROR_INVALID_VALUE) << "it is in use";
+}
+
+TEST_F(VirtualMemoryTest, WhatNoDriverAcceptsIsNotSent) {
+  const auto memory = Create();
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemMap(range_ + 8 * kPiece, kPiece, 0, memory, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemMap(range_, kPiece, kPiece, memory, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemMap(range_, kPiece, 0, memory + 1, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemUnmap(range_, kPiece), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(SetAccess(range_, kPiece), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(worker_.TakeNames(), Names{});
+  // A piece of the memory's is the driver's to accept.
+  worker_.On("cuMemMap", [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_INVALID_VALUE}; });
+  EXPECT_EQ(custom::cuMemMap(range_, kPiece / 2, 0, memory, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_FALSE(memory_.IsDeviceMemory(range_));
+  EXPECT_EQ(worker_.TakeNames(), Names{"cuMemMap?"});
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+}
+
+TEST_F(VirtualMemoryTest, NoPointerOfTheProgramTravels) {
+  CUmemAllocationProp properties = Properties();
+  properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  properties.win32HandleMetaData = &properties;
+  CUmemGenericAllocationHandle memory = 0;
+  EXPECT_EQ(custom::cuMemCreate(&memory, kPiece, &properties, 0), CUDA_ERROR_INVALID_VALUE);
+  properties.win32HandleMetaData = nullptr;
+  EXPECT_EQ(custom::cuMemCreate(&memory, kPiece, &properties, 0), CUDA_SUCCESS);
+  CUmemAllocationProp told{};
+  EXPECT_EQ(custom::cuMemGetAllocationPropertiesFromHandle(&told, memory), CUDA_SUCCESS);
+  EXPECT_EQ(told.requestedHandleTypes, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+}
+
+TEST_F(VirtualMemoryTest, SynchronousCallsWaitWhereThatIsAskedFor) {
+  MapNew(range_);
+  const unsigned on = 1;
+  EXPECT_EQ(custom::cuPointerSetAttribute(&on, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, range_ + 9), CUDA_SUCCESS);
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemsetD8_v2(kStream, range_, 1, 8), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async", "cuStreamSynchronize?"}));
+}
+
+}  // namespace
+}  // namespace outboard::shim
