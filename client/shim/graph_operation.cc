@@ -30,10 +30,16 @@ CUresult FindNamed(Process& process, CUcontext named, Current* current) {
   return CUDA_SUCCESS;
 }
 
-// Whose the memory is, a context's or a device's, if the range lies in one piece of it.
-std::optional<const void*> OwnerOf(Process& process, uint64_t address, uint64_t bytes) {
+// Whose the memory is, a context's, a device's or, in an address range, nobody's in particular, if all of it lies in
+// one piece of it or in what is mapped for the device.
+std::optional<const void*> OwnerOf(Process& process, const Current& current, uint64_t address, uint64_t bytes,
+                                   bool writes) {
   const auto range = process.memory().FindDevice(address);
-  if (!range || !range->Contains(address, bytes)) return std::nullopt;
+  if (!range) {
+    const VirtualMemory& mapped = process.memory().virtual_memory();
+    return mapped.Allows(current.device, address, bytes, writes) ? std::optional(&mapped) : std::nullopt;
+  }
+  if (!range->Contains(address, bytes)) return std::nullopt;
   if (range->info.context != nullptr) return range->info.context;
   return &process.worker().devices[static_cast<size_t>(range->info.device)];
 }
@@ -70,8 +76,9 @@ CUresult Make(Process& process, const CUDA_MEMCPY_NODE_PARAMS& params, Operation
   PlacedCopy placed;
   if (result = PlaceCopy(process.memory(), copy, &placed); result != CUDA_SUCCESS) return result;
   if (!placed.to_device && !placed.from_device) return CUDA_ERROR_NOT_SUPPORTED;  // the GPU cannot see either end
-  const auto to_owner = placed.to_device ? OwnerOf(process, placed.to.address, placed.to_span) : nullptr;
-  const auto from_owner = placed.from_device ? OwnerOf(process, placed.from.address, placed.from_span) : nullptr;
+  const auto to_owner = placed.to_device ? OwnerOf(process, current, placed.to.address, placed.to_span, true) : nullptr;
+  const auto from_owner =
+      placed.from_device ? OwnerOf(process, current, placed.from.address, placed.from_span, false) : nullptr;
   if (!to_owner || !from_owner) return CUDA_ERROR_INVALID_VALUE;
   return Done(CopyOperation{current.context, params.copyParams, placed.to_device, placed.from_device, placed.to,
                             placed.from, placed.extent, *to_owner, *from_owner},
@@ -90,7 +97,7 @@ CUresult Make(Process& process, const CUDA_MEMSET_NODE_PARAMS_v2& params, Operat
       (params.pitch % element != 0 || params.pitch < width || params.pitch > MaxPitch(process, current)))
     return CUDA_ERROR_INVALID_VALUE;
   const auto span = SpanOf({params.dst, params.pitch, 0}, {width, params.height, 1});
-  const auto owner = span ? OwnerOf(process, params.dst, *span) : std::nullopt;
+  const auto owner = span ? OwnerOf(process, current, params.dst, *span, true) : std::nullopt;
   if (!owner) return CUDA_ERROR_INVALID_VALUE;
   FillOperation fill{params, *owner};
   fill.params.ctx = current.context;
@@ -129,7 +136,8 @@ CUresult Make(Process& process, const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& params, 
         // Waits and writes have these members at the same places.
         const size_t bytes = is_long ? 8 : 4;
         const auto& word = each.waitValue;
-        if (word.address % bytes != 0 || !OwnerOf(process, word.address, bytes)) return CUDA_ERROR_INVALID_VALUE;
+        if (word.address % bytes != 0) return CUDA_ERROR_INVALID_VALUE;
+        if (!OwnerOf(process, current, word.address, bytes, !is_wait)) return CUDA_ERROR_INVALID_VALUE;
         break;
       }
       case CU_STREAM_MEM_OP_BARRIER:
