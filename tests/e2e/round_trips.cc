@@ -186,6 +186,25 @@ class Calls {
     Once("cuMemPoolDestroy", [&] { return cuMemPoolDestroy(made); });
   }
 
+  void VirtualMemory() {
+    CUdeviceptr range = 0;
+    CUmemGenericAllocationHandle memory = 0;
+    CUmemAllocationProp properties{};
+    size_t bytes = 0;
+    properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+    const CUmemAccessDesc both = {properties.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    Twice("cuMemGetAllocationGranularity",
+          [&] { return cuMemGetAllocationGranularity(&bytes, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM); });
+    Once("cuMemAddressReserve", [&] { return cuMemAddressReserve(&range, bytes, 0, 0, 0); });
+    Once("cuMemCreate", [&] { return cuMemCreate(&memory, bytes, &properties, 0); });
+    Once("cuMemMap", [&] { return cuMemMap(range, bytes, 0, memory, 0); });
+    Once("cuMemSetAccess", [&] { return cuMemSetAccess(range, bytes, &both, 1); });
+    Once("cuMemUnmap", [&] { return cuMemUnmap(range, bytes); });
+    Once("cuMemRelease", [&] { return cuMemRelease(memory); });
+    Once("cuMemAddressFree", [&] { return cuMemAddressFree(range, bytes); });
+  }
+
   void Events() {
     CUevent first = nullptr, second = nullptr;
     float milliseconds = 0;
@@ -283,6 +302,7 @@ int main() {
   calls.Memory();
   calls.Peers();
   calls.MemoryPools();
+  calls.VirtualMemory();
   calls.Events();
   calls.Streams();
   calls.Words();
