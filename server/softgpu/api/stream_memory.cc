@@ -16,7 +16,7 @@ namespace {
 // All operations or, when one of them is wrong, none.
 CUresult Batch(CUstream hStream, unsigned count, const CUstreamBatchMemOpParams* operations, unsigned flags,
                MemOpVersion version, DefaultStream null_means) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return ContextCall([&](Driver&, Context& context) -> CUresult {
     const auto stream = FindStream(context, hStream, null_means);
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     if (count == 0 || count > kMaxMemOps || !operations || flags != 0) return CUDA_ERROR_INVALID_VALUE;
