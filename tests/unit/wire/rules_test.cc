@@ -173,7 +173,7 @@ TEST(Rules, ObjectsAreMadeUnderTheClientsHandles) {
 // Memory without addresses is known by a number where others have a pointer.
 TEST(Rules, NumbersStandForObjectsToo) {
   Trip<Creates<CUmemGenericAllocationHandle>> creates;
-  constexpr CUmemGenericAllocationHandle kOfDriver = 0xfedcba9876543210;
+  static constexpr CUmemGenericAllocationHandle kOfDriver = 0xfedcba9876543210;
   CUmemGenericAllocationHandle memory = 0;
   const auto create = [](CUmemGenericAllocationHandle* made) {
     *made = kOfDriver;
