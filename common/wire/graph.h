@@ -24,9 +24,6 @@ enum class GraphNodeKind : uint32_t {
   kRead,       // bytes for the client's memory (Control::kLand, kLandBox)
 };
 
-inline constexpr uint32_t kMaxGraphs = 1u << 16;  // executable graphs of one session at a time
-inline constexpr uint32_t kMaxGraphDepth = 64;    // graphs in graphs
-
 struct GraphHead {
   uint64_t nodes;  // in the outermost graph
   uint64_t words;  // that each launch brings

@@ -99,7 +99,7 @@ CUresult Graphs::Instantiate(uint64_t number, uint64_t flags, std::span<const st
   state_->Collect();
   {
     std::lock_guard lock(state_->mutex);
-    if (state_->graphs.size() + state_->destroyed.size() >= wire::kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (state_->graphs.size() + state_->destroyed.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
   }
   auto graph = std::make_shared<Graph>(*state_);
   CUresult result = driver.cuGraphCreate(&graph->graph, 0);

@@ -254,7 +254,7 @@ CUresult Graphs::Builder::PutEmpty(const Place& place, Made* made) {
 // The driver copies the graph into the node, whose own nodes are then those that a change has to name.
 CUresult Graphs::Builder::PutGraph(const Place& place, uint32_t depth, Made* made) {
   wire::GraphChild child;
-  if (!reader_.Get(&child) || depth >= wire::kMaxGraphDepth || place.changed != nullptr) return kMalformed;
+  if (!reader_.Get(&child) || depth >= kMaxGraphDepth || place.changed != nullptr) return kMalformed;
   CUgraph empty;
   CUresult result = CallIf(driver_.cuGraphCreate, &empty, 0u);
   if (result != CUDA_SUCCESS) return result;

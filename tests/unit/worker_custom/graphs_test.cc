@@ -196,8 +196,8 @@ TEST_F(GraphsTest, GraphsInGraphsComeToAnEnd) {
     graphs.Head(GraphNodeKind::kEmpty, {});
     return graphs;
   };
-  EXPECT_EQ(graphs_->Instantiate(1, 0, nested(wire::kMaxGraphDepth).bytes()), CUDA_SUCCESS);
-  EXPECT_EQ(graphs_->Instantiate(2, 0, nested(wire::kMaxGraphDepth + 1).bytes()), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(graphs_->Instantiate(1, 0, nested(kMaxGraphDepth).bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Instantiate(2, 0, nested(kMaxGraphDepth + 1).bytes()), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(GraphsTest, LaunchesTakeTheirWordsInOrder) {
