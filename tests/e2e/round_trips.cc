@@ -36,7 +36,6 @@ class Calls {
     size_t limit = 0;
     CUfunc_cache cache{};
     CUsharedconfig shared{};
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     Twice("cuCtxGetFlags", [&] { return cuCtxGetFlags(&flags); });
     Twice("cuCtxGetId", [&] { return cuCtxGetId(context_, &id); });
     Twice("cuCtxGetStreamPriorityRange", [&] { return cuCtxGetStreamPriorityRange(&low, &high); });
@@ -50,7 +49,6 @@ class Calls {
     Once("cuCtxResetPersistingL2Cache", &cuCtxResetPersistingL2Cache, CUDA_ERROR_NOT_SUPPORTED);
     Once("cuCtxSynchronize", &cuCtxSynchronize);
     Once("cuCtxSynchronize_v2", [&] { return cuCtxSynchronize_v2(context_); });
-    Once("cuThreadExchangeStreamCaptureMode", [&] { return cuThreadExchangeStreamCaptureMode(&mode); });
     Once("cuProfilerStart", &cuProfilerStart);
     Once("cuProfilerStop", &cuProfilerStop);
     check::Ok(cuCtxCreate_v2(&made, 0, 0));
