@@ -21,37 +21,48 @@ Graphs::~Graphs() = default;
 // The driver's stream has come to the node; nothing of the driver's may be called.
 void Graphs::Step::Run(void* raw) {
   Step& step = *static_cast<Step*>(raw);
-  State& state = step.graph.state;
-  std::unique_lock lock(state.mutex);
   Graph& graph = step.graph;
+  State& state = graph.state;
+  std::unique_lock lock(state.mutex);
   if (graph.launches.empty()) return;
-  const Graph::Launched& launched = graph.launches.front();  // stays while not all of its steps are done
-  const uint64_t word = launched.words[step.word];
+  const std::shared_ptr<Graph::Launched> launched = graph.launches.front();
+  const uint64_t word = launched->words[step.word];
   const bool acts = word != 0 && !state.released;
   lock.unlock();
-  if (acts) step.Act(word, launched.bytes);
+  if (acts) step.Act(launched->forms[step.index].get(), word, launched->bytes);
   lock.lock();
-  if (--graph.launches.front().steps_left == 0) graph.launches.pop_front();
+  if (--launched->steps_left == 0 && !graph.launches.empty()) graph.launches.pop_front();
   state.changed.notify_all();
 }
 
-void Graphs::Step::Act(uint64_t word, std::span<const std::byte> sent) {
+void Graphs::Step::Act(const Form* form, uint64_t word, std::span<const std::byte> sent) {
   switch (kind) {
     case wire::GraphNodeKind::kHostCall:
       return graph.state.host_calls.Run(word);
     case wire::GraphNodeKind::kWrite:
-      if ((word & wire::kWithLaunch) == 0) return graph.state.copies.PullNow(word, {block, bytes});
-      if (const uint64_t at = word - wire::kWithLaunch; at <= sent.size() && bytes <= sent.size() - at)
-        std::memcpy(block, sent.data() + at, bytes);
+      if ((word & wire::kWithLaunch) == 0) return graph.state.copies.PullNow(word, {form->block, form->bytes});
+      if (const uint64_t at = word - wire::kWithLaunch; at <= sent.size() && form->bytes <= sent.size() - at)
+        std::memcpy(form->block, sent.data() + at, form->bytes);
       return;
     case wire::GraphNodeKind::kRead: {
-      Box to = host;
+      Box to = form->host;
       to.address = word;
-      return graph.state.copies.LandNow(to, extent, {block, bytes});
+      return graph.state.copies.LandNow(to, form->extent, {form->block, form->bytes});
     }
     default:
       return;
   }
+}
+
+// On a thread of the driver's, which permits no calls.
+void Graphs::Ended::Run(void* raw) {
+  const std::unique_ptr<Ended> ended(static_cast<Ended*>(raw));
+  State& state = *ended->state;
+  std::lock_guard lock(state.mutex);
+  ended->graph->launches.clear();
+  state.GiveBlocks(*ended->graph);
+  std::erase(state.destroyed, ended->graph);
+  state.changed.notify_all();
 }
 
 std::shared_ptr<Graphs::Graph> Graphs::State::Find(uint64_t number) {
@@ -60,43 +71,52 @@ std::shared_ptr<Graphs::Graph> Graphs::State::Find(uint64_t number) {
   return found != graphs.end() ? found->second : nullptr;
 }
 
-// Lets go of what the driver has for a graph. In the context that its blocks are of.
+std::shared_ptr<Staging> Graphs::State::StagingOf(CUcontext context) {
+  std::lock_guard lock(mutex);
+  auto& staging = stagings[context];
+  if (staging == nullptr) staging = std::make_shared<Staging>(driver, context, &staging_bytes);
+  return staging;
+}
+
 void Graphs::State::End(Graph& graph) {
   if (graph.exec != nullptr) driver.cuGraphExecDestroy(std::exchange(graph.exec, nullptr));
   if (graph.graph != nullptr) driver.cuGraphDestroy(std::exchange(graph.graph, nullptr));
-  FreeBlocks(graph);
 }
 
-void Graphs::State::FreeBlocks(Graph& graph) {
-  block_bytes.fetch_sub(std::exchange(graph.block_bytes, 0));
-  if (graph.blocks.empty()) return;
-  CUcontext popped;
-  const bool is_current = driver.cuCtxPushCurrent_v2(graph.context) == CUDA_SUCCESS;
-  for (void* block : graph.blocks) {
-    if (is_current) driver.cuMemFreeHost(block);
+void Graphs::State::GiveBlocks(Graph& graph) {
+  for (const auto& [staging, block] : graph.blocks) {
+    const auto found = stagings.find(staging->context());
+    if (found != stagings.end() && found->second == staging) staging->Give(block);
   }
-  if (is_current) driver.cuCtxPopCurrent_v2(&popped);
   graph.blocks.clear();
 }
 
-// Ends graphs that were destroyed and have come to the end of their launches.
-void Graphs::State::Collect() {
-  std::vector<std::shared_ptr<Graph>> ended;
-  {
-    std::lock_guard lock(mutex);
-    std::erase_if(destroyed, [&](const auto& graph) {
-      if (!graph->launches.empty()) return false;
-      ended.push_back(graph);
-      return true;
-    });
-  }
-  for (const auto& graph : ended) End(*graph);
+void Graphs::State::EndStaging(Staging& staging) {
+  CUcontext context = staging.context();
+  // A context that has ended has taken its memory along.
+  if (driver.cuCtxPushCurrent_v2(context) != CUDA_SUCCESS) return staging.Abandon();
+  staging.Destroy();
+  driver.cuCtxPopCurrent_v2(&context);
+}
+
+// Has the driver tell when it has done with a graph that has steps, and keeps them until then.
+CUresult Graphs::Keep(const std::shared_ptr<Graph>& graph) {
+  const driver::DriverTable& driver = state_->driver;
+  if (driver.cuUserObjectCreate == nullptr || driver.cuGraphRetainUserObject == nullptr)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  auto ended = std::make_unique<Ended>(Ended{state_, graph});
+  CUuserObject object;
+  CUresult result = driver.cuUserObjectCreate(&object, ended.get(), &Ended::Run, 1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC);
+  if (result != CUDA_SUCCESS) return result;
+  static_cast<void>(ended.release());  // the object's from here on
+  result = driver.cuGraphRetainUserObject(graph->graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
+  if (result != CUDA_SUCCESS) driver.cuUserObjectRelease(object, 1);
+  return result;
 }
 
 CUresult Graphs::Instantiate(uint64_t number, uint64_t flags, std::span<const std::byte> description) {
   const driver::DriverTable& driver = state_->driver;
   if (driver.cuGraphCreate == nullptr || driver.cuGraphInstantiateWithFlags == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  state_->Collect();
   {
     std::lock_guard lock(state_->mutex);
     if (state_->graphs.size() + state_->destroyed.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -104,12 +124,14 @@ CUresult Graphs::Instantiate(uint64_t number, uint64_t flags, std::span<const st
   auto graph = std::make_shared<Graph>(*state_);
   CUresult result = driver.cuGraphCreate(&graph->graph, 0);
   if (result == CUDA_SUCCESS) result = Builder(*state_, *graph, description).Build();
+  if (result == CUDA_SUCCESS && !graph->steps.empty()) result = Keep(graph);
   if (result == CUDA_SUCCESS) result = driver.cuGraphInstantiateWithFlags(&graph->exec, graph->graph, flags);
-  if (result == CUDA_SUCCESS) {
-    std::lock_guard lock(state_->mutex);
-    if (!state_->graphs.emplace(number, graph).second) result = CUDA_ERROR_INVALID_VALUE;
-  }
-  if (result != CUDA_SUCCESS) state_->End(*graph);
+  std::unique_lock lock(state_->mutex);
+  if (result == CUDA_SUCCESS && !state_->graphs.emplace(number, graph).second) result = CUDA_ERROR_INVALID_VALUE;
+  if (result == CUDA_SUCCESS) return result;
+  state_->GiveBlocks(*graph);  // it has never run
+  lock.unlock();
+  state_->End(*graph);
   return result;
 }
 
@@ -118,16 +140,22 @@ CUresult Graphs::Launch(uint64_t number, CUstream stream, std::span<const unsign
   const auto graph = state_->Find(number);
   if (graph == nullptr || words.size() != graph->words) return CUDA_ERROR_INVALID_VALUE;
   if (graph->steps.empty()) return state_->driver.cuGraphLaunch(graph->exec, stream);
+  const auto launched = std::make_shared<Graph::Launched>();
+  launched->words.assign(words.begin(), words.end());
+  launched->bytes.assign(bytes.begin(), bytes.end());
+  launched->steps_left = graph->steps.size();
   // Held so that the words of launches are in the order in which the driver runs them. The steps do not take it.
   std::lock_guard order(graph->order);
   {
     std::lock_guard lock(state_->mutex);
-    graph->launches.push_back({{words.begin(), words.end()}, {bytes.begin(), bytes.end()}, graph->steps.size()});
+    if (graph->is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    for (const auto& step : graph->steps) launched->forms.push_back(step->form);
+    graph->launches.push_back(launched);
   }
   const CUresult result = state_->driver.cuGraphLaunch(graph->exec, stream);
   if (result != CUDA_SUCCESS) {
     std::lock_guard lock(state_->mutex);
-    graph->launches.pop_back();
+    std::erase(graph->launches, launched);
   }
   return result;
 }
@@ -146,20 +174,23 @@ CUresult Graphs::Change(uint64_t number, std::span<const std::byte> changes) {
 
 CUresult Graphs::SetEnabled(uint64_t number, uint64_t node, bool enabled) {
   const auto graph = state_->Find(number);
-  if (graph == nullptr || node >= graph->nodes.size()) return CUDA_ERROR_INVALID_VALUE;
+  if (graph == nullptr || node >= graph->nodes.size() || graph->nodes[node].node == nullptr)
+    return CUDA_ERROR_INVALID_VALUE;
   const auto set = state_->driver.cuGraphNodeSetEnabled;
   return set == nullptr ? CUDA_ERROR_NOT_SUPPORTED : set(graph->exec, graph->nodes[node].node, enabled ? 1 : 0);
 }
 
 CUresult Graphs::Destroy(uint64_t number) {
+  std::shared_ptr<Graph> graph;
   {
     std::lock_guard lock(state_->mutex);
     const auto found = state_->graphs.find(number);
-    if (found == state_->graphs.end()) return CUDA_ERROR_INVALID_VALUE;
-    state_->destroyed.push_back(std::move(found->second));
+    if (found == state_->graphs.end()) return CUDA_SUCCESS;
+    graph = std::move(found->second);
     state_->graphs.erase(found);
+    if (!graph->steps.empty()) state_->destroyed.push_back(graph);
   }
-  state_->Collect();
+  state_->End(*graph);
   return CUDA_SUCCESS;
 }
 
@@ -180,21 +211,24 @@ void Graphs::Drain() {
 }
 
 void Graphs::ForgetContext(CUcontext context) {
-  std::vector<std::shared_ptr<Graph>> its;
+  std::shared_ptr<Staging> staging;
   {
     std::lock_guard lock(state_->mutex);
-    for (const auto& [number, graph] : state_->graphs) {
-      if (graph->context == context) its.push_back(graph);
-    }
-    for (const auto& graph : state_->destroyed) {
-      if (graph->context == context) its.push_back(graph);
-    }
+    const auto found = state_->stagings.find(context);
+    if (found == state_->stagings.end()) return;
+    staging = std::move(found->second);
+    state_->stagings.erase(found);
+    const auto end_if_its = [&](Graph& graph) {
+      const auto is_its = [&](const auto& each) { return each.first == staging; };
+      if (!std::ranges::any_of(graph.blocks, is_its)) return;
+      graph.is_dead = true;
+      graph.launches.clear();
+    };
+    for (const auto& [number, graph] : state_->graphs) end_if_its(*graph);
+    for (const auto& graph : state_->destroyed) end_if_its(*graph);
+    state_->changed.notify_all();
   }
-  for (const auto& graph : its) {
-    // Its blocks end with the context, so nothing may run it any more.
-    if (graph->exec != nullptr) state_->driver.cuGraphExecDestroy(std::exchange(graph->exec, nullptr));
-    state_->FreeBlocks(*graph);
-  }
+  state_->EndStaging(*staging);
 }
 
 void Graphs::ReleaseAll() {
@@ -205,19 +239,22 @@ void Graphs::ReleaseAll() {
 
 bool Graphs::empty() const {
   std::lock_guard lock(state_->mutex);
-  return state_->graphs.empty() && state_->destroyed.empty();
+  return state_->graphs.empty() && state_->destroyed.empty() && state_->stagings.empty();
 }
 
 void Graphs::EndAll() {
   std::vector<std::shared_ptr<Graph>> all;
+  std::vector<std::shared_ptr<Staging>> kept;
   {
     std::lock_guard lock(state_->mutex);
     for (auto& [number, graph] : state_->graphs) all.push_back(std::move(graph));
-    for (auto& graph : state_->destroyed) all.push_back(std::move(graph));
+    for (auto& [context, staging] : state_->stagings) kept.push_back(std::move(staging));
     state_->graphs.clear();
-    state_->destroyed.clear();
+    state_->destroyed.clear();  // the driver has them already
+    state_->stagings.clear();
   }
   for (const auto& graph : all) state_->End(*graph);
+  for (const auto& staging : kept) state_->EndStaging(*staging);
 }
 
 }  // namespace outboard::worker

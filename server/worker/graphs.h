@@ -22,7 +22,11 @@ namespace outboard::worker {
 // which says which function, which bytes, or which address is meant. The driver runs one launch of a graph after the
 // other, so the words of each launch are taken in order.
 //
-// Thread-safe. No lock is held while the driver is entered.
+// The driver says when a graph that was destroyed has come to the end of its launches: by a user object that it has.
+// Only then does other work get its page-locked memory. To give that back to the driver may wait for all work of a
+// context, so it is kept until the context ends.
+//
+// Thread-safe. No lock is held while the driver is entered, but for one of a graph's own while it is launched.
 class Graphs {
  public:
   // All outlive this.
@@ -39,28 +43,35 @@ class Graphs {
   CUresult Upload(uint64_t number, CUstream stream);
   CUresult Change(uint64_t number, std::span<const std::byte> changes);
   CUresult SetEnabled(uint64_t number, uint64_t node, bool enabled);
-  // The graph ends when its launches have.
+  // The graph ends when its launches have. Nothing is done for a number that is not known: the client may not have
+  // learned that it was refused.
   CUresult Destroy(uint64_t number);
 
   // Returns when no launch touches the client's memory any more.
   void Drain();
 
-  // The context, which has no work any more, is about to be destroyed.
+  // The context, which has no work any more, is about to end or has ended. Graphs that have page-locked memory of it
+  // cannot be launched any more.
   void ForgetContext(CUcontext context);
 
   // The client is gone: nothing is called, asked for or sent any more. Idempotent.
   void ReleaseAll();
 
-  // Whether there is none.
+  // Whether there is none, and no page-locked memory kept.
   bool empty() const;
   // Ends all graphs, once no lane is left and no context has work. The contexts are still there.
   void EndAll();
 
  private:
+  struct Form;
   struct Graph;
   struct Step;
   struct State;
+  struct Ended;
   class Builder;
+
+  CUresult Keep(const std::shared_ptr<Graph>& graph);
+
   std::shared_ptr<State> state_;
 };
 

@@ -20,9 +20,13 @@ CUDA_MEMCPY3D CopyOf(const BoxExtent& extent) {
   return copy;
 }
 
+// Of one row the box says no pitch, and the driver wants one that is not too small.
+bool HasRows(const CUDA_MEMCPY3D& copy) { return copy.Height != 1 || copy.Depth != 1; }
+
 void CopyFrom(const Box& from, CUDA_MEMCPY3D* copy) {
   copy->srcMemoryType = CU_MEMORYTYPE_DEVICE;
   copy->srcDevice = from.address;
+  if (!HasRows(*copy)) return;
   copy->srcPitch = from.pitch;
   copy->srcHeight = from.slice_rows;
 }
@@ -30,6 +34,7 @@ void CopyFrom(const Box& from, CUDA_MEMCPY3D* copy) {
 void CopyTo(const Box& to, CUDA_MEMCPY3D* copy) {
   copy->dstMemoryType = CU_MEMORYTYPE_DEVICE;
   copy->dstDevice = to.address;
+  if (!HasRows(*copy)) return;
   copy->dstPitch = to.pitch;
   copy->dstHeight = to.slice_rows;
 }
@@ -266,8 +271,10 @@ CUresult Graphs::Builder::PutGraph(const Place& place, uint32_t depth, Made* mad
   return result == CUDA_SUCCESS ? AddNodes(child.nodes, inner, depth + 1) : result;
 }
 
-CUresult Graphs::Builder::AddStep(const Place& place, std::unique_ptr<Step> step, Made* made) {
-  if (step->word >= graph_.words) return kMalformed;
+CUresult Graphs::Builder::AddStep(const Place& place, wire::GraphNodeKind kind, uint64_t word,
+                                  std::shared_ptr<const Form> form, Made* made) {
+  if (word >= graph_.words) return kMalformed;
+  auto step = std::make_unique<Step>(Step{graph_, kind, word, graph_.steps.size(), std::move(form)});
   const CUDA_HOST_NODE_PARAMS params{&Step::Run, step.get()};
   const CUresult result =
       CallIf(driver_.cuGraphAddHostNode, &made->last, place.into, place.behind.data(), place.behind.size(), &params);
@@ -281,37 +288,42 @@ CUresult Graphs::Builder::PutHostCall(const Place& place, Made* made) {
   wire::GraphHostCall host_call;
   if (!reader_.Get(&host_call)) return kMalformed;
   if (place.changed != nullptr) return CUDA_SUCCESS;  // the client knows by the number which function to call
-  return AddStep(place, std::make_unique<Step>(Step{graph_, wire::GraphNodeKind::kHostCall, host_call.word}), made);
+  return AddStep(place, wire::GraphNodeKind::kHostCall, host_call.word, nullptr, made);
 }
 
-CUresult Graphs::Builder::FindStep(const Place& place, const BoxExtent& extent, std::unique_ptr<Step>* made,
-                                   Step** step) {
+CUresult Graphs::Builder::TakeBlock(CUcontext context, size_t bytes, Block** block) {
+  const auto staging = state_.StagingOf(context);
+  CUresult result = driver_.cuCtxPushCurrent_v2(context);
+  if (result != CUDA_SUCCESS) return result;
+  *block = staging->Take(bytes, true);
+  result = driver_.cuCtxPopCurrent_v2(&context);
+  if (*block == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  graph_.blocks.emplace_back(staging, *block);
+  return result;
+}
+
+CUresult Graphs::Builder::MakeForm(const Place& place, CUcontext context, const Box& host, const BoxExtent& extent,
+                                   std::shared_ptr<const Form>* form) {
   const auto bytes = PackedBytes(extent);
   if (!bytes || *bytes == 0 || *bytes > kCopyChunkBytes) return kMalformed;
-  if (place.changed != nullptr) {
-    // Launches under way have their bytes in the block.
-    *step = place.changed->step;
-    return (*step)->bytes == *bytes ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+  Form made{nullptr, 0, *bytes, host, extent};
+  const Form* const before = place.changed != nullptr ? place.changed->step->form.get() : nullptr;
+  if (before != nullptr && *bytes <= before->block_bytes) {
+    made.block = before->block;
+    made.block_bytes = before->block_bytes;
+  } else {
+    Block* block;
+    if (CUresult result = TakeBlock(context, *bytes, &block); result != CUDA_SUCCESS) return result;
+    made.block = block->bytes;
+    made.block_bytes = block->size;
   }
-  if (graph_.context == nullptr) {
-    const CUresult result = CallIf(driver_.cuCtxGetCurrent, &graph_.context);
-    if (result != CUDA_SUCCESS) return result;
-    if (graph_.context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
-  }
-  if (state_.block_bytes.fetch_add(*bytes) + *bytes > kMaxStagingBytes) {
-    state_.block_bytes.fetch_sub(*bytes);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
-  graph_.block_bytes += *bytes;  // given back with the graph
-  void* block = nullptr;
-  const CUresult result =
-      CallIf(driver_.cuMemHostAlloc, &block, static_cast<size_t>(*bytes), unsigned{CU_MEMHOSTALLOC_PORTABLE});
-  if (result != CUDA_SUCCESS) return result;
-  graph_.blocks.push_back(block);
-  (*made)->block = static_cast<std::byte*>(block);
-  (*made)->bytes = *bytes;
-  *step = made->get();
+  *form = std::make_shared<const Form>(made);
   return CUDA_SUCCESS;
+}
+
+void Graphs::Builder::SetForm(const Place& place, std::shared_ptr<const Form> form) {
+  std::lock_guard lock(state_.mutex);
+  place.changed->step->form = std::move(form);
 }
 
 // The step brings the bytes before they are copied.
@@ -321,18 +333,21 @@ CUresult Graphs::Builder::PutWrite(const Place& place, Made* made) {
   CUcontext context;
   CUresult result = Find(wire::HandleKind::kContext, write.context, &context);
   if (result != CUDA_SUCCESS) return result;
-  auto added = std::make_unique<Step>(Step{graph_, wire::GraphNodeKind::kWrite, write.word});
-  Step* step;
-  result = FindStep(place, write.extent, &added, &step);
+  std::shared_ptr<const Form> form;
+  result = MakeForm(place, context, {}, write.extent, &form);
   if (result != CUDA_SUCCESS) return result;
   CUDA_MEMCPY3D copy = CopyOf(write.extent);
   copy.srcMemoryType = CU_MEMORYTYPE_HOST;
-  copy.srcHost = step->block;
+  copy.srcHost = form->block;
   CopyTo(write.to, &copy);
-  if (place.changed != nullptr) return PutMemcpy(place, copy, context, made);
-  result = AddStep(place, std::move(added), made);
-  if (result != CUDA_SUCCESS) return result;
-  return PutMemcpy({.into = place.into, .behind = {made->last}}, copy, context, made);
+  if (place.changed == nullptr) {
+    result = AddStep(place, wire::GraphNodeKind::kWrite, write.word, std::move(form), made);
+    if (result != CUDA_SUCCESS) return result;
+    return PutMemcpy({.into = place.into, .behind = {made->last}}, copy, context, made);
+  }
+  result = PutMemcpy(place, copy, context, made);
+  if (result == CUDA_SUCCESS) SetForm(place, std::move(form));
+  return result;
 }
 
 // The step sends the bytes when they are copied.
@@ -342,19 +357,21 @@ CUresult Graphs::Builder::PutRead(const Place& place, Made* made) {
   CUcontext context;
   CUresult result = Find(wire::HandleKind::kContext, read.context, &context);
   if (result != CUDA_SUCCESS) return result;
-  auto added = std::make_unique<Step>(Step{graph_, wire::GraphNodeKind::kRead, read.word});
-  added->host = read.host;
-  added->extent = read.extent;
-  Step* step;
-  result = FindStep(place, read.extent, &added, &step);
+  std::shared_ptr<const Form> form;
+  result = MakeForm(place, context, read.host, read.extent, &form);
   if (result != CUDA_SUCCESS) return result;
   CUDA_MEMCPY3D copy = CopyOf(read.extent);
   CopyFrom(read.from, &copy);
   copy.dstMemoryType = CU_MEMORYTYPE_HOST;
-  copy.dstHost = step->block;
+  copy.dstHost = form->block;
   result = PutMemcpy(place, copy, context, made);
-  if (place.changed != nullptr || result != CUDA_SUCCESS) return result;
-  return AddStep({.into = place.into, .behind = {made->last}}, std::move(added), made);
+  if (result != CUDA_SUCCESS) return result;
+  if (place.changed == nullptr) {
+    return AddStep({.into = place.into, .behind = {made->last}}, wire::GraphNodeKind::kRead, read.word, std::move(form),
+                   made);
+  }
+  SetForm(place, std::move(form));
+  return CUDA_SUCCESS;
 }
 
 }  // namespace outboard::worker

@@ -6,29 +6,38 @@
 #include <deque>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/graph.h"
 #include "server/worker/graphs.h"
+#include "server/worker/staging.h"
 
 // What Graphs is made of. Included by graphs*.cc alone.
 
 namespace outboard::worker {
 
+// What a copy from or to the client's memory works with. Never changes: launches under way keep theirs.
+struct Graphs::Form {
+  std::byte* block;
+  size_t block_bytes;  // that it has room for
+  size_t bytes;        // that are copied
+  Box host;            // of a read; its address is not used
+  BoxExtent extent;
+};
+
 // A host node of the driver's, which acts for the client.
 struct Graphs::Step {
   Graph& graph;
   wire::GraphNodeKind kind;
-  uint64_t word;  // which of a launch's
-  std::byte* block = nullptr;
-  size_t bytes = 0;
-  Box host{};  // of a read
-  BoxExtent extent{};
+  uint64_t word;                     // which of a launch's
+  size_t index = 0;                  // among the graph's steps
+  std::shared_ptr<const Form> form;  // of launches to come, null for a host function. Guarded by State::mutex
 
   static void Run(void* step);
-  void Act(uint64_t word, std::span<const std::byte> sent);
+  void Act(const Form* form, uint64_t word, std::span<const std::byte> sent);
 };
 
 struct Graphs::Graph {
@@ -44,22 +53,30 @@ struct Graphs::Graph {
   State& state;
   CUgraph graph = nullptr;
   CUgraphExec exec = nullptr;
-  CUcontext context = nullptr;  // that the blocks are of; null while there are none
-  std::vector<void*> blocks;    // page-locked
-  uint64_t block_bytes = 0;     // charged for them
+  std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken
   std::vector<Entry> nodes;
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
 
   std::mutex order;  // held while a launch is given to the driver
 
-  // Launches whose steps have not all run; the driver is at the first. Guarded by State::mutex.
+  // Launches whose steps have not all run; the driver is at the first.
   struct Launched {
     std::vector<uint64_t> words;
-    std::vector<std::byte> bytes;  // that came with it
-    size_t steps_left;
+    std::vector<std::byte> bytes;                    // that came with it
+    std::vector<std::shared_ptr<const Form>> forms;  // of the steps
+    size_t steps_left;                               // guarded by State::mutex
   };
-  std::deque<Launched> launches;
+  std::deque<std::shared_ptr<Launched>> launches;  // guarded by State::mutex, as is what follows
+  bool is_dead = false;                            // blocks of it have ended with their context
+};
+
+// What the driver tells when it has done with a graph that has steps.
+struct Graphs::Ended {
+  std::shared_ptr<State> state;
+  std::shared_ptr<Graph> graph;
+
+  static void Run(void* ended);
 };
 
 struct Graphs::State {
@@ -70,18 +87,23 @@ struct Graphs::State {
   const HandleTable& handles;
   Copies& copies;
   HostCalls& host_calls;
-  std::atomic<uint64_t> block_bytes{0};  // of all graphs
+  std::atomic<uint64_t> staging_bytes{0};
 
   std::mutex mutex;  // never held over a call of the driver
   std::condition_variable changed;
   std::unordered_map<uint64_t, std::shared_ptr<Graph>> graphs;  // guarded by mutex, as is what follows
-  std::vector<std::shared_ptr<Graph>> destroyed;                // whose launches have not ended
+  std::vector<std::shared_ptr<Graph>> destroyed;                // with steps, whose launches have not ended
+  std::unordered_map<CUcontext, std::shared_ptr<Staging>> stagings;
   bool released = false;
 
   std::shared_ptr<Graph> Find(uint64_t number);
-  void Collect();
+  std::shared_ptr<Staging> StagingOf(CUcontext context);
+  // Lets go of what the driver has for a graph.
   void End(Graph& graph);
-  void FreeBlocks(Graph& graph);
+  // Gives the graph's blocks back. The caller holds the mutex.
+  void GiveBlocks(Graph& graph);
+  // Gives page-locked memory, which nothing uses any more, back to the driver.
+  void EndStaging(Staging& staging);
 };
 
 // Reads descriptions and gives the driver what they say. Thread-confined.
@@ -123,10 +145,15 @@ class Graphs::Builder {
   CUresult PutRead(const Place& place, Made* made);
 
   CUresult PutMemcpy(const Place& place, const CUDA_MEMCPY3D& copy, CUcontext context, Made* made);
-  // Adds a host node that does the step.
-  CUresult AddStep(const Place& place, std::unique_ptr<Step> step, Made* made);
-  // The step of a node that is to read or write so many bytes: a new one with a block, or the one of the changed node.
-  CUresult FindStep(const Place& place, const BoxExtent& extent, std::unique_ptr<Step>* made, Step** step);
+  // Adds a host node that does such a step.
+  CUresult AddStep(const Place& place, wire::GraphNodeKind kind, uint64_t word, std::shared_ptr<const Form> form,
+                   Made* made);
+  // The form of a copy in this context: with the block of the node that is changed, if that is large enough.
+  CUresult MakeForm(const Place& place, CUcontext context, const Box& host, const BoxExtent& extent,
+                    std::shared_ptr<const Form>* form);
+  CUresult TakeBlock(CUcontext context, size_t bytes, Block** block);
+  // The step of the changed node has another form from here on.
+  void SetForm(const Place& place, std::shared_ptr<const Form> form);
   template <class T>
   CUresult Find(wire::HandleKind kind, wire::HandleId id, T* object) const;
   template <class T>

@@ -77,6 +77,16 @@ void Staging::Destroy() {
   std::lock_guard lock(mutex_);
   for (const CUevent event : events_) driver_.cuEventDestroy_v2(event);
   for (void* const slab : slabs_) driver_.cuMemFreeHost(slab);
+  Clear();
+}
+
+void Staging::Abandon() {
+  std::lock_guard lock(mutex_);
+  Clear();
+}
+
+// Of what is not there any more. The caller holds the mutex.
+void Staging::Clear() {
   total_->fetch_sub(bytes_, std::memory_order_relaxed);
   bytes_ = 0;
   events_.clear();

@@ -49,6 +49,8 @@ class Staging {
   // Gives everything back to the driver. The context is current; nothing is used any more, and nothing is taken from
   // here on.
   void Destroy();
+  // The same when the context has ended, and the driver has taken everything back itself.
+  void Abandon();
 
  private:
   struct Kind {
@@ -59,6 +61,7 @@ class Staging {
       {{4u << 10, 256u << 10}, {64u << 10, 1u << 20}, {kCopyChunkBytes, 4 * kCopyChunkBytes}}};
   static size_t KindFor(size_t bytes);
   bool Grow(size_t kind);
+  void Clear();
 
   const driver::DriverTable& driver_;
   const CUcontext context_;

@@ -41,6 +41,7 @@ CUresult EndPrimary(Call& call, CUdevice device, End end) {
   unsigned flags;
   int active = 1;
   if (call.driver().cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0) {
+    call.session().graphs().ForgetContext(context);
     call.session().allocations().ForgetContext(context);
     RemoveOwned(call, handle);
   }

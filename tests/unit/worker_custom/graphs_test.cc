@@ -4,11 +4,14 @@
 
 #include <cstring>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "common/base/box.h"
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/graph.h"
@@ -19,18 +22,39 @@ namespace {
 
 using wire::GraphNodeKind;
 
-// Graphs of a driver: a list of what its nodes do, in the order in which they were added. Those of child graphs are
-// their parents'.
+// Graphs of a driver: a list of what its nodes do, in the order in which they were added, whatever graph they are of.
 struct FakeGraphs {
   std::vector<std::function<void()>> nodes;
   std::vector<size_t> dependencies;  // how many each node has
+  std::vector<const void*> sources;  // of copies from host memory
   int alive = 0;
   int launches = 0;  // that have not run
+  uint64_t last_handle = 0;
+
+  // A user object, which belongs to a graph and its executable graphs.
+  struct Object {
+    CUhostFn destroy;
+    void* data;
+    int references;
+  };
+  std::vector<Object> objects;
+  std::map<CUgraph, size_t> object_of;
+  std::map<CUgraphExec, CUgraph> graph_of;
+  std::vector<size_t> in_flight;  // objects of executable graphs that were destroyed before their launches had run
+
+  void Drop(size_t object) {
+    if (--objects[object].references == 0) objects[object].destroy(objects[object].data);
+  }
+  void Drop(CUgraph graph) {
+    if (const auto found = object_of.find(graph); found != object_of.end()) Drop(found->second);
+  }
 
   // One launch, in a thread of the driver's.
   void Run() {
     --launches;
     for (const auto& node : nodes) node();
+    if (launches > 0) return;
+    for (const size_t object : std::exchange(in_flight, {})) Drop(object);
   }
 };
 FakeGraphs* fake;
@@ -41,30 +65,53 @@ CUgraphNode NewNode(std::function<void()> what, size_t dependencies) {
   return reinterpret_cast<CUgraphNode>(fake->nodes.size());
 }
 
-void CopyRow(const CUDA_MEMCPY3D& copy) {
-  const auto at = [](CUmemorytype type, const void* host, CUdeviceptr device) {
-    return type == CU_MEMORYTYPE_HOST ? const_cast<void*>(host) : reinterpret_cast<void*>(device);
+std::function<void()> Copying(const CUDA_MEMCPY3D& copy) {
+  const auto end = [](CUmemorytype type, const void* host, CUdeviceptr device, size_t pitch, size_t height) {
+    return Box{type == CU_MEMORYTYPE_HOST ? reinterpret_cast<uint64_t>(host) : device, pitch, height};
   };
-  std::memcpy(at(copy.dstMemoryType, copy.dstHost, copy.dstDevice),
-              at(copy.srcMemoryType, copy.srcHost, copy.srcDevice), copy.WidthInBytes);
+  const Box to = end(copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstPitch, copy.dstHeight);
+  const Box from = end(copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcPitch, copy.srcHeight);
+  if (copy.srcMemoryType == CU_MEMORYTYPE_HOST) fake->sources.push_back(copy.srcHost);
+  return [to, from, extent = BoxExtent{copy.WidthInBytes, copy.Height, copy.Depth}] { CopyBox(to, from, extent); };
 }
 
 void AddGraphs(driver::DriverTable* table) {
   table->cuGraphCreate = [](CUgraph* graph, unsigned) {
-    *graph = reinterpret_cast<CUgraph>(++fake->alive);
-    return CUDA_SUCCESS;
-  };
-  table->cuGraphDestroy = [](CUgraph) {
-    --fake->alive;
-    return CUDA_SUCCESS;
-  };
-  table->cuGraphInstantiateWithFlags = [](CUgraphExec* exec, CUgraph, unsigned long long) {
     ++fake->alive;
-    *exec = reinterpret_cast<CUgraphExec>(1);
+    *graph = reinterpret_cast<CUgraph>(++fake->last_handle);
     return CUDA_SUCCESS;
   };
-  table->cuGraphExecDestroy = [](CUgraphExec) {
+  table->cuGraphDestroy = [](CUgraph graph) {
     --fake->alive;
+    fake->Drop(graph);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphInstantiateWithFlags = [](CUgraphExec* exec, CUgraph graph, unsigned long long) {
+    ++fake->alive;
+    *exec = reinterpret_cast<CUgraphExec>(++fake->last_handle);
+    fake->graph_of[*exec] = graph;
+    if (fake->object_of.contains(graph)) ++fake->objects[fake->object_of[graph]].references;
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphExecDestroy = [](CUgraphExec exec) {
+    --fake->alive;
+    const auto found = fake->object_of.find(fake->graph_of.at(exec));
+    if (found == fake->object_of.end()) return CUDA_SUCCESS;
+    if (fake->launches > 0) {
+      fake->in_flight.push_back(found->second);
+    } else {
+      fake->Drop(found->second);
+    }
+    return CUDA_SUCCESS;
+  };
+  table->cuUserObjectCreate = [](CUuserObject* object, void* data, CUhostFn destroy, unsigned references, unsigned) {
+    fake->objects.push_back({destroy, data, static_cast<int>(references)});
+    *object = reinterpret_cast<CUuserObject>(fake->objects.size());
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphRetainUserObject = [](CUgraph graph, CUuserObject object, unsigned, unsigned flags) {
+    if (flags != CU_GRAPH_USER_OBJECT_MOVE) return CUDA_ERROR_INVALID_VALUE;
+    fake->object_of[graph] = reinterpret_cast<size_t>(object) - 1;
     return CUDA_SUCCESS;
   };
   table->cuGraphLaunch = [](CUgraphExec, CUstream) {
@@ -82,8 +129,15 @@ void AddGraphs(driver::DriverTable* table) {
   };
   table->cuGraphAddMemcpyNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count,
                                    const CUDA_MEMCPY3D* params, CUcontext) {
-    *node = NewNode([copy = *params] { CopyRow(copy); }, count);
+    *node = NewNode(Copying(*params), count);
     return CUDA_SUCCESS;
+  };
+  table->cuGraphExecMemcpyNodeSetParams = [](CUgraphExec, CUgraphNode node, const CUDA_MEMCPY3D* params, CUcontext) {
+    fake->nodes.at(reinterpret_cast<size_t>(node) - 1) = Copying(*params);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphNodeSetEnabled = [](CUgraphExec, CUgraphNode node, unsigned) {
+    return node != nullptr ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
   };
   table->cuGraphAddChildGraphNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count, CUgraph) {
     *node = NewNode([] {}, count);
@@ -95,34 +149,52 @@ void AddGraphs(driver::DriverTable* table) {
   };
 }
 
+class Encoded {
+ public:
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ protected:
+  template <class T>
+  void Put(const T& value) {
+    PutBytes(&value, sizeof value);
+  }
+  void PutBytes(const void* bytes, size_t size) {
+    const size_t at = bytes_.size();
+    bytes_.resize(at + wire::Padded(size));
+    wire::Writer(bytes_.data() + at).PutBytes(bytes, size);
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
 // A description in the making.
-class Description {
+class Description : public Encoded {
  public:
   Description(uint64_t nodes, uint64_t words) { Put(wire::GraphHead{nodes, words}); }
 
   template <class Details>
   Description& Node(GraphNodeKind kind, const std::vector<uint32_t>& dependencies, const Details& details) {
     Head(kind, dependencies);
-    return Put(details);
+    Put(details);
+    return *this;
   }
   Description& Head(GraphNodeKind kind, const std::vector<uint32_t>& dependencies) {
     Put(wire::GraphNodeHead{kind, static_cast<uint32_t>(dependencies.size())});
-    return PutBytes(dependencies.data(), dependencies.size() * sizeof(uint32_t));
-  }
-  template <class T>
-  Description& Put(const T& value) {
-    return PutBytes(&value, sizeof value);
-  }
-  std::span<const std::byte> bytes() const { return bytes_; }
-
- private:
-  Description& PutBytes(const void* bytes, size_t size) {
-    const size_t at = bytes_.size();
-    bytes_.resize(at + wire::Padded(size));
-    wire::Writer(bytes_.data() + at).PutBytes(bytes, size);
+    PutBytes(dependencies.data(), dependencies.size() * sizeof(uint32_t));
     return *this;
   }
-  std::vector<std::byte> bytes_;
+};
+
+// Changes in the making.
+class Changes : public Encoded {
+ public:
+  template <class Details>
+  void Node(uint64_t number, GraphNodeKind kind, const Details& details) {
+    Put(wire::GraphChange{number});
+    Put(wire::GraphNodeHead{kind, 0});
+    Put(details);
+  }
 };
 
 class GraphsTest : public testing::Test {
@@ -186,7 +258,9 @@ TEST_F(GraphsTest, WhatDoesNotAddUpIsRefused) {
   const unsigned long long words[] = {0, 0, 0};
   EXPECT_EQ(graphs_->Launch(1, stream_, {words, 3}, {}), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(graphs_->Launch(2, stream_, {words, 2}, {}), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(graphs_->Destroy(2), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(graphs_->SetEnabled(1, 5, true), CUDA_ERROR_INVALID_VALUE) << "there is no such node";
+  EXPECT_EQ(graphs_->SetEnabled(1, 1, true), CUDA_ERROR_INVALID_VALUE) << "a host function";
+  EXPECT_EQ(graphs_->Destroy(2), CUDA_SUCCESS);  // it may have been refused
 }
 
 TEST_F(GraphsTest, GraphsInGraphsComeToAnEnd) {
@@ -255,6 +329,73 @@ TEST_F(GraphsTest, BytesLandWhenTheyAreCopied) {
   ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
   fake_.Run();
   graphs_->Drain();  // no launch is left
+}
+
+// A launch under way is done with, as far as the client's memory is concerned, before its last copy has read the block.
+TEST_F(GraphsTest, PageLockedMemoryIsUsedAgainWhenTheDriverHasDoneWithTheGraph) {
+  std::string device(5, '.');
+  Description writes(1, 1);
+  writes.Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(5), 0});
+  const unsigned long long word = 0;
+  const auto launch_and_destroy = [&](uint64_t number) {
+    ASSERT_EQ(graphs_->Instantiate(number, 0, writes.bytes()), CUDA_SUCCESS);
+    ASSERT_EQ(graphs_->Launch(number, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+    ASSERT_EQ(graphs_->Destroy(number), CUDA_SUCCESS);
+  };
+  launch_and_destroy(1);
+  const size_t host_bytes = driver_.host_bytes;
+  EXPECT_GT(host_bytes, 0u) << "nothing is given back, which might wait for the stream";
+  launch_and_destroy(2);
+  EXPECT_NE(fake_.sources[1], fake_.sources[0]);
+  fake_.Run();
+  fake_.Run();
+  fake_.nodes.clear();
+  launch_and_destroy(3);
+  EXPECT_TRUE(fake_.sources[2] == fake_.sources[0] || fake_.sources[2] == fake_.sources[1]);
+  EXPECT_EQ(driver_.host_bytes, host_bytes);
+  fake_.Run();
+}
+
+TEST_F(GraphsTest, PageLockedMemoryIsOfTheContextOfTheCopy) {
+  std::string device(5, '.');
+  FakeDriver::MakeCurrent(FakeDriver::Context(2));
+  const wire::GraphWrite write{kContext, RowAt(Address(device)), RowOf(5), 0};
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
+  const unsigned long long word = 0;
+  graphs_->ForgetContext(FakeDriver::Context(2));
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+  fake_.Run();
+  graphs_->ForgetContext(FakeDriver::Context(1));
+  EXPECT_EQ(driver_.host_bytes, 0u);
+  EXPECT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  graphs_->Drain();  // no launch is left
+}
+
+TEST_F(GraphsTest, CopiesThatAreChangedHaveAnotherSizeAndPlace) {
+  std::string device = "abcdefgh";
+  Description graph(2, 2);
+  graph.Node(GraphNodeKind::kRead, {}, wire::GraphRead{kContext, RowAt(Address(device)), RowAt(0), RowOf(5), 0})
+      .Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(2), 1});
+  ASSERT_EQ(graphs_->Instantiate(1, 0, graph.bytes()), CUDA_SUCCESS);
+  const unsigned long long words[] = {0x1000, wire::kWithLaunch};
+  const std::string sent(8000, 'x');
+  ASSERT_EQ(graphs_->Launch(1, stream_, {words, 2}, std::as_bytes(std::span(sent))), CUDA_SUCCESS);
+
+  std::string large(8000, '.');
+  Changes changes;
+  changes.Node(0, GraphNodeKind::kRead,
+               wire::GraphRead{kContext, Box{Address(device), 2, 2}, Box{0, 3, 2}, BoxExtent{2, 2, 1}, 0});
+  changes.Node(1, GraphNodeKind::kWrite, wire::GraphWrite{kContext, RowAt(Address(large)), RowOf(8000), 1});
+  ASSERT_EQ(graphs_->Change(1, changes.bytes()), CUDA_SUCCESS);
+  ASSERT_EQ(graphs_->Launch(1, stream_, {words, 2}, std::as_bytes(std::span(sent))), CUDA_SUCCESS);
+  fake_.Run();  // in this driver the changes are in force at once; the bytes are still those of the launch
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kLand);
+  EXPECT_EQ(sent_.At(0).As<wire::LandHead>().bytes, 5u);
+  fake_.Run();
+  EXPECT_EQ(sent_.At(1).control, wire::Control::kLandBox);
+  EXPECT_EQ(sent_.At(1).Text(), "abcd");
+  EXPECT_EQ(sent_.At(1).As<wire::LandBoxHead>().to.pitch, 3u);
+  EXPECT_EQ(large, sent);
 }
 
 TEST_F(GraphsTest, NothingWaitsForAClientThatIsGone) {
