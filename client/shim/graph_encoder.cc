@@ -54,7 +54,8 @@ struct GraphEncoder::Putter {
         out.Put(wire::GraphWrite{IdOf(op.context), piece.to, piece.extent, word});
       } else {
         const uint64_t word = begin(Kind::kRead);
-        out.Put(wire::GraphRead{IdOf(op.context), piece.from, piece.to, piece.extent, word});
+        const Box host{0, piece.to.pitch, piece.to.slice_rows};
+        out.Put(wire::GraphRead{IdOf(op.context), piece.from, host, piece.extent, word});
       }
     }
   }
@@ -153,6 +154,10 @@ bool GraphEncoder::PutChange(const GraphOperation& operation, std::span<const ui
     return 0;  // the word that the node has stays
   });
   return piece == numbers.size();
+}
+
+void GraphEncoder::Append(const GraphEncoder& changes) {
+  bytes_.insert(bytes_.end(), changes.bytes_.begin(), changes.bytes_.end());
 }
 
 }  // namespace outboard::shim

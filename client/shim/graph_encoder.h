@@ -37,6 +37,8 @@ class GraphEncoder {
   void PutGraph(const graphs::Graph& graph);
   // New parameters for a node that has these numbers. False when it is in other pieces than before.
   [[nodiscard]] bool PutChange(const GraphOperation& operation, std::span<const uint64_t> numbers);
+  // The changes that another encoder has.
+  void Append(const GraphEncoder& changes);
 
   std::span<const std::byte> bytes() const { return bytes_; }
   NodeNumbers& numbers() { return numbers_; }

@@ -8,6 +8,7 @@
 #include "client/shim/graph_model.h"
 #include "client/shim/host_calls.h"
 #include "client/shim/memory.h"
+#include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
@@ -32,8 +33,17 @@ CUresult GraphExec::Instantiate() {
   numbers_ = std::move(encoder.numbers());
   words_ = std::move(encoder.words());
   const uint64_t number = process_.graph_model().NextExec();
-  const CUresult result = remote::outboardGraphInstantiate(number, flags, bytes.data(), bytes.size());
-  if (result == CUDA_SUCCESS) number_ = number;
+  CUresult result = remote::outboardGraphInstantiate(number, flags, bytes.data(), bytes.size());
+  if (result != CUDA_SUCCESS) {
+    // It may be that of earlier work, with the graph there all the same.
+    if (!NotCarriedOut(result)) static_cast<void>(remote::outboardGraphExecDestroy(number, true));
+    return result;
+  }
+  number_ = number;
+  // In the graph of a launch that was captured.
+  for (graphs::Node* node : order()) {
+    if (!node->enabled && result == CUDA_SUCCESS) result = SetEnabled(*node, false);
+  }
   return result;
 }
 
@@ -114,18 +124,24 @@ CUresult GraphExec::SetEnabled(graphs::Node& node, bool enabled) {
 }
 
 CUresult GraphExec::Apply(Changes changes) {
-  GraphEncoder encoder;
+  GraphEncoder now, before;  // of nodes that become something else for the worker, which knows no host functions
   for (const auto& [node, content] : changes) {
-    const auto& now = std::get<graphs::OperationPtr>(content);
-    if (now.get() == node->operation()) continue;
-    // Of a host function the worker knows a number for each launch only.
-    if (node->type() == CU_GRAPH_NODE_TYPE_HOST || node->type() == CU_GRAPH_NODE_TYPE_EMPTY) continue;
-    if (!encoder.PutChange(static_cast<const GraphOperation&>(*now), numbers_[node])) return CUDA_ERROR_NOT_SUPPORTED;
+    const auto& numbers = numbers_[node];
+    GraphEncoder after, until_now;
+    if (!after.PutChange(static_cast<const GraphOperation&>(*std::get<graphs::OperationPtr>(content)), numbers) ||
+        !until_now.PutChange(OperationOf(*node), numbers))
+      return CUDA_ERROR_NOT_SUPPORTED;
+    if (std::ranges::equal(after.bytes(), until_now.bytes())) continue;
+    now.Append(after);
+    before.Append(until_now);
   }
-  const auto bytes = encoder.bytes();
-  if (!bytes.empty()) {
-    const CUresult result = remote::outboardGraphChange(number_, bytes.data(), bytes.size());
-    if (result != CUDA_SUCCESS) return result;
+  if (!now.bytes().empty()) {
+    const CUresult result = remote::outboardGraphChange(number_, now.bytes().data(), now.bytes().size());
+    if (result != CUDA_SUCCESS) {
+      // All or nothing: what the driver has accepted is taken back.
+      static_cast<void>(remote::outboardGraphChange(number_, before.bytes().data(), before.bytes().size()));
+      return result;
+    }
   }
   return Exec::Apply(std::move(changes));
 }

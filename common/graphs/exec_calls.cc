@@ -49,6 +49,10 @@ CUresult Update(Graphs& graphs, CUgraphExec hGraphExec, CUgraph hGraph, CUgraphE
     if (graph->capturing) return CUDA_ERROR_ILLEGAL_STATE;
     const auto handle = [](const Node* node) { return node ? static_cast<CUgraphNode>(node->handle()) : nullptr; };
     const Exec::Mismatch mismatch = exec.Update(*graph);
+    if (mismatch.error == CUDA_ERROR_INVALID_VALUE || mismatch.error == CUDA_ERROR_NOT_SUPPORTED) {
+      info->result = CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED;
+      return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+    }
     if (mismatch.error != CUDA_SUCCESS) return mismatch.error;
     *info = {mismatch.result, handle(mismatch.node), handle(mismatch.from)};
     return mismatch.result == CU_GRAPH_EXEC_UPDATE_SUCCESS ? CUDA_SUCCESS : CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
