@@ -40,6 +40,7 @@ std::optional<CUresult> Capture(CUevent event, CUstream stream, bool external) {
   if (model.graphs.captures.any() && process.session().ids().IsLive(wire::HandleKind::kEvent, id)) {
     graphs::StreamId stream_id;
     if (CUresult result = shim::FindStreamId(process, stream, false, &stream_id); result != CUDA_SUCCESS) return result;
+    if (stream_id.context != process.context_objects().ContextOf(id)) return CUDA_ERROR_INVALID_HANDLE;
     const auto node = [&](graphs::Content* content) {
       *content = std::make_shared<const shim::GraphOperation>(shim::RecordOperation{event});
       return CUDA_SUCCESS;
@@ -89,7 +90,10 @@ CUresult cuEventRecord(CUevent hEvent, CUstream hStream) {
 }
 
 CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {
-  if (const auto captured = Capture(hEvent, hStream, flags == CU_EVENT_RECORD_EXTERNAL)) return *captured;
+  // The driver says what is wrong with other flags.
+  if ((flags & ~unsigned{CU_EVENT_RECORD_EXTERNAL}) == 0) {
+    if (const auto captured = Capture(hEvent, hStream, flags != 0)) return *captured;
+  }
   return remote::cuEventRecordWithFlags(hEvent, hStream, flags, AreOfCurrentContext(hEvent, hStream));
 }
 

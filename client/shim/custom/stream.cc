@@ -97,7 +97,10 @@ CUresult cuStreamDestroy_v2(CUstream hStream) { return Destroy(hStream); }
 CUresult cuStreamDestroy(CUstream hStream) { return Destroy(hStream); }
 
 CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags) {
-  if (const auto captured = CaptureWait(hStream, hEvent, Flags == CU_EVENT_WAIT_EXTERNAL)) return *captured;
+  // The driver says what is wrong with other flags.
+  if ((Flags & ~unsigned{CU_EVENT_WAIT_EXTERNAL}) == 0) {
+    if (const auto captured = CaptureWait(hStream, hEvent, Flags != 0)) return *captured;
+  }
   return remote::cuStreamWaitEvent(hStream, hEvent, Flags, shim::IsOfCurrentContext(hStream));
 }
 
