@@ -263,6 +263,26 @@ TEST_F(GraphsTest, WhatDoesNotAddUpIsRefused) {
   EXPECT_EQ(graphs_->Destroy(2), CUDA_SUCCESS);  // it may have been refused
 }
 
+TEST_F(GraphsTest, NoWordOfADescriptionIsBelieved) {
+  std::string device(8, '.');
+  Description good(3, 3);
+  good.Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{0})
+      .Node(GraphNodeKind::kWrite, {0}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(8), 1})
+      .Node(GraphNodeKind::kRead, {0, 1}, wire::GraphRead{kContext, RowAt(Address(device)), RowAt(0), RowOf(8), 2});
+  std::vector<std::byte> bytes(good.bytes().begin(), good.bytes().end());
+  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
+    uint64_t word;
+    std::memcpy(&word, &bytes[at], sizeof word);
+    for (const uint64_t other : {uint64_t{0}, word + 1, word + (uint64_t{1} << 32), uint64_t{1} << 40, ~uint64_t{0}}) {
+      std::memcpy(&bytes[at], &other, sizeof other);
+      graphs_->Instantiate(at, 0, bytes);
+      EXPECT_EQ(graphs_->Destroy(at), CUDA_SUCCESS);
+    }
+    std::memcpy(&bytes[at], &word, sizeof word);
+  }
+  EXPECT_EQ(fake_.alive, 0);
+}
+
 TEST_F(GraphsTest, GraphsInGraphsComeToAnEnd) {
   const auto nested = [](uint32_t depth) {
     Description graphs(1, 0);
