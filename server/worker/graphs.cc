@@ -79,6 +79,7 @@ std::shared_ptr<Staging> Graphs::State::StagingOf(CUcontext context) {
 }
 
 void Graphs::State::End(Graph& graph) {
+  std::lock_guard order(graph.order);
   if (graph.exec != nullptr) driver.cuGraphExecDestroy(std::exchange(graph.exec, nullptr));
   if (graph.graph != nullptr) driver.cuGraphDestroy(std::exchange(graph.graph, nullptr));
 }
@@ -169,7 +170,9 @@ CUresult Graphs::Upload(uint64_t number, CUstream stream) {
 
 CUresult Graphs::Change(uint64_t number, std::span<const std::byte> changes) {
   const auto graph = state_->Find(number);
-  return graph == nullptr ? CUDA_ERROR_INVALID_VALUE : Builder(*state_, *graph, changes).Change();
+  if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard order(graph->order);
+  return Builder(*state_, *graph, changes).Change();
 }
 
 CUresult Graphs::SetEnabled(uint64_t number, uint64_t node, bool enabled) {

@@ -26,7 +26,8 @@ namespace outboard::worker {
 // Only then does other work get its page-locked memory. To give that back to the driver may wait for all work of a
 // context, so it is kept until the context ends.
 //
-// Thread-safe. No lock is held while the driver is entered, but for one of a graph's own while it is launched.
+// Thread-safe. No lock is held while the driver is entered, but for one of a graph's own while it is launched, changed
+// or ended.
 class Graphs {
  public:
   // All outlive this.

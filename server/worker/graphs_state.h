@@ -58,7 +58,7 @@ struct Graphs::Graph {
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
 
-  std::mutex order;  // held while a launch is given to the driver
+  std::mutex order;  // held while the driver is given a launch or changes, or the end of the graph
 
   // Launches whose steps have not all run; the driver is at the first.
   struct Launched {
