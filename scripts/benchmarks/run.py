@@ -9,6 +9,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
+class NotRun(Exception):
+    """Why a row cannot be measured here, and what would change that."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Paths:
     build: pathlib.Path  # of the preset release
