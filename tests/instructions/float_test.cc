@@ -1,5 +1,7 @@
 // Floating-point arithmetic with IEEE rounding (PTX ISA, section 9.7.3), against MPFR.
 
+#include <xmmintrin.h>
+
 #include "tests/instructions/exact_float.h"
 #include "tests/instructions/values.h"
 
@@ -178,6 +180,55 @@ TEST_P(FloatForms, SignsAndTests) {
   TestCopySign<double>(machine, level());
   TestTests<float>(machine, level());
   TestTests<double>(machine, level());
+}
+
+// What a program has set for its own arithmetic does not count in kernels, on none of the engine's threads, and is as
+// it was afterwards.
+TEST_P(FloatForms, ModeOfTheProgram) {
+  const unsigned before = _mm_getcsr();
+  const unsigned mode = before | 0xe040;  // towards zero, subnormal results and operands are zeros
+  _mm_setcsr(mode);
+  Machine machine(level(), 4);
+  bool runs = machine.Load(R"(.visible .entry test(.param .u64 data)
+{
+.reg .b64 %d, %o;
+.reg .b32 %i, %n, %t;
+.reg .f32 %half, %sum, %x;
+.reg .f64 %y;
+ld.param.u64 %d, [data];
+mov.u32 %i, %ctaid.x;
+mov.u32 %n, %ntid.x;
+mov.u32 %t, %tid.x;
+mad.lo.u32 %i, %i, %n, %t;
+mul.wide.u32 %o, %i, 16;
+add.u64 %d, %d, %o;
+ld.global.f32 %half, [%d];
+ld.global.f32 %x, [%d+4];
+mul.f32 %sum, %x, %half;
+st.global.f32 [%d], %sum;
+cvt.f64.f32 %y, %half;
+add.f64 %y, %y, 0d3cafffffffffffff;
+cvt.rn.f32.f64 %x, %y;
+add.f32 %x, %x, 0f33ffffff;
+st.global.f32 [%d+4], %x;
+st.global.f64 [%d+8], %y;
+ret;
+}
+)");
+  for (uint32_t i = 0; i < 256 * 32; ++i) {
+    machine.Write<uint32_t>(16 * i, 0x3f000000);
+    machine.Write<uint32_t>(16 * i + 4, 0x00800000);
+  }
+  runs = runs && machine.RunWell("test", {256}, {32}, Params().Add(kDataAddress));
+  const unsigned after = _mm_getcsr();
+  _mm_setcsr(before);
+  ASSERT_TRUE(runs);
+  EXPECT_EQ(after & ~0x3fu, mode & ~0x3fu);  // but for the flags of what happened
+  for (uint32_t i = 0; i < 256 * 32; ++i) {
+    ASSERT_EQ(machine.Read<uint32_t>(16 * i), 0x00400000u) << i;
+    ASSERT_EQ(machine.Read<uint32_t>(16 * i + 4), 0x3f000002u) << i;
+    ASSERT_EQ(machine.Read<uint64_t>(16 * i + 8), 0x3fe0000000000002u) << i;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, FloatForms, ::testing::ValuesIn(Levels()), LevelName);

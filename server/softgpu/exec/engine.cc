@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <xmmintrin.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +16,19 @@
 
 namespace outboard::softgpu {
 namespace {
+
+// Floating-point arithmetic as the handlers expect it, for as long as this lives: to nearest, with subnormal numbers,
+// no traps. The thread may be the program's or have inherited its mode, such as that of -ffast-math.
+class FloatingPointMode {
+ public:
+  FloatingPointMode() : before_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
+  ~FloatingPointMode() { _mm_setcsr(before_); }
+  FloatingPointMode(const FloatingPointMode&) = delete;
+  FloatingPointMode& operator=(const FloatingPointMode&) = delete;
+
+ private:
+  const unsigned before_;
+};
 
 // One launch that threads take blocks from.
 struct Job {
@@ -76,6 +90,7 @@ struct Job {
   }
 
   void Work(Block& block) {
+    const FloatingPointMode mode;
     if (launch.cooperative) return TakeTurns();
     block.Prepare(kernel, launch, memory, runtime, grid_id);
     for (;;) {
