@@ -85,6 +85,18 @@ ValueCase ExtremeCase(bool max, bool ftz, bool nan_wins) {
   return value_case;
 }
 
+// .xorsign.abs: of the magnitudes, with the product's sign unless it is NaN.
+ValueCase SignedExtremeCase(bool max, bool ftz, bool nan_wins) {
+  const std::string form = std::string(max ? "max" : "min") + (ftz ? ".ftz" : "") + (nan_wins ? ".NaN" : "");
+  ValueCase value_case = Exact(form + ".xorsign.abs.f32", [](float a, float) { return a; });
+  value_case.expect = [=](const uint64_t* in, Expectation* out) {
+    const float a = Flushed(FromBits<float>(in[0]), ftz), b = Flushed(FromBits<float>(in[1]), ftz);
+    *out = Extreme(std::fabs(a), std::fabs(b), max, nan_wins);
+    if (out->bits <= 0x7f800000) out->bits |= (in[0] ^ in[1]) & 0x80000000;
+  };
+  return value_case;
+}
+
 template <class T>
 void TestTests(Machine& machine, int level) {
   const auto run = [&](const char* property, auto reference) {
@@ -165,7 +177,10 @@ TEST_P(FloatForms, Extremes) {
   Machine machine(level());
   for (const bool max : {false, true}) {
     for (const bool ftz : {false, true}) {
-      for (const bool nan_wins : {false, true}) RunValues(machine, level(), ExtremeCase<float>(max, ftz, nan_wins));
+      for (const bool nan_wins : {false, true}) {
+        RunValues(machine, level(), ExtremeCase<float>(max, ftz, nan_wins));
+        RunValues(machine, level(), SignedExtremeCase(max, ftz, nan_wins));
+      }
     }
     RunValues(machine, level(), ExtremeCase<double>(max, false, false));
   }

@@ -98,7 +98,19 @@ void TestDotProduct(Machine& machine, int level) {
     return Wrapped<uint32_t>(sum);
   };
   const auto type = [](bool is_signed) { return is_signed ? std::string("s32") : std::string("u32"); };
-  RunValues(machine, level, Exact("dp4a." + type(std::is_signed_v<A>) + "." + type(std::is_signed_v<B>), dot));
+  const std::string types = type(std::is_signed_v<A>) + "." + type(std::is_signed_v<B>);
+  RunValues(machine, level, Exact("dp4a." + types, dot));
+  // Halfwords times the lower or the upper two bytes.
+  using A16 = std::conditional_t<std::is_signed_v<A>, int16_t, uint16_t>;
+  for (const uint32_t first : {0, 2}) {
+    RunValues(machine, level,
+              Exact(std::string(first == 0 ? "dp2a.lo." : "dp2a.hi.") + types, [=](uint32_t a, uint32_t b, uint32_t c) {
+                Wide sum = c;
+                for (uint32_t i = 0; i < 2; ++i)
+                  sum += Wide{static_cast<A16>(a >> (16 * i))} * static_cast<B>(b >> (8 * (first + i)));
+                return Wrapped<uint32_t>(sum);
+              }));
+  }
 }
 
 class IntegerForms : public LevelTest {};

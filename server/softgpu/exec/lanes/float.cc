@@ -52,6 +52,13 @@ void AddRounding(FormTable& table, const char* rounding) {
   AddDivision<f64, kMode, false>(table, rounding);
 }
 
+template <class T>
+inline T WithSign(T magnitude, T sign) {
+  using U = decltype(Bits(magnitude));
+  constexpr U kSign = U{1} << (8 * sizeof(T) - 1);
+  return __builtin_bit_cast(T, static_cast<U>((Bits(magnitude) & ~kSign) | (Bits(sign) & kSign)));
+}
+
 // -0 is less than +0; with kNan a NaN operand wins, else the other operand does (section 9.7.3, min and max).
 template <bool kMax, bool kNan, class T>
 inline T Extreme(T a, T b) {
@@ -63,19 +70,25 @@ inline T Extreme(T a, T b) {
   return (a < b) == kMax ? b : a;
 }
 
+// .xorsign.abs: the extreme of the magnitudes with the sign of the product.
+template <bool kMax, bool kNan>
+inline f32 SignedExtreme(f32 a, f32 b) {
+  const f32 extreme = Extreme<kMax, kNan>(WithSign(a, 1.0f), WithSign(b, 1.0f));
+  return extreme != extreme ? extreme : __builtin_bit_cast(f32, Bits(extreme) | ((Bits(a) ^ Bits(b)) & 0x80000000u));
+}
+
 template <class T, bool kFtz, bool kNan>
 void AddExtremes(FormTable& table) {
   const char* ftz = kFtz ? "ftz." : "";
   const char* nan = kNan ? "NaN." : "";
   AddMap(table, {"min.", ftz, nan, kName<T>}, [](T a, T b) { return Extreme<false, kNan>(In<kFtz>(a), In<kFtz>(b)); });
   AddMap(table, {"max.", ftz, nan, kName<T>}, [](T a, T b) { return Extreme<true, kNan>(In<kFtz>(a), In<kFtz>(b)); });
-}
-
-template <class T>
-inline T WithSign(T magnitude, T sign) {
-  using U = decltype(Bits(magnitude));
-  constexpr U kSign = U{1} << (8 * sizeof(T) - 1);
-  return __builtin_bit_cast(T, static_cast<U>((Bits(magnitude) & ~kSign) | (Bits(sign) & kSign)));
+  if constexpr (std::is_same_v<T, f32>) {
+    AddMap(table, {"min.", ftz, nan, "xorsign.abs.f32"},
+           [](f32 a, f32 b) { return SignedExtreme<false, kNan>(In<kFtz>(a), In<kFtz>(b)); });
+    AddMap(table, {"max.", ftz, nan, "xorsign.abs.f32"},
+           [](f32 a, f32 b) { return SignedExtreme<true, kNan>(In<kFtz>(a), In<kFtz>(b)); });
+  }
 }
 
 template <class T, bool kFtz>

@@ -115,6 +115,25 @@ void AddDotProduct(FormTable& table) {
          });
 }
 
+// Of two values of 16 bits with two of the four bytes, the lower or the upper ones.
+template <class A, class B, bool kUpper>
+inline u32 HalfwordDotProduct(u32 a, u32 b, u32 c) {
+  for (int i = 0; i < 2; ++i) {
+    const s32 left = static_cast<A>(a >> (16 * i)), right = static_cast<B>(b >> (8 * (kUpper ? i + 2 : i)));
+    c += static_cast<u32>(left * right);
+  }
+  return c;
+}
+
+template <class A, class B>
+void AddHalfwordDotProduct(FormTable& table) {
+  const char* left = std::is_signed_v<A> ? "s32." : "u32.";
+  const char* right = std::is_signed_v<B> ? "s32" : "u32";
+  AddMap(table, {"dp2a.lo.", left, right},
+         [](u32 a, u32 b, u32 c) { return HalfwordDotProduct<A, B, false>(a, b, c); });
+  AddMap(table, {"dp2a.hi.", left, right}, [](u32 a, u32 b, u32 c) { return HalfwordDotProduct<A, B, true>(a, b, c); });
+}
+
 template <class T>
 struct Carried {
   T value;
@@ -221,9 +240,13 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddInteger(FormTable& table) {
   AddMap(table, {"sub.sat.s32"}, [](s32 a, s32 b) { return Saturated<s32>(s64{a} - b); });
   AddMap(table, {"mad.hi.sat.s32"}, [](s32 a, s32 b, s32 c) { return Saturated<s32>(s64{HighProduct(a, b)} + c); });
   AddDotProduct<s8, s8>(table);
+  AddHalfwordDotProduct<s16, s8>(table);
   AddDotProduct<s8, u8>(table);
+  AddHalfwordDotProduct<s16, u8>(table);
   AddDotProduct<u8, s8>(table);
+  AddHalfwordDotProduct<u16, s8>(table);
   AddDotProduct<u8, u8>(table);
+  AddHalfwordDotProduct<u16, u8>(table);
   AddCarry<u32, false, true>(table);
   AddCarry<u32, true, false>(table);
   AddCarry<u32, true, true>(table);
