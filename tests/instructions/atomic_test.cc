@@ -36,6 +36,18 @@ uint64_t Added(uint64_t old, uint64_t b, uint64_t) {
     return mpfr_add(r, Number::Of(FromBits<T>(old)), Number::Of(FromBits<T>(b)), mode);
   }));
 }
+// The sum of halves, or of both halves of packed values.
+template <class V>
+uint64_t HalvesAdded(uint64_t old, uint64_t b, uint64_t) {
+  return Both(
+             []<class H>(H x, H y) {
+               return Rounded<H>(MPFR_RNDN, [&](mpfr_ptr r, mpfr_rnd_t mode) {
+                 return mpfr_add(r, Number::Of(x.Value()), Number::Of(y.Value()), mode);
+               });
+             },
+             FromBits<V>(old), FromBits<V>(b))
+      .bits;
+}
 template <class T>
 std::vector<Operation> IntegerOperations() {
   static const std::string type = NameOf<T>();
@@ -74,6 +86,10 @@ std::vector<Operation> Operations() {
   all.push_back({"cas.b16", 2, CompareAndSwap16, false, true});
   all.push_back({"add.f32", 4, Added<float>, true});
   all.push_back({"add.f64", 8, Added<double>, true});
+  all.push_back({"add.noftz.f16", 2, HalvesAdded<F16>});
+  all.push_back({"add.noftz.bf16", 2, HalvesAdded<BF16>});
+  all.push_back({"add.noftz.f16x2", 4, HalvesAdded<F16x2>});
+  all.push_back({"add.noftz.bf16x2", 4, HalvesAdded<BF16x2>});
   return all;
 }
 

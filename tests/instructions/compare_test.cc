@@ -14,10 +14,14 @@ enum class Order { kLess, kEqual, kGreater, kUnordered };
 
 template <class T>
 Order OrderOf(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(a) || std::isnan(b)) return Order::kUnordered;
+  if constexpr (kIsShort<T>) {
+    return OrderOf(a.Value(), b.Value());
+  } else {
+    if constexpr (std::is_floating_point_v<T>) {
+      if (std::isnan(a) || std::isnan(b)) return Order::kUnordered;
+    }
+    return a < b ? Order::kLess : b < a ? Order::kGreater : Order::kEqual;
   }
-  return a < b ? Order::kLess : b < a ? Order::kGreater : Order::kEqual;
 }
 
 // The operators as sets of orders.
@@ -48,7 +52,7 @@ void TestComparison(Machine& machine, int level, const Comparison& comparison, b
                     const char* form_prefix = "setp.") {
   const std::string name = form_prefix + std::string(comparison.name) + (ftz ? ".ftz." : ".") + NameOf<T>();
   RunValues(machine, level, Exact(name, [comparison, ftz](T a, T b) {
-              if constexpr (std::is_floating_point_v<T>)
+              if constexpr (!std::is_integral_v<T>)
                 return comparison.Holds(OrderOf(Flushed(a, ftz), Flushed(b, ftz)));
               else
                 return comparison.Holds(OrderOf(a, b));
@@ -89,6 +93,9 @@ TEST_P(CompareForms, Floats) {
     TestComparison<float>(machine, level(), comparison, false);
     TestComparison<float>(machine, level(), comparison, true);
     TestComparison<double>(machine, level(), comparison, false);
+    TestComparison<F16>(machine, level(), comparison, false);
+    TestComparison<F16>(machine, level(), comparison, true);
+    TestComparison<BF16>(machine, level(), comparison, false);
   };
   for (const Comparison& comparison : kOrdered) run(comparison);
   for (const Comparison& comparison : kUnordered) run(comparison);
@@ -177,6 +184,80 @@ TEST_P(CompareForms, Set) {
       [](uint32_t a, uint32_t b, bool c) { return (a == b) != c ? 0xffffffffu : 0u; });
   run("set.lo.and.u32.u16 $0, $1, $2, !$3;",
       [](uint16_t a, uint16_t b, bool c) { return a < b && !c ? 0xffffffffu : 0u; });
+}
+
+// The two results are those of the lower and of the upper halves.
+template <class V>
+void TestPacked(Machine& machine, int level) {
+  const std::string type = NameOf<V>();
+  const auto run = [&](const std::string& text, auto reference) {
+    RunValues(machine, level, Exact("", reference, "@G " + text));
+  };
+  const auto less = [](auto a, auto b) { return OrderOf(a, b) == Order::kLess; };
+  const auto not_equal = [](auto a, auto b) { return OrderOf(a, b) != Order::kEqual; };
+  const auto pack = [](bool low, bool high, uint32_t one) { return (low ? one : 0) | (high ? one << 16 : 0); };
+  const uint32_t one = std::is_same_v<V, F16x2> ? 0x3c00 : 0x3f80;
+  run("setp.lt." + type + " $0|$1, $2, $3;",
+      [=](V a, V b) { return std::tuple(less(a.low(), b.low()), less(a.high(), b.high())); });
+  run("setp.neu." + type + " $0, $1, $2;", [=](V a, V b) { return not_equal(a.low(), b.low()); });
+  for (const std::string operation : {"and", "or", "xor"}) {
+    run("setp.lt." + operation + "." + type + " $0|$1, $2, $3, !$4;", [=](V a, V b, bool c) {
+      return std::tuple(Combined(operation, less(a.low(), b.low()), !c),
+                        Combined(operation, less(a.high(), b.high()), !c));
+    });
+    run("set.neu." + operation + "." + type + "." + type + " $0, $1, $2, $3;", [=](V a, V b, bool c) {
+      return pack(Combined(operation, not_equal(a.low(), b.low()), c),
+                  Combined(operation, not_equal(a.high(), b.high()), c), one);
+    });
+  }
+  for (const std::string result : {"u32", "s32"}) {
+    run("set.lt." + result + "." + type + " $0, $1, $2;",
+        [=](V a, V b) { return pack(less(a.low(), b.low()), less(a.high(), b.high()), 0xffff); });
+  }
+  // Into a register that is also a source, and of a predicate that is also a result.
+  run("mov.b32 $0, $1; @G set.lt." + type + "." + type + " $0, $0, $2;",
+      [=](V a, V b) { return pack(less(a.low(), b.low()), less(a.high(), b.high()), one); });
+  RunValues(
+      machine, level,
+      Exact(
+          "", [=](V a, V b, bool c) { return std::tuple(less(a.low(), b.low()) && c, less(a.high(), b.high()) && c); },
+          "and.pred $0, $4, $4; setp.lt.and." + type + " $0|$1, $2, $3, $0;"));
+}
+
+TEST_P(CompareForms, Packed) {
+  Machine machine(level());
+  TestPacked<F16x2>(machine, level());
+  TestPacked<BF16x2>(machine, level());
+  RunValues(machine, level(),
+            Exact(
+                "",
+                [](F16x2 a, F16x2 b) {
+                  const auto equal = [](F16 x, F16 y) { return OrderOf(Flushed(x), Flushed(y)) == Order::kEqual; };
+                  return std::tuple(equal(a.low(), b.low()), equal(a.high(), b.high()));
+                },
+                "@G setp.eq.ftz.f16x2 $0|$1, $2, $3;"));
+}
+
+// set with a result or operands of 16 bits.
+TEST_P(CompareForms, SetOfHalves) {
+  Machine machine(level());
+  const auto run = [&](const std::string& text, auto reference) {
+    RunValues(machine, level(), Exact("", reference, "@G " + text));
+  };
+  const auto less = [](auto a, auto b) { return OrderOf(a, b) == Order::kLess; };
+  const F16 zero{0}, one{0x3c00};
+  const BF16 zero_brain{0}, one_brain{0x3f80};
+  run("set.lt.f16.f16 $0, $1, $2;", [=](F16 a, F16 b) { return less(a, b) ? one : zero; });
+  run("set.lt.ftz.f16.f16 $0, $1, $2;", [=](F16 a, F16 b) { return less(Flushed(a), Flushed(b)) ? one : zero; });
+  run("set.lt.bf16.f16 $0, $1, $2;", [=](F16 a, F16 b) { return less(a, b) ? one_brain : zero_brain; });
+  run("set.lt.bf16.bf16 $0, $1, $2;", [=](BF16 a, BF16 b) { return less(a, b) ? one_brain : zero_brain; });
+  run("set.lt.u16.f16 $0, $1, $2;", [=](F16 a, F16 b) { return static_cast<uint16_t>(less(a, b) ? 0xffff : 0); });
+  run("set.lt.s16.bf16 $0, $1, $2;", [=](BF16 a, BF16 b) { return static_cast<uint16_t>(less(a, b) ? 0xffff : 0); });
+  run("set.lt.u32.bf16 $0, $1, $2;", [=](BF16 a, BF16 b) { return less(a, b) ? 0xffffffffu : 0u; });
+  run("set.lt.xor.s32.f16 $0, $1, $2, $3;", [=](F16 a, F16 b, bool c) { return less(a, b) != c ? 0xffffffffu : 0u; });
+  run("set.lt.f16.s32 $0, $1, $2;", [=](int32_t a, int32_t b) { return a < b ? one : zero; });
+  run("set.eq.bf16.b64 $0, $1, $2;", [=](uint64_t a, uint64_t b) { return a == b ? one_brain : zero_brain; });
+  run("set.lt.ftz.f16.f32 $0, $1, $2;", [=](float a, float b) { return less(Flushed(a), Flushed(b)) ? one : zero; });
 }
 
 TEST_P(CompareForms, Selection) {

@@ -7,6 +7,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "tests/instructions/short_float.h"
+
 // Floating-point results computed apart from the CPU's own arithmetic: by GNU MPFR, rounded once to the format's
 // precision and range.
 
@@ -49,23 +51,44 @@ inline int Set(mpfr_ptr result, const Number& value, mpfr_rnd_t mode) {
   return mpfr_set(result, source, mode);
 }
 
-// `operation`(result, mode) computes into a number of T's precision and returns MPFR's ternary value; the result is
-// then fitted to T's range, subnormal numbers included, as if rounded once.
-template <class T, class Operation>
-T Rounded(mpfr_rnd_t mode, Operation operation) {
-  Number result(std::numeric_limits<T>::digits);
+// A format's significand and range, as in std::numeric_limits.
+struct Precision {
+  int digits, min_exponent, max_exponent;
+};
+template <class T>
+inline constexpr Precision kPrecision = {std::numeric_limits<T>::digits, std::numeric_limits<T>::min_exponent,
+                                         std::numeric_limits<T>::max_exponent};
+template <int kExponent, int kFraction>
+inline constexpr Precision kPrecision<ShortFloat<kExponent, kFraction>> = {
+    ShortFloat<kExponent, kFraction>::kDigits, ShortFloat<kExponent, kFraction>::kMinExponent,
+    ShortFloat<kExponent, kFraction>::kMaxExponent};
+
+// `operation`(result, mode) computes into a number of the format's precision and returns MPFR's ternary value; the
+// result is then fitted to the format's range, subnormal numbers included, as if rounded once.
+template <class Operation>
+double RoundedTo(const Precision& format, mpfr_rnd_t mode, Operation operation) {
+  Number result(format.digits);
   int ternary = operation(static_cast<mpfr_ptr>(result), mode);
   const mpfr_exp_t lowest = mpfr_get_emin(), highest = mpfr_get_emax();
   // MPFR's significands are in [1/2, 1).
-  mpfr_set_emin(std::numeric_limits<T>::min_exponent - std::numeric_limits<T>::digits + 1);
-  mpfr_set_emax(std::numeric_limits<T>::max_exponent);
+  mpfr_set_emin(format.min_exponent - format.digits + 1);
+  mpfr_set_emax(format.max_exponent);
   ternary = mpfr_check_range(result, ternary, mode);
   mpfr_subnormalize(result, ternary, mode);
-  const T value = std::is_same_v<T, float> ? static_cast<T>(mpfr_get_flt(result, MPFR_RNDN))
-                                           : static_cast<T>(mpfr_get_d(result, MPFR_RNDN));
+  const double value = mpfr_get_d(result, MPFR_RNDN);
   mpfr_set_emin(lowest);
   mpfr_set_emax(highest);
   return value;
+}
+
+template <class T, class Operation>
+T Rounded(mpfr_rnd_t mode, Operation operation) {
+  const double value = RoundedTo(kPrecision<T>, mode, operation);
+  if constexpr (kIsShort<T>) {
+    return T::Of(value);
+  } else {
+    return static_cast<T>(value);
+  }
 }
 
 template <class T>
@@ -74,7 +97,11 @@ bool IsSubnormal(T value) {
 }
 template <class T>
 T Flushed(T value, bool flush = true) {
-  return flush && IsSubnormal(value) ? std::copysign(T{0}, value) : value;
+  if constexpr (kIsShort<T>) {
+    return flush && (value.bits & T::kInfinity) == 0 ? T{value.bits & T::kSign} : value;
+  } else {
+    return flush && IsSubnormal(value) ? std::copysign(T{0}, value) : value;
+  }
 }
 // Clamped to [0, 1], NaN to +0.
 template <class T>

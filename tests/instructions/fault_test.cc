@@ -76,6 +76,7 @@ const Refused kRefused[] = {
     {"red.global.add.u64 [%a], %x1;", kDataAddress, kDataAddress + 2, kMisaligned},
     {"red.shared.add.u32 [%n], %r1;", 0, 512, kIllegal},
     {"atom.shared.exch.b32 %r0, [%n], %r1;", 0, 3, kMisaligned},
+    {"atom.global.add.noftz.f16x2 %r0, [%a], %r1;", kDataAddress, kDataAddress + 2, kMisaligned},
 };
 
 class Faults : public LevelTest {};

@@ -1,6 +1,8 @@
 #include "tests/instructions/inputs.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 namespace outboard::softgpu::testing {
 namespace {
@@ -14,7 +16,18 @@ struct FloatShape {
   uint32_t fraction_bits;
   uint64_t exponents;  // all ones
 };
-FloatShape ShapeOf(ValueType type) { return type == ValueType::kF32 ? FloatShape{23, 0xff} : FloatShape{52, 0x7ff}; }
+FloatShape ShapeOf(ValueType type) {
+  switch (type) {
+    case ValueType::kF16:
+      return {10, 0x1f};
+    case ValueType::kBF16:
+      return {7, 0xff};
+    case ValueType::kF32:
+      return {23, 0xff};
+    default:
+      return {52, 0x7ff};
+  }
+}
 
 uint64_t MakeFloat(ValueType type, bool negative, uint64_t exponent, uint64_t fraction) {
   const FloatShape shape = ShapeOf(type);
@@ -35,11 +48,12 @@ uint64_t RandomFloat(ValueType type, std::mt19937_64& random) {
     case 1:
       return MakeFloat(type, negative, 0, fraction >> (random() % shape.fraction_bits));  // subnormal
     case 2:
-      return MakeFloat(type, negative, bias / 2 + random() % 64, fraction);  // products near underflow
+      return MakeFloat(type, negative, (bias / 2 + random() % 64) % shape.exponents,
+                       fraction);  // products near underflow
     case 3:
       return MakeFloat(type, negative, bias + bias / 2 + random() % 8, fraction);  // products near overflow
     case 4:
-      return MakeFloat(type, negative, bias + random() % 70,
+      return MakeFloat(type, negative, (bias + random() % 70) % shape.exponents,
                        fraction & (~uint64_t{0} << (random() % shape.fraction_bits)));
     default:
       return MakeFloat(type, negative, bias - 4 + random() % 8, fraction);
@@ -47,6 +61,10 @@ uint64_t RandomFloat(ValueType type, std::mt19937_64& random) {
 }
 
 uint64_t RandomValue(ValueType type, std::mt19937_64& random) {
+  if (IsPacked(type)) {
+    const uint64_t low = RandomFloat(ElementOf(type), random);
+    return low | RandomFloat(ElementOf(type), random) << 16;
+  }
   if (IsFloat(type)) return RandomFloat(type, random);
   if (random() % 4 == 0) return random() % 72;  // counts, positions, small numbers
   uint64_t value = random();
@@ -57,17 +75,37 @@ uint64_t RandomValue(ValueType type, std::mt19937_64& random) {
 
 // A neighbour of `value`: the same magnitude or nearly so, with either sign.
 uint64_t Related(ValueType type, uint64_t value, std::mt19937_64& random) {
+  if (IsPacked(type)) {
+    const uint64_t low = Related(ElementOf(type), value & 0xffff, random);
+    return low | Related(ElementOf(type), value >> 16, random) << 16;
+  }
   const uint64_t sign = uint64_t{1} << (BitsOf(type) - 1);
   const uint64_t step = random() % 5;
   const uint64_t near = random() & 1 ? value + step : value - step;
   return (random() & 1 ? near ^ sign : near) & Mask(type);
 }
 
+// A value of the format near `value`.
+template <class H>
+uint64_t Shortened(double value) {
+  if (std::fabs(value) >= std::ldexp(1.0, H::kMaxExponent)) return H::kInfinity;
+  const int exponent = std::max(value == 0 ? H::kMinExponent : std::ilogb(value), H::kMinExponent - 1);
+  const double unit = std::ldexp(1.0, exponent - H::kDigits + 1);
+  return H::Of(std::trunc(value / unit) * unit).bits;
+}
+
 // About -(a * b), so that a sum with the product cancels.
 uint64_t Cancelling(ValueType type, uint64_t a, uint64_t b, std::mt19937_64& random) {
-  const uint64_t product = type == ValueType::kF32 ? ToBits(FromBits<float>(a) * FromBits<float>(b))
-                                                   : ToBits(FromBits<double>(a) * FromBits<double>(b));
-  return Related(type, product, random);
+  switch (type) {
+    case ValueType::kF16:
+      return Related(type, Shortened<F16>(FromBits<F16>(a).Value() * FromBits<F16>(b).Value()), random);
+    case ValueType::kBF16:
+      return Related(type, Shortened<BF16>(FromBits<BF16>(a).Value() * FromBits<BF16>(b).Value()), random);
+    case ValueType::kF32:
+      return Related(type, ToBits(FromBits<float>(a) * FromBits<float>(b)), random);
+    default:
+      return Related(type, ToBits(FromBits<double>(a) * FromBits<double>(b)), random);
+  }
 }
 
 }  // namespace
@@ -81,6 +119,13 @@ std::mt19937_64 RandomOf(std::string_view name) {
 std::vector<uint64_t> EdgesOf(ValueType type) {
   if (type == ValueType::kPredicate) return {0, 1};
   std::vector<uint64_t> edges;
+  if (IsPacked(type)) {
+    // Each one beside some others, in both places.
+    const std::vector<uint64_t> halves = EdgesOf(ElementOf(type));
+    for (size_t i = 0; i < 4 * halves.size(); ++i)
+      edges.push_back(halves[i % halves.size()] | halves[(i * 5 + i / halves.size()) % halves.size()] << 16);
+    return edges;
+  }
   if (IsFloat(type)) {
     const FloatShape shape = ShapeOf(type);
     const uint64_t bias = shape.exponents / 2, all = ~uint64_t{0};
@@ -103,6 +148,7 @@ std::vector<uint64_t> EdgesOf(ValueType type) {
     add(bias + 1, half / 2);  // 2.5
     add(bias + 1, half);      // 3
     for (const uint32_t power : {7, 8, 15, 16, 23, 24, 31, 32, 52, 53, 63, 64, 100}) {
+      if (bias + power >= shape.exponents) break;
       add(bias + power, 0);
       add(bias + power - 1, all);
     }
@@ -134,6 +180,10 @@ std::vector<std::vector<uint64_t>> MakeInputs(std::string_view name, const std::
                                               size_t count) {
   std::mt19937_64 random = RandomOf(name);
   std::vector<std::vector<uint64_t>> edges, rows(types.size(), std::vector<uint64_t>(count));
+  if (types.size() == 1 && BitsOf(types[0]) == 16 && count == 1 << 16) {
+    std::iota(rows[0].begin(), rows[0].end(), 0);
+    return rows;
+  }
   for (const ValueType type : types) edges.push_back(EdgesOf(type));
   const size_t random_begin = types.size() == 1 ? std::min(edges[0].size(), count) : count / 2;
   for (size_t i = 0; i < count; ++i) {

@@ -17,7 +17,7 @@ std::vector<uint64_t> EdgesOf(ValueType type);
 
 // `count` inputs for instructions with operands of these types: rows[k][i] is operand k of input i. First combinations
 // of edge cases, then random values, floats among them with exponents near each other and results near the ends of the
-// range.
+// range. 65536 of one operand of 16 bits are all that there are.
 std::vector<std::vector<uint64_t>> MakeInputs(std::string_view name, const std::vector<ValueType>& types, size_t count);
 
 }  // namespace outboard::softgpu::testing

@@ -144,8 +144,11 @@ std::string Shown(const std::vector<ValueType>& types, const uint64_t* bits) {
   std::string text;
   for (size_t k = 0; k < types.size(); ++k) {
     char one[96];
-    const double value = types[k] == ValueType::kF32 ? double{FromBits<float>(bits[k])} : FromBits<double>(bits[k]);
     if (IsFloat(types[k])) {
+      const double value = types[k] == ValueType::kF16    ? FromBits<F16>(bits[k]).Value()
+                           : types[k] == ValueType::kBF16 ? FromBits<BF16>(bits[k]).Value()
+                           : types[k] == ValueType::kF32  ? double{FromBits<float>(bits[k])}
+                                                          : FromBits<double>(bits[k]);
       std::snprintf(one, sizeof one, " %#" PRIx64 " (%.17g)", bits[k], value);
     } else {
       std::snprintf(one, sizeof one, " %#" PRIx64, bits[k]);
@@ -176,11 +179,15 @@ bool Meets(const Expectation& expected, ValueType type, uint64_t got) {
 }  // namespace
 
 uint32_t BitsOf(ValueType type) {
-  constexpr uint32_t kBits[] = {1, 8, 8, 16, 16, 32, 32, 64, 64, 32, 64};
+  constexpr uint32_t kBits[] = {1, 8, 8, 16, 16, 32, 32, 64, 64, 32, 64, 16, 16, 32, 32};
   return kBits[static_cast<size_t>(type)];
 }
 
-bool IsFloat(ValueType type) { return type == ValueType::kF32 || type == ValueType::kF64; }
+bool IsFloat(ValueType type) { return type >= ValueType::kF32 && type <= ValueType::kBF16; }
+
+bool IsPacked(ValueType type) { return type == ValueType::kF16x2 || type == ValueType::kBF16x2; }
+
+ValueType ElementOf(ValueType packed) { return packed == ValueType::kF16x2 ? ValueType::kF16 : ValueType::kBF16; }
 
 std::string PlainText(const std::string& opcode, size_t operands) {
   std::string text = "@G " + opcode;

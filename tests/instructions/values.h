@@ -11,16 +11,35 @@
 #include <vector>
 
 #include "tests/instructions/machine.h"
+#include "tests/instructions/short_float.h"
 
 // Instructions that compute results from values, each tested by one small kernel that this makes from the form's name
 // and the types of its operands: operands come from memory, results go to memory, one thread per input.
 
 namespace outboard::softgpu::testing {
 
-enum class ValueType : uint8_t { kPredicate, kU8, kS8, kU16, kS16, kU32, kS32, kU64, kS64, kF32, kF64 };
+enum class ValueType : uint8_t {
+  kPredicate,
+  kU8,
+  kS8,
+  kU16,
+  kS16,
+  kU32,
+  kS32,
+  kU64,
+  kS64,
+  kF32,
+  kF64,
+  kF16,
+  kBF16,
+  kF16x2,
+  kBF16x2
+};
 
 uint32_t BitsOf(ValueType type);  // 1 for a predicate
-bool IsFloat(ValueType type);
+bool IsFloat(ValueType type);     // f16 to f64
+bool IsPacked(ValueType type);    // two values of 16 bits
+ValueType ElementOf(ValueType packed);
 
 template <class T>
 constexpr ValueType TypeOf() {
@@ -34,13 +53,18 @@ constexpr ValueType TypeOf() {
   if constexpr (std::is_same_v<T, uint64_t>) return ValueType::kU64;
   if constexpr (std::is_same_v<T, int64_t>) return ValueType::kS64;
   if constexpr (std::is_same_v<T, float>) return ValueType::kF32;
+  if constexpr (std::is_same_v<T, F16>) return ValueType::kF16;
+  if constexpr (std::is_same_v<T, BF16>) return ValueType::kBF16;
+  if constexpr (std::is_same_v<T, F16x2>) return ValueType::kF16x2;
+  if constexpr (std::is_same_v<T, BF16x2>) return ValueType::kBF16x2;
   return ValueType::kF64;
 }
 
-// PTX spelling of a C++ type: "u8" to "f64".
+// PTX spelling of a type: "u8" to "f64".
 template <class T>
 std::string NameOf() {
-  constexpr const char* kNames[] = {"pred", "u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64"};
+  constexpr const char* kNames[] = {"pred", "u8",  "s8",  "u16", "s16",  "u32",   "s32",   "u64",
+                                    "s64",  "f32", "f64", "f16", "bf16", "f16x2", "bf16x2"};
   return kNames[static_cast<size_t>(TypeOf<T>())];
 }
 
@@ -53,6 +77,8 @@ uint64_t ToBits(T value) {
     return std::bit_cast<uint64_t>(value);
   else if constexpr (std::is_same_v<T, bool>)
     return value ? 1 : 0;
+  else if constexpr (kIsShort<T> || kIsPacked<T>)
+    return value.bits;
   else
     return static_cast<std::make_unsigned_t<T>>(value);
 }
@@ -64,6 +90,8 @@ T FromBits(uint64_t bits) {
     return std::bit_cast<double>(bits);
   else if constexpr (std::is_same_v<T, bool>)
     return (bits & 1) != 0;
+  else if constexpr (kIsShort<T> || kIsPacked<T>)
+    return {static_cast<uint32_t>(bits)};
   else
     return static_cast<T>(bits);
 }
@@ -102,7 +130,7 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-// A NaN from a reference stands for any NaN.
+// A NaN of a C++ type from a reference stands for any NaN.
 template <class T>
 Expectation ExpectationOf(const T& value) {
   if constexpr (IsOptional<T>::value) {

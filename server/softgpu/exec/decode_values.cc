@@ -5,6 +5,17 @@
 #include "server/softgpu/exec/function_decoder.h"
 
 namespace outboard::softgpu {
+namespace {
+
+// What set writes for one comparison that holds, by the type of its result.
+uint32_t TrueValue(std::string_view type, bool is_packed) {
+  if (type == "f32") return 0x3f800000;
+  if (type.starts_with("f16")) return 0x3c00;
+  if (type.starts_with("bf16")) return 0x3f80;
+  return is_packed || type == "u16" ? 0xffff : 0xffffffff;
+}
+
+}  // namespace
 
 void FunctionDecoder::DecodeMove(const Instruction& instruction, const Opcode& opcode) {
   if (instruction.operands.size() != 2) return Fail("mov with other than two operands");
@@ -45,7 +56,6 @@ void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode
   const bool is_set = opcode.base == "set";
   std::span<const Operand> operands = instruction.operands;
   if (opcode.modifiers.empty() || operands.size() < 3) return Fail(std::string(instruction.opcode));
-  std::string_view type = opcode.Last();
   std::string_view comparison = opcode.modifiers[0];
   std::string_view boolean;
   for (const std::string_view word : {"and", "or", "xor"}) {
@@ -56,14 +66,17 @@ void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode
   for (const auto& [unsigned_name, name] : kUnsigned) {
     if (comparison == unsigned_name) comparison = name;
   }
-  std::string type_name(type);
-  if (type_name[0] == 'b') type_name[0] = 'u';
-  const std::string name = "setp." + std::string(comparison) + (opcode.Has("ftz") ? ".ftz." : ".") + type_name;
+  std::string type(opcode.Last());
+  const bool is_packed = type == "f16x2" || type == "bf16x2";
+  if (is_packed) type.resize(type.size() - 2);
+  if (type[0] == 'b' && type != "bf16") type[0] = 'u';
+  const std::string name = "setp." + std::string(comparison) + (opcode.Has("ftz") ? ".ftz." : ".") + type;
   const Form* form = shared_->forms.Find(name);
   if (form == nullptr) return Fail(name);
 
   const Operand& target = operands[0];
-  const bool is_plain = !is_set && boolean.empty() && target.pair < 0 && target.kind == Operand::Kind::kRegister;
+  const bool is_plain =
+      !is_set && !is_packed && boolean.empty() && target.pair < 0 && target.kind == Operand::Kind::kRegister;
   const char letter = form->signature[2];
   const Slot a = SourceSlot(operands[1], letter), b = SourceSlot(operands[2], letter);
   const Slot result = is_plain ? RegisterSlot(target) : Scratch('p');
@@ -72,33 +85,49 @@ void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode
 
   const Slot other = !boolean.empty() && operands.size() > 3 ? PredicateSlot(operands[3]) : kNoSlot;
   if (!boolean.empty() && other == kNoSlot) return Fail(name + "." + std::string(boolean) + " with too few operands");
-  // The comparison's negation is what the second result is made of, not the negation of the first result.
-  const auto combine = [&](Slot compared, Slot to) {
-    if (boolean.empty()) {
-      EmitSlots("mov.pred", to, compared);
-    } else {
-      EmitSlots(std::string(boolean) + ".pred", to, compared, other);
-    }
+  const auto combine = [&](Slot compared) {
+    if (!boolean.empty()) EmitSlots(std::string(boolean) + ".pred", compared, compared, other);
   };
-  if (is_set) {
-    const Slot value = Scratch('p');
-    combine(result, value);
-    const bool is_float = opcode.modifiers.size() >= 2 && opcode.modifiers[opcode.modifiers.size() - 2] == "f32";
-    if (target.kind != Operand::Kind::kRegister || IsLong(target)) return Fail("set into such a destination");
-    EmitSlots("selp.b32", RegisterSlot(target), shared_->Constant(is_float ? 0x3f800000u : kAllLanes, 4),
-              shared_->Constant(0, 4), value);
-    return;
-  }
-  Slot negated = kNoSlot;
-  if (target.pair >= 0) {
-    negated = Scratch('p');
-    EmitSlots("not.pred", negated, result);
+  // Of a packed comparison the second result is that of the upper halves; else the comparison's negation is what it is
+  // made of, not the negation of the first result.
+  Slot second = kNoSlot;
+  if (is_packed) {
+    second = Scratch('p');
+    EmitSlots(name, second, UpperHalf(a), UpperHalf(b));
+  } else if (target.pair >= 0) {
+    second = Scratch('p');
+    EmitSlots("not.pred", second, result);
   }
   // Both results are computed before either is written, as `other` may be one of them.
-  const Slot first = Scratch('p');
-  combine(result, first);
-  if (negated != kNoSlot) combine(negated, rows_.slots[static_cast<size_t>(target.pair)]);
-  if (target.kind == Operand::Kind::kRegister) EmitSlots("mov.pred", RegisterSlot(target), first);
+  combine(result);
+  if (second != kNoSlot) combine(second);
+  if (is_set) return EmitSet(target, opcode, result, is_packed ? second : kNoSlot);
+  if (target.pair >= 0) EmitSlots("mov.pred", rows_.slots[static_cast<size_t>(target.pair)], second);
+  if (target.kind == Operand::Kind::kRegister) EmitSlots("mov.pred", RegisterSlot(target), result);
+}
+
+// The row of the upper 16 bits of a packed value.
+Slot FunctionDecoder::UpperHalf(Slot packed) {
+  const Slot row = Scratch('w');
+  if (Inst* inst = EmitSlots("mov.b32.unpack", row, packed)) inst->imm = 16;
+  return row;
+}
+
+// The result of set from predicates; `upper`, if there is one, is that of the upper half.
+void FunctionDecoder::EmitSet(const Operand& target, const Opcode& opcode, Slot lower, Slot upper) {
+  if (target.kind != Operand::Kind::kRegister || IsLong(target) || opcode.modifiers.size() < 2)
+    return Fail("set into such a destination");
+  const bool is_packed = upper != kNoSlot;
+  const uint32_t value = TrueValue(opcode.modifiers[opcode.modifiers.size() - 2], is_packed);
+  const Slot when_true = shared_->Constant(value, 4), when_false = shared_->Constant(0, 4);
+  if (!is_packed) {
+    EmitSlots("selp.b32", RegisterSlot(target), when_true, when_false, lower);
+    return;
+  }
+  const Slot low = Scratch('w'), high = Scratch('w');
+  EmitSlots("selp.b32", low, when_true, when_false, lower);
+  EmitSlots("selp.b32", high, when_true, when_false, upper);
+  EmitSlots("mov.b32.pack2", RegisterSlot(target), low, high);
 }
 
 }  // namespace outboard::softgpu

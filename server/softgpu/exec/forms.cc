@@ -13,6 +13,7 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddInteger(table);
   Lanes<kLevel>::AddBits(table);
   Lanes<kLevel>::AddFloat(table);
+  Lanes<kLevel>::AddHalf(table);
   Lanes<kLevel>::AddApproximate(table);
   Lanes<kLevel>::AddCompare(table);
   Lanes<kLevel>::AddConvert(table);
@@ -25,6 +26,9 @@ void AddAll(FormTable& table) {
 bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
+
+bool IsFloat(std::string_view type) { return IsOneOf(type, {"f32", "f64", "f16", "f16x2", "bf16", "bf16x2"}); }
+bool IsRounding(std::string_view word) { return IsOneOf(word, {"rn", "rz", "rm", "rp"}); }
 
 // "b32" for every 32-bit type.
 std::string Untyped(std::string_view type) { return "b" + std::to_string(8 * TypeBytes(type)); }
@@ -112,11 +116,14 @@ std::string CanonicalName(const Opcode& opcode) {
   std::string_view base = opcode.base;
   std::vector<std::string> words(opcode.modifiers.begin(), opcode.modifiers.end());
   if (words.empty()) return std::string(base);
-  const std::string_view type = opcode.Last();
-  const bool is_float = type == "f32" || type == "f64";
-  if (is_float && IsOneOf(base, {"add", "sub", "mul", "mad", "fma"})) {
+  // Libraries also write ex2.approx.f32.ftz and vote.ballot.sync.b32.
+  if (words.size() >= 2 && words.back() == "ftz") std::swap(words.back(), words[words.size() - 2]);
+  const std::string type = words.back();
+  if (IsFloat(type) && IsOneOf(base, {"add", "sub", "mul", "mad", "fma"})) {
     if (base == "mad") base = "fma";
-    if (!IsOneOf(words.front(), {"rn", "rz", "rm", "rp"})) words.insert(words.begin(), "rn");
+    if (!IsRounding(words.front())) words.insert(words.begin(), "rn");
+  } else if (base == "vote" && words.size() == 3 && words[1] == "sync") {
+    std::swap(words[0], words[1]);
   } else if (base == "selp") {
     words.back() = Untyped(type);
   } else if (base == "slct" && words.size() >= 2) {

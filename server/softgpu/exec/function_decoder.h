@@ -89,6 +89,7 @@ class FunctionDecoder {
   void DecodeBarrier(const Instruction& instruction, const Opcode& opcode);
   void DecodeMove(const Instruction& instruction, const Opcode& opcode);
   void DecodeCompare(const Instruction& instruction, const Opcode& opcode);
+  void EmitSet(const Operand& target, const Opcode& opcode, Slot lower, Slot upper);
   void DecodeLoad(const Instruction& instruction, const Opcode& opcode);
   void DecodeStore(const Instruction& instruction, const Opcode& opcode);
   void DecodeAtomic(const Instruction& instruction, const Opcode& opcode);
@@ -104,6 +105,7 @@ class FunctionDecoder {
   Slot RegisterSlot(const Operand& operand) const;
   bool IsLong(const Operand& operand) const;
   Slot AddressOf(const Operand& operand, char letter);
+  Slot UpperHalf(Slot packed);
   std::optional<Address> ResolveAddress(const Operand& operand, std::optional<MemorySpace> space);
   std::optional<LocalPlace> LocalPlaceOf(const Operand& operand) const;
 

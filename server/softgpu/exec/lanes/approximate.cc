@@ -1,8 +1,8 @@
-// Approximate functions (PTX ISA, section 9.7.3: the .approx and .full forms). Hardware's last bits are not documented;
-// ours come from short series in double precision, rounded once, so they are within PTX's bounds and equal on every
-// CPU.
+// Approximate functions (PTX ISA, sections 9.7.3 and 9.7.4: the .approx and .full forms). Hardware's last bits are not
+// documented; ours come from short series in double precision, rounded once, so they are within PTX's bounds and equal
+// on every CPU.
 
-#include "server/softgpu/exec/lanes/float_ops.h"
+#include "server/softgpu/exec/lanes/half.h"
 #include "server/softgpu/exec/lanes/levels.h"
 
 namespace outboard::softgpu {
@@ -86,11 +86,10 @@ inline f32 Sine(f32 value, s64 quarter) {
   return static_cast<f32>(quadrant & 2 ? -result : result);
 }
 
-inline f32 HyperbolicTangent(f32 value) {
-  if (value != value) return Nan<f32>();
-  const f64 x = value;
-  if (__builtin_fabs(x) < 1e-3) return static_cast<f32>(x * (1 - x * x / 3));
-  return static_cast<f32>(1 - 2 / (Exp2(x * 2.8853900817779268) + 1));
+inline f64 HyperbolicTangent(f64 x) {
+  if (x != x) return Nan<f64>();
+  if (__builtin_fabs(x) < 1e-3) return x * (1 - x * x / 3);
+  return 1 - 2 / (Exp2(x * 2.8853900817779268) + 1);
 }
 
 // a * (1 / b), whose reciprocal is zero for |b| above 2^126 (section 9.7.3.8).
@@ -125,13 +124,33 @@ void AddSingle(FormTable& table) {
          [](f32 a, f32 b) { return Canonical(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b))); });
 }
 
+// .ftz is bf16's, and not named where there is no choice.
+template <class V, bool kFtz>
+void AddHalves(FormTable& table) {
+  AddMap(table, {"ex2.approx.", kFtz ? "ftz." : "", kName<V>}, [](V a) {
+    return Each(
+        []<class F>(Half<F> x) {
+          const f64 value = In<kFtz>(x);
+          return Flushed<kFtz>(Half<F>(Narrowed<F>(value == value ? Exp2(value) : value)));
+        },
+        a);
+  });
+  AddMap(table, {"tanh.approx.", kName<V>}, [](V a) {
+    return Each([]<class F>(Half<F> x) { return Half<F>(Narrowed<F>(HyperbolicTangent(In<false>(x)))); }, a);
+  });
+}
+
 }  // namespace
 
 template <>
 void Lanes<OUTBOARD_CPU_LEVEL>::AddApproximate(FormTable& table) {
   AddSingle<false>(table);
   AddSingle<true>(table);
-  AddMap(table, {"tanh.approx.f32"}, [](f32 a) { return HyperbolicTangent(a); });
+  AddHalves<f16, false>(table);
+  AddHalves<f16x2, false>(table);
+  AddHalves<bf16, true>(table);
+  AddHalves<bf16x2, true>(table);
+  AddMap(table, {"tanh.approx.f32"}, [](f32 a) { return Canonical(static_cast<f32>(HyperbolicTangent(f64{a}))); });
   AddMap(table, {"rcp.approx.ftz.f64"}, [](f64 a) { return UpperHalf(Canonical(1.0 / UpperHalf(a))); });
   AddMap(table, {"rsqrt.approx.ftz.f64"},
          [](f64 a) { return UpperHalf(Canonical(1.0 / __builtin_sqrt(UpperHalf(a)))); });

@@ -4,7 +4,7 @@
 // instructions. A block runs on one thread, so its shared memory needs none.
 
 #include "server/softgpu/exec/lanes/access.h"
-#include "server/softgpu/exec/lanes/float_ops.h"
+#include "server/softgpu/exec/lanes/half.h"
 #include "server/softgpu/exec/lanes/levels.h"
 
 namespace outboard::softgpu {
@@ -79,6 +79,16 @@ void AddBitwise(FormTable& table, const char* type) {
   AddOperation<T, true>(table, "cas.", type, [](T old, T b, T c) -> T { return old == b ? c : old; });
 }
 
+// .noftz: subnormal numbers are kept.
+template <class V>
+void AddHalves(FormTable& table) {
+  AddOperation<V>(table, "add.noftz.", kName<V>, [](V old, V b, V) {
+    return Each(
+        []<class F>(Half<F> x, Half<F> y) { return Half<F>(Narrowed<F>(SumToOdd(In<false>(x), In<false>(y)))); }, old,
+        b);
+  });
+}
+
 }  // namespace
 
 template <>
@@ -96,6 +106,10 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddAtomic(FormTable& table) {
   // guarantee.
   AddOperation<f32>(table, "add.", "f32", [](f32 old, f32 b, f32) { return Canonical(old + b); });
   AddOperation<f64>(table, "add.", "f64", [](f64 old, f64 b, f64) { return Canonical(old + b); });
+  AddHalves<f16>(table);
+  AddHalves<f16x2>(table);
+  AddHalves<bf16>(table);
+  AddHalves<bf16x2>(table);
 }
 
 }  // namespace outboard::softgpu

@@ -1,6 +1,7 @@
-// Comparison and selection (PTX ISA, section 9.7.6). The decoder makes the other forms of setp and set out of these.
+// Comparison and selection (PTX ISA, sections 9.7.6 and 9.7.7). The decoder makes the other forms of setp and set out
+// of these.
 
-#include "server/softgpu/exec/lanes/float_ops.h"
+#include "server/softgpu/exec/lanes/half.h"
 #include "server/softgpu/exec/lanes/levels.h"
 
 namespace outboard::softgpu {
@@ -14,7 +15,7 @@ void AddOrdered(FormTable& table, const char* type = kName<T>) {
   AddMap(table, {"setp.le.", ftz, type}, [](T a, T b) { return In<kFtz>(a) <= In<kFtz>(b); });
   AddMap(table, {"setp.gt.", ftz, type}, [](T a, T b) { return In<kFtz>(a) > In<kFtz>(b); });
   AddMap(table, {"setp.ge.", ftz, type}, [](T a, T b) { return In<kFtz>(a) >= In<kFtz>(b); });
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (!std::is_integral_v<T>) {
     // Ordered "not equal" is false for NaN; the comparisons ending in u are true for it.
     AddMap(table, {"setp.ne.", ftz, type},
            [](T a, T b) { return In<kFtz>(a) < In<kFtz>(b) || In<kFtz>(a) > In<kFtz>(b); });
@@ -25,8 +26,9 @@ void AddOrdered(FormTable& table, const char* type = kName<T>) {
     AddMap(table, {"setp.leu.", ftz, type}, [](T a, T b) { return !(In<kFtz>(a) > In<kFtz>(b)); });
     AddMap(table, {"setp.gtu.", ftz, type}, [](T a, T b) { return !(In<kFtz>(a) <= In<kFtz>(b)); });
     AddMap(table, {"setp.geu.", ftz, type}, [](T a, T b) { return !(In<kFtz>(a) < In<kFtz>(b)); });
-    AddMap(table, {"setp.num.", ftz, type}, [](T a, T b) { return a == a && b == b; });
-    AddMap(table, {"setp.nan.", ftz, type}, [](T a, T b) { return a != a || b != b; });
+    AddMap(table, {"setp.num.", ftz, type}, [](T a, T b) { return !__builtin_isunordered(In<kFtz>(a), In<kFtz>(b)); });
+    AddMap(table, {"setp.nan.", ftz, type},
+           [](T a, T b) { return __builtin_isunordered(In<kFtz>(a), In<kFtz>(b)) != 0; });
   } else {
     AddMap(table, {"setp.ne.", type}, [](T a, T b) { return a != b; });
   }
@@ -53,6 +55,9 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddCompare(FormTable& table) {
   AddOrdered<f32>(table);
   AddOrdered<f32, true>(table);
   AddOrdered<f64>(table);
+  AddOrdered<f16>(table);
+  AddOrdered<f16, true>(table);
+  AddOrdered<bf16>(table);
   AddSelect<u16>(table, "b16");
   AddSelect<u32>(table, "b32");
   AddSelect<u64>(table, "b64");

@@ -11,6 +11,7 @@ struct Lanes {
   static void AddInteger(FormTable& table);
   static void AddBits(FormTable& table);
   static void AddFloat(FormTable& table);
+  static void AddHalf(FormTable& table);
   static void AddApproximate(FormTable& table);
   static void AddCompare(FormTable& table);
   static void AddConvert(FormTable& table);
