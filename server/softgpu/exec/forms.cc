@@ -17,6 +17,7 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddApproximate(table);
   Lanes<kLevel>::AddCompare(table);
   Lanes<kLevel>::AddConvert(table);
+  Lanes<kLevel>::AddConvertHalf(table);
   Lanes<kLevel>::AddMove(table);
   Lanes<kLevel>::AddMemory(table);
   Lanes<kLevel>::AddAtomic(table);
@@ -29,6 +30,24 @@ bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> word
 
 bool IsFloat(std::string_view type) { return IsOneOf(type, {"f32", "f64", "f16", "f16x2", "bf16", "bf16x2"}); }
 bool IsRounding(std::string_view word) { return IsOneOf(word, {"rn", "rz", "rm", "rp"}); }
+
+// cvt, with what means nothing left out, what is understood put in, and .relu before .satfinite.
+void FoldConversion(std::vector<std::string>* words) {
+  if (words->size() < 2) return;
+  const std::string from = words->back(), to = (*words)[words->size() - 2];
+  const auto drop = [&](auto is_dropped) {
+    words->erase(std::remove_if(words->begin(), words->end() - 2, is_dropped), words->end() - 2);
+  };
+  const bool is_from_half = from == "f16" || from == "bf16";
+  // Every conversion of these to an integer clamps, and every one to a wider format is exact.
+  if (IsFloat(from) && !IsFloat(to)) drop([](std::string_view word) { return word == "sat"; });
+  if (is_from_half && (to == "f32" || to == "f64")) drop(IsRounding);
+  if (is_from_half && (to == "f16" || to == "bf16") && to != from && !IsRounding(words->front()))
+    words->insert(words->begin(), "rn");
+  const auto relu = std::find(words->begin(), words->end(), "relu");
+  const auto finite = std::find(words->begin(), words->end(), "satfinite");
+  if (finite < relu && relu != words->end()) std::iter_swap(finite, relu);
+}
 
 // "b32" for every 32-bit type.
 std::string Untyped(std::string_view type) { return "b" + std::to_string(8 * TypeBytes(type)); }
@@ -122,6 +141,8 @@ std::string CanonicalName(const Opcode& opcode) {
   if (IsFloat(type) && IsOneOf(base, {"add", "sub", "mul", "mad", "fma"})) {
     if (base == "mad") base = "fma";
     if (!IsRounding(words.front())) words.insert(words.begin(), "rn");
+  } else if (base == "cvt") {
+    FoldConversion(&words);
   } else if (base == "vote" && words.size() == 3 && words[1] == "sync") {
     std::swap(words[0], words[1]);
   } else if (base == "selp") {

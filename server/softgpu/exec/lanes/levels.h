@@ -15,6 +15,7 @@ struct Lanes {
   static void AddApproximate(FormTable& table);
   static void AddCompare(FormTable& table);
   static void AddConvert(FormTable& table);
+  static void AddConvertHalf(FormTable& table);
   static void AddMove(FormTable& table);
   static void AddMemory(FormTable& table);
   static void AddAtomic(FormTable& table);
