@@ -77,6 +77,10 @@ const Refused kRefused[] = {
     {"red.shared.add.u32 [%n], %r1;", 0, 512, kIllegal},
     {"atom.shared.exch.b32 %r0, [%n], %r1;", 0, 3, kMisaligned},
     {"atom.global.add.noftz.f16x2 %r0, [%a], %r1;", kDataAddress, kDataAddress + 2, kMisaligned},
+    {"cp.async.ca.shared.global [%n], [0x1000000000], 8;", 248, 256, kIllegal},
+    {"cp.async.ca.shared.global [%n], [0x1000000000], 4;", 0, 2, kMisaligned},
+    {"cp.async.cg.shared.global [room], [%a], 16;", kDataAddress, kEnd, kIllegal},
+    {"cp.async.ca.shared.global [room], [%a], 8;", kDataAddress, kDataAddress + 4, kMisaligned},
 };
 
 class Faults : public LevelTest {};

@@ -20,6 +20,7 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddConvertHalf(table);
   Lanes<kLevel>::AddMove(table);
   Lanes<kLevel>::AddMemory(table);
+  Lanes<kLevel>::AddAsyncCopy(table);
   Lanes<kLevel>::AddAtomic(table);
   Lanes<kLevel>::AddWarp(table);
 }

@@ -404,6 +404,7 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
   if (base == "ld" || base == "ldu") return DecodeLoad(instruction, opcode);
   if (base == "st") return DecodeStore(instruction, opcode);
   if (base == "atom" || base == "red") return DecodeAtomic(instruction, opcode);
+  if (base == "cp") return DecodeAsyncCopy(instruction, opcode);
   if (base == "membar" || base == "fence") {
     EmitSlots("membar", kNoSlot);
     return;

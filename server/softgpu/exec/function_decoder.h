@@ -93,6 +93,7 @@ class FunctionDecoder {
   void DecodeLoad(const Instruction& instruction, const Opcode& opcode);
   void DecodeStore(const Instruction& instruction, const Opcode& opcode);
   void DecodeAtomic(const Instruction& instruction, const Opcode& opcode);
+  void DecodeAsyncCopy(const Instruction& instruction, const Opcode& opcode);
 
   // Emits the form `name` with PTX operands: destinations first, then sources, flattened, by the form's signature.
   void EmitForm(const std::string& name, std::span<const Operand> operands, bool sign_extend = false);
@@ -107,6 +108,7 @@ class FunctionDecoder {
   Slot AddressOf(const Operand& operand, char letter);
   Slot UpperHalf(Slot packed);
   std::optional<Address> ResolveAddress(const Operand& operand, std::optional<MemorySpace> space);
+  Slot LongAddress(const Address& address);
   std::optional<LocalPlace> LocalPlaceOf(const Operand& operand) const;
 
   Slot Scratch(char letter);

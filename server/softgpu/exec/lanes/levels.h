@@ -18,6 +18,7 @@ struct Lanes {
   static void AddConvertHalf(FormTable& table);
   static void AddMove(FormTable& table);
   static void AddMemory(FormTable& table);
+  static void AddAsyncCopy(FormTable& table);
   static void AddAtomic(FormTable& table);
   static void AddWarp(FormTable& table);
 };
