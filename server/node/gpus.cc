@@ -14,6 +14,7 @@
 
 #include "common/base/env.h"
 #include "common/base/limits.h"
+#include "common/base/printable.h"
 
 namespace outboard::node {
 namespace {
@@ -62,13 +63,6 @@ void WriteAll(int fd, std::string_view text) {
 }
 
 }  // namespace
-
-std::string Printable(std::string text) {
-  for (char& letter : text) {
-    if (letter < ' ' || letter > '~') letter = '?';
-  }
-  return text;
-}
 
 std::string EncodeProbeAnswer(const Result<std::vector<Gpu>>& answer) {
   if (!answer) return "error\n" + Printable(answer.error().message) + "\n";

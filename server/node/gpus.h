@@ -43,9 +43,6 @@ class Probe {
   int pid_ = -1;
 };
 
-// A text from outside as it may be logged and sent on: in printable ASCII.
-std::string Printable(std::string text);
-
 // The text in which the child answers, and back. Decoding refuses what is malformed.
 std::string EncodeProbeAnswer(const Result<std::vector<Gpu>>& answer);
 Result<std::vector<Gpu>> DecodeProbeAnswer(const std::string& text);

@@ -11,6 +11,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "common/base/printable.h"
 #include "proto/node.grpc.pb.h"
 
 namespace outboard::node {
