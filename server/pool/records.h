@@ -1,0 +1,121 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "server/pool/time.h"
+
+// What the pool keeps across restarts.
+
+namespace outboard::pool {
+
+// Never used again.
+struct LeaseId {
+  uint64_t number = 0;
+  auto operator<=>(const LeaseId&) const = default;
+};
+std::string Text(LeaseId id);  // as people see it: "7f3a"
+std::optional<LeaseId> ParseLeaseId(std::string_view text);
+
+struct GpuRecord {
+  std::string uuid;  // "GPU-..."
+  std::string model;
+  uint64_t memory_bytes = 0;
+  bool operator==(const GpuRecord&) const = default;
+};
+
+struct Drain {
+  Time deadline = Time::max();
+  bool evict = false;  // what is left at the deadline ends
+  bool operator==(const Drain&) const = default;
+};
+
+struct NodeRecord {
+  std::string name;
+  std::string address;  // where gpu-run finds it
+  std::map<std::string, std::string> labels;
+  int cuda_version = 0;  // 13000 is 13.0
+  bool is_software = false;
+  std::vector<GpuRecord> gpus;
+  bool cordoned = false;
+  std::optional<Drain> drain;
+  bool operator==(const NodeRecord&) const = default;
+};
+
+struct LeasedGpu {
+  std::string uuid;
+  int share = 0;  // thousandths
+  uint64_t memory_bytes = 0;
+  bool operator==(const LeasedGpu&) const = default;
+};
+
+struct LeaseRecord {
+  LeaseId id;
+  uint64_t epoch = 0;   // of what the pool says about it, ever rising: a node refuses lower ones
+  std::string request;  // its owner's name for the request; asking again by the same name gives the same lease
+  std::string tenant;
+  std::string user;
+  std::string client;  // for people: "user@host: python3 train.py"
+  std::string node;
+  std::string pool;  // that was asked for; empty: the common one
+  std::vector<LeasedGpu> gpus;
+  int priority = 0;
+  bool hard = false;            // the share is a ceiling
+  Duration idle_release{0};     // 0: never
+  Duration longest = kForever;  // it ends then in any case
+  Time granted_at;
+  bool operator==(const LeaseRecord&) const = default;
+};
+
+int64_t Amount(const LeaseRecord& lease);  // thousandths of a GPU, of all its GPUs together
+
+struct TenantRecord {
+  std::string name;
+  int64_t quota = 0;     // thousandths of a GPU that are its own: others who have them give them back
+  int64_t weight = 1;    // of what is nobody's own, its part is in proportion
+  int64_t maximum = -1;  // thousandths of a GPU; -1: none
+  bool operator==(const TenantRecord&) const = default;
+};
+
+struct UsageRecord {
+  std::string tenant;
+  std::string user;
+  uint64_t gpu_microseconds = 0;  // share x time, of leases that have ended
+  uint64_t leases = 0;            // that have ended
+  bool operator==(const UsageRecord&) const = default;
+};
+
+// All numbers up to this may be in use.
+struct CounterRecord {
+  uint64_t ceiling = 0;
+  bool operator==(const CounterRecord&) const = default;
+};
+
+struct EraseNode {
+  std::string name;
+  bool operator==(const EraseNode&) const = default;
+};
+struct EraseLease {
+  LeaseId id;
+  bool operator==(const EraseLease&) const = default;
+};
+
+// A record as it is from now on, or that it is no more.
+using Change = std::variant<NodeRecord, LeaseRecord, TenantRecord, UsageRecord, CounterRecord, EraseNode, EraseLease>;
+
+struct Snapshot {
+  std::vector<NodeRecord> nodes;
+  std::vector<LeaseRecord> leases;
+  std::vector<TenantRecord> tenants;
+  std::vector<UsageRecord> usage;
+  CounterRecord counter;
+  bool operator==(const Snapshot&) const = default;
+};
+
+}  // namespace outboard::pool
