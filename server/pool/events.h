@@ -1,0 +1,205 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "server/pool/identity.h"
+#include "server/pool/records.h"
+#include "server/pool/wish.h"
+
+// What happens to the pool, and what it wants done about it.
+
+namespace outboard::pool {
+
+// Who waits for an answer: a name that whoever delivers events chooses and gets back.
+using Asker = uint64_t;
+
+// --- from nodes ------------------------------------------------------------------------------------------------------
+
+// A lease that a node has: its workers may use GPUs.
+struct HeldLease {
+  LeaseRecord lease;  // as the node was told it; `granted_at` counts for nothing
+  Duration idle{0};   // since its last work
+};
+
+struct GpuReport {
+  bool usable = true;
+  std::string why;  // it is not
+  int temperature_celsius = 0;
+  double utilization = 0;  // 0 to 1
+  uint64_t used_bytes = 0;
+};
+
+// A node says what it has. `held` is all of its leases, here and in Heartbeat.
+struct Register {
+  Asker asker = 0;
+  Identity from;
+  NodeRecord node;  // cordoned and drain count for nothing
+  uint64_t highest_epoch = 0;
+  std::vector<HeldLease> held;
+};
+
+struct Heartbeat {
+  Asker asker = 0;
+  Identity from;
+  std::string node;
+  std::vector<GpuReport> gpus;  // in the order of the inventory
+  std::vector<HeldLease> held;
+};
+
+// Before it gives a lease its first worker, a node asks.
+struct Open {
+  Asker asker = 0;
+  Identity from;
+  std::string node;
+  LeaseId lease;
+  uint64_t epoch = 0;
+};
+
+// A lease's last worker is gone and it will get none any more.
+struct Over {
+  Identity from;
+  std::string node;
+  LeaseId lease;
+};
+
+// --- from users ------------------------------------------------------------------------------------------------------
+
+struct Ask {
+  Asker asker = 0;
+  Identity from;
+  std::string request;  // the user's name for it, so that it can be said twice
+  Wish wish;
+};
+
+// Whoever asked has gone.
+struct Withdraw {
+  Asker asker = 0;
+};
+
+// The lease will be opened yet.
+struct Renew {
+  Asker asker = 0;
+  Identity from;
+  LeaseId lease;
+};
+
+struct Release {
+  Asker asker = 0;
+  Identity from;
+  LeaseId lease;
+};
+
+// --- from administrators ---------------------------------------------------------------------------------------------
+
+struct Revoke {
+  Asker asker = 0;
+  Identity from;
+  LeaseId lease;
+  Duration grace{0};
+  std::string reason;
+};
+
+struct Cordon {
+  Asker asker = 0;
+  Identity from;
+  std::string node;
+  bool on = true;
+};
+
+struct StartDrain {
+  Asker asker = 0;
+  Identity from;
+  std::string node;
+  Duration within = kForever;
+  bool evict = false;
+};
+
+struct StopDrain {
+  Asker asker = 0;
+  Identity from;
+  std::string node;
+};
+
+// The node will not come back.
+struct Forget {
+  Asker asker = 0;
+  Identity from;
+  std::string node;
+};
+
+struct SetTenant {
+  Asker asker = 0;
+  Identity from;
+  TenantRecord tenant;
+};
+
+// Time has passed.
+struct Tick {};
+
+using Event = std::variant<Register, Heartbeat, Open, Over, Ask, Withdraw, Renew, Release, Revoke, Cordon, StartDrain,
+                           StopDrain, Forget, SetTenant, Tick>;
+
+// --- what to do ------------------------------------------------------------------------------------------------------
+
+enum class Outcome : uint8_t { kDone, kInvalid, kNotFound, kForbidden, kConflict, kUnavailable };
+
+// The end of a matter that is no Ask.
+struct Answer {
+  Asker asker = 0;
+  Outcome outcome = Outcome::kDone;
+  std::string text;  // a sentence, unless it is done
+};
+
+// The end of an Ask.
+struct Granted {
+  Asker asker = 0;
+  LeaseRecord lease;
+  std::string address;  // of the node
+  bool is_software = false;
+  std::vector<std::string> models;  // of lease.gpus
+};
+struct Refused {
+  Asker asker = 0;
+  std::string reason;
+  bool no_capacity = false;  // it may be granted later
+};
+
+// The Ask waits in the queue.
+struct Queued {
+  Asker asker = 0;
+  uint64_t request = 0;
+};
+
+// For the holder of a lease.
+struct Notice {
+  enum class Kind : uint8_t {
+    kWarning,   // it will end at `deadline`
+    kReprieve,  // it will not
+    kEnded,
+  };
+  LeaseId lease;
+  Kind kind = Kind::kWarning;
+  std::string text;
+  Time deadline;
+};
+
+// For a node: no more workers for the lease, and an end to those it has. The node then says that it is Over.
+struct EndAtNode {
+  std::string node;
+  LeaseId lease;
+  uint64_t epoch = 0;
+  std::string reason;
+};
+
+using Action = std::variant<Answer, Granted, Refused, Queued, Notice, EndAtNode>;
+
+// What an event led to. The changes are to be stored, all or none, before anything is done.
+struct Effects {
+  std::vector<Change> changes;
+  std::vector<Action> actions;
+};
+
+}  // namespace outboard::pool
