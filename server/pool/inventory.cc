@@ -1,0 +1,73 @@
+#include "server/pool/inventory.h"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "common/base/limits.h"
+
+namespace outboard::pool {
+namespace {
+
+constexpr uint64_t kMaxGpuMemoryBytes = uint64_t{1} << 50;
+constexpr size_t kMaxNameBytes = 253;
+constexpr size_t kMaxLabels = 64;
+
+bool IsName(const std::string& name) {
+  return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), [](unsigned char each) {
+    return std::isgraph(each) != 0 && each != '/';
+  });
+}
+
+std::string ComplaintAboutGpus(const NodeRecord& node) {
+  std::set<std::string> uuids;
+  for (const GpuRecord& gpu : node.gpus) {
+    if (!IsName(gpu.uuid) || !uuids.insert(gpu.uuid).second) {
+      return "node " + node.name + " names two GPUs \"" + gpu.uuid.substr(0, kMaxNameBytes) +
+             "\", or gives one no name.";
+    }
+    if (gpu.memory_bytes == 0 || gpu.memory_bytes > kMaxGpuMemoryBytes) {
+      return "node " + node.name + " says that GPU " + gpu.uuid + " has " + std::to_string(gpu.memory_bytes) +
+             " bytes of memory, which no GPU has.";
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string ComplaintAbout(const NodeRecord& node, const std::map<std::string, NodeState>& nodes) {
+  if (!IsName(node.name)) {
+    return "a node's name is 1 to 253 printable characters without spaces and slashes, and \"" +
+           node.name.substr(0, kMaxNameBytes) + "\" is not.";
+  }
+  if (node.address.empty() || node.address.size() > kMaxNameBytes) {
+    return "node " + node.name + " says no address at which gpu-run finds it.";
+  }
+  if (node.labels.size() > kMaxLabels) {
+    return "node " + node.name + " has more labels than " + std::to_string(kMaxLabels) + ".";
+  }
+  if (node.gpus.size() > kMaxDevices) {
+    return "node " + node.name + " says it has " + std::to_string(node.gpus.size()) + " GPUs, and a node has " +
+           std::to_string(kMaxDevices) + " at most.";
+  }
+  if (std::string complaint = ComplaintAboutGpus(node); !complaint.empty()) return complaint;
+  if (node.is_software) return "";  // software GPUs are named alike everywhere
+  for (const auto& [name, other] : nodes) {
+    if (name == node.name || !other.up || other.record.is_software) continue;
+    for (const GpuRecord& gpu : node.gpus) {
+      if (std::any_of(other.record.gpus.begin(), other.record.gpus.end(),
+                      [&gpu](const GpuRecord& each) { return each.uuid == gpu.uuid; })) {
+        return "node " + node.name + " says it has GPU " + gpu.uuid + ", which node " + name +
+               " has. Two nodes run on one machine, or one of them is wrong.";
+      }
+    }
+  }
+  return "";
+}
+
+bool SameInventory(const NodeRecord& one, const NodeRecord& other) {
+  return one.gpus == other.gpus && one.labels == other.labels && one.cuda_version == other.cuda_version;
+}
+
+}  // namespace outboard::pool

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/pool/cluster.h"
+#include "server/pool/holds.h"
+#include "server/pool/leases.h"
+#include "server/pool/moment.h"
+#include "server/pool/numbers.h"
+#include "server/pool/settings.h"
+#include "server/pool/state.h"
+
+namespace outboard::pool {
+
+// The nodes: what they have, whether they live, and what they say of leases. What a node says of leases is the truth
+// about what runs; what the pool has stored is the truth about what may. Thread-confined.
+class Nodes {
+ public:
+  // All of them outlive this object.
+  Nodes(const Settings* settings, Moment* moment, Numbers* numbers, Cluster* cluster, Leases* leases, Holds* holds);
+
+  // What was stored, before any event: the nodes, then the leases that have room on them, then Restored.
+  void Restore(const NodeRecord& record);
+  void Restored();
+
+  void Handle(const Register& event);
+  void Handle(const Heartbeat& event);
+  void Handle(const Open& event);
+  void Handle(const Over& event);
+  void Handle(const Cordon& event);
+  void Handle(const StartDrain& event);
+  void Handle(const StopDrain& event);
+  void Handle(const Forget& event);
+
+  const std::map<std::string, NodeState>& all() const { return nodes_; }
+  const NodeState* Find(const std::string& name) const;
+  // Where the lease's GPUs are on its node; nullopt: the node is not known or has not all of them.
+  std::optional<Placement> PlacementOf(const LeaseRecord& lease) const;
+
+  // What became due, by the node's number in the cluster.
+  void Silent(int number);
+  void LeasesOver(int number);
+  void Drained(int number);
+  // Nobody could have been heard for a while: all have their time again.
+  void ForgiveStall();
+
+ private:
+  NodeState* Find(const std::string& name);
+  NodeState& Numbered(int number);
+  NodeState* FindForAdmin(Asker asker, const Identity& from, const std::string& name);
+  NodeState* FindRegistered(Asker asker, const Identity& from, const std::string& name);
+  NodeState& Add(const NodeRecord& record);
+  Node ClusterNode(const NodeRecord& record) const;
+  void ReplaceInventory(NodeState& node, const NodeRecord& record);
+  void TakeReports(NodeState& node, const std::vector<GpuReport>& reports);
+  void Heard(NodeState& node);
+  void Reconcile(const NodeState& node, const std::vector<HeldLease>& held);
+  void TakeStranger(const NodeState& node, const HeldLease& held);
+  void UpdateCondition(const NodeState& node);
+  void WarnOfDrain(const NodeState& node);
+
+  const Settings& settings_;
+  Moment& moment_;
+  Numbers& numbers_;
+  Cluster& cluster_;
+  Leases& leases_;
+  Holds& holds_;
+
+  std::map<std::string, NodeState> nodes_;
+  std::map<std::string, int> numbers_of_;  // in the cluster, of every node there ever was
+};
+
+}  // namespace outboard::pool
