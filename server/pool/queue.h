@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/pool/cluster.h"
+#include "server/pool/holds.h"
+#include "server/pool/leases.h"
+#include "server/pool/ledger.h"
+#include "server/pool/maxima.h"
+#include "server/pool/moment.h"
+#include "server/pool/nodes.h"
+#include "server/pool/numbers.h"
+#include "server/pool/placement.h"
+#include "server/pool/room_plans.h"
+#include "server/pool/settings.h"
+#include "server/pool/state.h"
+
+namespace outboard::pool {
+
+// The requests: what is granted, what waits, whose turn it is, and for whom room is kept. Thread-confined.
+class Queue {
+ public:
+  // All of them outlive this object.
+  Queue(const Settings* settings, Moment* moment, Numbers* numbers, Cluster* cluster, Ledger* ledger, Leases* leases,
+        const Nodes* nodes, Holds* holds);
+
+  void Handle(const Ask& event);
+  void Handle(const Withdraw& event);
+  // A request's wait is over.
+  void Waited(RequestId id);
+
+  // Gives out whatever fits, and keeps room for those whose turn it is, until nothing more comes of it: what waits
+  // afterwards does so for a reason.
+  void Schedule();
+
+  const std::map<RequestId, WaitingRequest>& requests() const { return requests_; }
+  // In the order in which they get their turn now.
+  std::vector<RequestId> Order() const;
+  // nullopt: there is no such request. Changes nothing in the end.
+  std::optional<Why> WhyWaiting(RequestId id);
+
+ private:
+  bool GoesOn(const Ask& event);
+  WaitingRequest& Add(const Ask& event, const Demand& demand);
+  bool MayTake(WaitingRequest& request);
+  bool IsOld(const WaitingRequest& request) const;
+  bool TryToPlace(const WaitingRequest& request);
+  void Grant(const WaitingRequest& request, Placement placement);
+  void SayGranted(Asker asker, const LeaseState& lease);
+  bool CouldEverFit(const Demand& demand) const;
+  void Refuse(RequestId id, std::string reason, bool no_capacity);
+  void Remove(RequestId id);
+  void GiveTurns();
+  void KeepRoom();
+  bool ReplaceOthers(const WaitingRequest& request);
+  bool WaitForRoom(const WaitingRequest& request);
+
+  std::string WhyMaximum(const WaitingRequest& request) const;
+  NodeShortage Tell(const Shortage& shortage, const WaitingRequest& request) const;
+
+  const Settings& settings_;
+  Moment& moment_;
+  Numbers& numbers_;
+  Cluster& cluster_;
+  Ledger& ledger_;
+  Leases& leases_;
+  const Nodes& nodes_;
+  Holds& holds_;
+  Placer placer_;
+  RoomPlans plans_;
+  Maxima maxima_;
+
+  RequestId last_request_ = 0;
+  std::map<RequestId, WaitingRequest> requests_;
+  std::map<RequestName, RequestId> of_;
+  std::map<Asker, RequestId> askers_;
+  Time keep_room_from_{};  // not again before
+};
+
+}  // namespace outboard::pool

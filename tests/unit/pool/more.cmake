@@ -1,0 +1,1 @@
+target_sources(${name} PRIVATE pool/invariants.cc pool/world.cc)

@@ -1,0 +1,301 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/unit/pool/world.h"
+
+namespace outboard::pool {
+namespace {
+
+TEST(Nodes, AreRefusedWhenWhatTheySayCannotBe) {
+  World world;
+  NodeRecord good{.name = "n1", .address = "n1:7000", .gpus = {{"GPU-a", "GPU", kGib}}};
+  const auto try_to_register = [&world](const NodeRecord& node, uint64_t epoch = 0) {
+    world.Tell(Register{world.next_asker(), World::NodeIdentity(), node, epoch, {}});
+    return world.outcome();
+  };
+  NodeRecord node = good;
+  node.name = "with space";
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  node = good;
+  node.address.clear();
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  node = good;
+  node.gpus.push_back(node.gpus[0]);
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  EXPECT_NE(world.outcome_text().find("GPU-a"), std::string::npos);
+  node = good;
+  node.gpus[0].memory_bytes = 0;
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  node.gpus[0].memory_bytes = std::numeric_limits<uint64_t>::max();
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  EXPECT_EQ(try_to_register(good, std::numeric_limits<uint64_t>::max()), Outcome::kInvalid);
+  EXPECT_TRUE(world.pool().nodes().empty());
+  EXPECT_EQ(try_to_register(good), Outcome::kDone);
+  // The same GPU in two machines.
+  node = good;
+  node.name = "n2";
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  node.is_software = true;
+  EXPECT_EQ(try_to_register(node), Outcome::kDone);
+}
+
+TEST(Nodes, OnlyWhoIsOneMaySpeakAsOne) {
+  World world;
+  world.AddNode("n1", 1);
+  const Identity user = World::User("t", "u");
+  world.Tell(Register{1000, user, world.record("n1"), 0, {}});
+  EXPECT_EQ(world.outcome(), Outcome::kForbidden);
+  world.Tell(Heartbeat{1001, user, "n1", {{}}, {}});
+  EXPECT_EQ(world.outcome(), Outcome::kNotFound);
+  Identity other = World::NodeIdentity();
+  other.node = "n2";
+  world.Tell(Register{1002, other, world.record("n1"), 0, {}});
+  EXPECT_EQ(world.outcome(), Outcome::kForbidden);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(Over{user, "n1", lease.id});
+  world.Tell(Over{other, "n1", lease.id});
+  EXPECT_TRUE(world.is_live(lease.id));
+}
+
+TEST(Nodes, OnlyAdministratorsChangeThem) {
+  World world;
+  world.AddNode("n1", 1);
+  const Identity user = World::User("t", "u");
+  world.Tell(Cordon{1000, user, "n1", true});
+  EXPECT_EQ(world.outcome(), Outcome::kForbidden);
+  world.Tell(StartDrain{1001, user, "n1", kMinute, true});
+  EXPECT_EQ(world.outcome(), Outcome::kForbidden);
+  world.Tell(StopDrain{1002, user, "n1"});
+  EXPECT_EQ(world.outcome(), Outcome::kForbidden);
+  world.Tell(Forget{1003, user, "n1"});
+  EXPECT_EQ(world.outcome(), Outcome::kForbidden);
+  world.Tell(Cordon{1004, World::Admin(), "n7", true});
+  EXPECT_EQ(world.outcome(), Outcome::kNotFound);
+  EXPECT_TRUE(world.granted(world.Ask({})));
+}
+
+TEST(Nodes, ASilentOneGetsNothingAndItsLeasesOutliveTheSilenceForATime) {
+  World world;
+  world.AddNode("n1", 2);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Silence("n1");
+  world.Pass(20 * kSecond);
+  const Asker asker = world.Ask({.wait = kForever}, "t", "v");
+  EXPECT_TRUE(world.waits(asker));
+  EXPECT_NE(world.why(asker).find("n1 does not answer"), std::string::npos) << world.why(asker);
+  EXPECT_EQ(world.notices(lease.id).back().kind, Notice::Kind::kWarning);
+
+  world.Wake("n1");
+  EXPECT_EQ(world.notices(lease.id).back().kind, Notice::Kind::kReprieve);
+  EXPECT_TRUE(world.granted(asker));
+  EXPECT_TRUE(world.is_live(lease.id));
+
+  world.Silence("n1");
+  const Time last_heard = world.now();
+  world.Pass(10 * kMinute);
+  EXPECT_FALSE(world.is_live(lease.id));
+  // Nobody pays for a node's silence.
+  EXPECT_EQ(world.pool().ledger().usage().at({"t", "u"}).gpu_microseconds,
+            static_cast<uint64_t>((last_heard - lease.granted_at).count()) * 1000);
+}
+
+TEST(Nodes, OneThatComesBackStillHasTheRoomOfWhatItRunsUntilThatIsOver) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Silence("n1");
+  world.Pass(10 * kMinute);
+  ASSERT_FALSE(world.is_live(lease.id));
+  const Asker asker = world.Ask({.wait = kForever});
+  world.Hang("n1");
+  world.Wake("n1");
+  EXPECT_TRUE(world.waits(asker)) << "the lease that is over still runs there";
+  world.Finish("n1");
+  EXPECT_TRUE(world.granted(asker));
+}
+
+TEST(Nodes, ARebootEndsWhatRan) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Reboot("n1");
+  EXPECT_FALSE(world.is_live(lease.id));
+  EXPECT_EQ(world.notices(lease.id).back().kind, Notice::Kind::kEnded);
+  EXPECT_TRUE(world.granted(world.Ask({})));
+}
+
+TEST(Nodes, TheirInventoryMayChangeUnderLeases) {
+  World world;
+  world.AddNode("n1", 3);
+  const LeaseRecord first = *world.granted(world.Ask({}));
+  const LeaseRecord second = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(first.id), Outcome::kDone);
+  ASSERT_EQ(world.Open(second.id), Outcome::kDone);
+  NodeRecord& record = world.record("n1");
+  ASSERT_EQ(first.gpus[0].uuid, record.gpus[0].uuid);
+  record.gpus.erase(record.gpus.begin());  // the first GPU died; the others have other places now
+  world.reports("n1").pop_back();
+  world.RegisterNode("n1");
+  EXPECT_FALSE(world.is_live(first.id));
+  EXPECT_TRUE(world.is_live(second.id));
+  EXPECT_EQ(world.pool().leases().at(second.id).placement.slices[0].gpu, 0);
+  EXPECT_TRUE(world.granted(world.Ask({})));
+  EXPECT_TRUE(world.refused(world.Ask({})));
+  // And become smaller than what is given out of it.
+  record.gpus[0].memory_bytes = kGib;
+  world.RegisterNode("n1");
+  EXPECT_FALSE(world.is_live(second.id));
+}
+
+TEST(Nodes, OneThatSaysOtherThanItRegisteredHasToRegisterAgain) {
+  World world;
+  world.AddNode("n1", 2);
+  world.Tell(Heartbeat{1000, World::NodeIdentity(), "n1", {{}}, {}});
+  EXPECT_EQ(world.outcome(), Outcome::kInvalid);
+  world.Tell(Heartbeat{1001, World::NodeIdentity(), "n2", {{}}, {}});
+  EXPECT_EQ(world.outcome(), Outcome::kNotFound);
+  std::vector<HeldLease> many(5000);
+  world.Tell(Heartbeat{1002, World::NodeIdentity(), "n1", {{}, {}}, many});
+  EXPECT_EQ(world.outcome(), Outcome::kInvalid);
+}
+
+TEST(Nodes, ALeaseWithOtherGpusThanWereGivenOutEnds) {
+  World world;
+  world.AddNode("n1", 2);
+  const LeaseRecord lease = *world.granted(world.Ask({.gpus = 0.5}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  HeldLease lie{lease};
+  lie.lease.gpus[0].memory_bytes *= 2;
+  world.Tell(Heartbeat{1000, World::NodeIdentity(), "n1", {{}, {}}, {lie}});
+  EXPECT_FALSE(world.is_live(lease.id));
+}
+
+TEST(Nodes, InventedLeasesHarmNobody) {
+  World world;
+  world.AddNode("n1", 1);
+  HeldLease lie;
+  lie.lease.id = {3};
+  lie.lease.gpus = {{"GPU-n1-0", -5, kGib}, {"GPU-n1-0", 4000, 1000 * kGib}, {"GPU-n1-0", 1000, 1}};
+  HeldLease other = lie;
+  other.lease.id = {std::numeric_limits<uint64_t>::max()};
+  other.lease.gpus = {{"GPU-of-another", 1, 1}};
+  const Effects effects = world.Tell(Heartbeat{1000, World::NodeIdentity(), "n1", {{}}, {lie, other, lie}});
+  EXPECT_EQ(world.outcome(), Outcome::kDone);
+  // The honest node has nothing of them.
+  world.Pass(kMinute);
+  EXPECT_TRUE(world.pool().leases().empty());
+  EXPECT_TRUE(world.granted(world.Ask({})));
+}
+
+TEST(Nodes, UnusableGpusGetNoNewLeases) {
+  World world;
+  world.AddNode("n1", 2);
+  world.reports("n1")[0] = {.usable = false, .why = "Xid 79"};
+  world.Pass(6 * kSecond);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  EXPECT_EQ(lease.gpus[0].uuid, "GPU-n1-1");
+  const Asker asker = world.Ask({.wait = kForever});
+  EXPECT_TRUE(world.waits(asker));
+  world.reports("n1")[0].usable = true;
+  world.Pass(6 * kSecond);
+  EXPECT_TRUE(world.granted(asker));
+}
+
+TEST(Nodes, CordonedOnesKeepTheirLeasesAndGetNoOthers) {
+  World world;
+  world.AddNode("n1", 2);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(Cordon{1000, World::Admin(), "n1", true});
+  const Asker asker = world.Ask({.wait = kForever});
+  EXPECT_TRUE(world.waits(asker));
+  EXPECT_NE(world.why(asker).find("n1 is cordoned"), std::string::npos) << world.why(asker);
+  EXPECT_TRUE(world.is_live(lease.id));
+  world.Tell(Cordon{1001, World::Admin(), "n1", false});
+  EXPECT_TRUE(world.granted(asker));
+}
+
+TEST(Nodes, ADrainWarnsAndEvictsAtItsDeadline) {
+  World world;
+  world.AddNode("n1", 2);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(StartDrain{1000, World::Admin(), "n1", 10 * kMinute, true});
+  ASSERT_EQ(world.notices(lease.id).size(), 1u);
+  EXPECT_EQ(world.notices(lease.id)[0].deadline, world.now() + 10 * kMinute);
+  EXPECT_TRUE(world.refused(world.Ask({})));
+  world.Pass(10 * kMinute - kSecond);
+  EXPECT_TRUE(world.is_live(lease.id));
+  world.Pass(kSecond);
+  EXPECT_FALSE(world.is_live(lease.id));
+  world.Tell(StopDrain{1001, World::Admin(), "n1"});
+  EXPECT_TRUE(world.granted(world.Ask({})));
+}
+
+TEST(Nodes, ADrainWithoutEvictionWaits) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(StartDrain{1000, World::Admin(), "n1", kMinute, false});
+  world.Pass(60 * kMinute);
+  EXPECT_TRUE(world.is_live(lease.id));
+}
+
+TEST(Nodes, ADrainThatIsStoppedReprieves) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(StartDrain{1000, World::Admin(), "n1", kMinute, true});
+  world.Tell(StopDrain{1001, World::Admin(), "n1"});
+  EXPECT_EQ(world.notices(lease.id).back().kind, Notice::Kind::kReprieve);
+  world.Pass(10 * kMinute);
+  EXPECT_TRUE(world.is_live(lease.id));
+}
+
+TEST(Nodes, AreForgottenWhenTheyAreGone) {
+  World world;
+  world.AddNode("n1", 1);
+  world.AddNode("n2", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({.filters = {"node.name=n1"}}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(Forget{1000, World::Admin(), "n1"});
+  EXPECT_EQ(world.outcome(), Outcome::kConflict);
+  world.Silence("n1");
+  world.Pass(kMinute);
+  world.Tell(Forget{1001, World::Admin(), "n1"});
+  EXPECT_EQ(world.outcome(), Outcome::kDone);
+  EXPECT_FALSE(world.is_live(lease.id));
+  EXPECT_EQ(world.stored().nodes.size(), 1u);
+  EXPECT_TRUE(world.granted(world.Ask({})));
+  const Asker asker = world.Ask({.wait = kForever});
+  EXPECT_EQ(world.why(asker).find("does not answer"), std::string::npos) << world.why(asker);
+}
+
+TEST(Nodes, WhatAForgottenOneStillRunsIsOver) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Silence("n1");
+  world.Pass(kMinute);
+  world.Tell(Forget{1000, World::Admin(), "n1"});
+  ASSERT_FALSE(world.is_live(lease.id));
+  const Asker asker = world.Ask({.wait = kForever});
+  world.Hang("n1");
+  world.Wake("n1");
+  EXPECT_FALSE(world.is_live(lease.id));
+  EXPECT_TRUE(world.waits(asker)) << "it still runs there";
+  EXPECT_TRUE(world.stored().leases.empty());
+  world.Finish("n1");
+  EXPECT_TRUE(world.granted(asker));
+}
+
+}  // namespace
+}  // namespace outboard::pool

@@ -1,0 +1,154 @@
+#include <gtest/gtest.h>
+
+#include "tests/unit/pool/world.h"
+
+namespace outboard::pool {
+namespace {
+
+TEST(Restart, WhatRunsGoesOn) {
+  World world;
+  world.AddNode("n1", 2);
+  world.SetTenant("t", 1, 2, 3);
+  const LeaseRecord open = *world.granted(world.Ask({}, "t", "u", "name"));
+  ASSERT_EQ(world.Open(open.id), Outcome::kDone);
+  const LeaseRecord unopened = *world.granted(world.Ask({}));
+  world.Restart();
+  EXPECT_TRUE(world.is_live(open.id));
+  EXPECT_EQ(world.pool().ledger().tenants().Of("t").used, 2000);
+  EXPECT_EQ(world.pool().ledger().tenants().Of("t").record.weight, 2);
+  EXPECT_TRUE(world.refused(world.Ask({}))) << "the node has not spoken yet";
+  EXPECT_EQ(world.granted(world.Ask({}, "t", "u", "name"))->id, open.id) << "the name still means the same";
+  world.Pass(30 * kSecond);
+  EXPECT_TRUE(world.is_live(open.id));
+  EXPECT_TRUE(world.is_live(unopened.id));
+  EXPECT_EQ(world.Open(unopened.id), Outcome::kDone);
+  world.Pass(10 * kMinute);
+  EXPECT_TRUE(world.is_live(open.id));
+  EXPECT_TRUE(world.is_live(unopened.id));
+  world.Release(open);
+  EXPECT_TRUE(world.granted(world.Ask({})));
+}
+
+TEST(Restart, ALeaseThatItsNodeDoesNotHaveEnds) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  world.Restart();
+  world.Pass(30 * kSecond);
+  EXPECT_TRUE(world.is_live(lease.id)) << "it may be opened yet";
+  world.Pass(kMinute);
+  EXPECT_FALSE(world.is_live(lease.id));
+}
+
+TEST(Restart, NodesAndTheirStatesAreRemembered) {
+  World world;
+  world.AddNode("n1", 1);
+  world.AddNode("n2", 1);
+  world.AddNode("n3", 1);
+  world.Tell(Cordon{1000, World::Admin(), "n1", true});
+  world.Tell(StartDrain{1001, World::Admin(), "n2", 10 * kMinute, true});
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  EXPECT_EQ(lease.node, "n3");
+  const NodeRecord drained = world.pool().nodes().at("n2").record;
+  world.Restart();
+  world.Pass(10 * kSecond);
+  EXPECT_TRUE(world.pool().nodes().at("n1").record.cordoned);
+  EXPECT_EQ(world.pool().nodes().at("n2").record, drained);
+  EXPECT_TRUE(world.refused(world.Ask({})));
+}
+
+TEST(Restart, ADrainGoesOn) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(StartDrain{1000, World::Admin(), "n1", 10 * kMinute, true});
+  world.Restart();
+  world.Pass(9 * kMinute);
+  EXPECT_TRUE(world.is_live(lease.id));
+  world.Pass(kMinute);
+  EXPECT_FALSE(world.is_live(lease.id));
+}
+
+TEST(Restart, ALeaseThatEndedWhileItsNodeStillRunsItKeepsItsRoom) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Hang("n1");
+  ASSERT_EQ(world.Release(lease), Outcome::kDone);
+  world.Restart();
+  const Asker asker = world.Ask({.wait = kForever});
+  world.Pass(30 * kSecond);
+  EXPECT_TRUE(world.waits(asker));
+  EXPECT_EQ(world.Release(lease), Outcome::kNotFound) << "what was acknowledged is not undone";
+  world.Finish("n1");
+  EXPECT_TRUE(world.granted(asker));
+}
+
+TEST(Restart, NumbersAreNeverUsedAgain) {
+  World world;
+  world.AddNode("n1", 1);
+  LeaseId last;
+  for (int i = 0; i < 3; ++i) {
+    const LeaseRecord lease = *world.granted(world.Ask({}));
+    EXPECT_GT(lease.id, last);
+    last = lease.id;
+    world.Release(lease);
+    world.Restart();
+    world.Pass(10 * kSecond);
+  }
+}
+
+TEST(Restart, FromAnOldCopyItAdoptsWhatNodesHave) {
+  World world;
+  world.AddNode("n1", 2);
+  world.AddNode("n2", 2);
+  const Snapshot old{.nodes = world.stored().nodes};
+  std::vector<LeaseRecord> leases;
+  for (int i = 0; i < 3; ++i) {
+    leases.push_back(*world.granted(world.Ask({}, "t", "u" + std::to_string(i))));
+    ASSERT_EQ(world.Open(leases.back().id), Outcome::kDone);
+  }
+  world.Restart(old);
+  world.Pass(10 * kSecond);
+  for (const LeaseRecord& lease : leases) {
+    ASSERT_TRUE(world.is_live(lease.id));
+    EXPECT_EQ(world.pool().leases().at(lease.id).record.user, lease.user);
+  }
+  EXPECT_EQ(world.stored().leases.size(), 3u);
+  const LeaseRecord next = *world.granted(world.Ask({}));
+  EXPECT_GT(next.id, leases.back().id);
+  EXPECT_TRUE(world.refused(world.Ask({})));
+}
+
+TEST(Restart, LeasesOfANodeThatNeverComesBackEnd) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Silence("n1");
+  world.Restart();
+  world.Pass(4 * kMinute);
+  EXPECT_TRUE(world.is_live(lease.id));
+  world.Pass(2 * kMinute);
+  EXPECT_FALSE(world.is_live(lease.id));
+}
+
+TEST(Restart, AStoreThatMakesNoSenseGivesNothingOutTwice) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  Snapshot snapshot = world.stored();
+  snapshot.leases.push_back(lease);
+  snapshot.leases.back().id.number += 1;
+  snapshot.leases.push_back(lease);
+  snapshot.leases.back().id.number += 2;
+  snapshot.leases.back().node = "nowhere";
+  world.Restart(snapshot);
+  EXPECT_EQ(world.pool().leases().size(), 1u);
+  EXPECT_EQ(world.stored().leases.size(), 1u);
+}
+
+}  // namespace
+}  // namespace outboard::pool
