@@ -10,7 +10,8 @@ endif()
 set(OUTBOARD_OF_THE_SYSTEM
   "^(libc|libm|libpthread|libdl|librt|libresolv|libstdc\\+\\+|libgcc_s|ld-linux-x86-64)\\.so(\\.|$)")
 
-add_custom_target(product DEPENDS gpu-run gpu-node gpu-worker outboard_shim outboard_nvml outboard_grpc_transport softgpu_cuda)
+add_custom_target(product DEPENDS gpu-run gpu-node gpu-worker gpu-pool outboard_shim outboard_nvml
+  outboard_grpc_transport softgpu_cuda)
 
 target_link_options(outboard_grpc_transport PRIVATE LINKER:--disable-new-dtags)
 set_target_properties(outboard_grpc_transport PROPERTIES INSTALL_RPATH "$ORIGIN/private" BUILD_WITH_INSTALL_RPATH ON)
@@ -19,6 +20,7 @@ install(TARGETS outboard_grpc_transport LIBRARY DESTINATION lib/outboard)
 install(CODE "
   file(GET_RUNTIME_DEPENDENCIES RESOLVED_DEPENDENCIES_VAR libraries CONFLICTING_DEPENDENCIES_PREFIX conflict
     EXECUTABLES \"$<TARGET_FILE:gpu-run>\" \"$<TARGET_FILE:gpu-node>\" \"$<TARGET_FILE:gpu-worker>\"
+      \"$<TARGET_FILE:gpu-pool>\"
     MODULES \"$<TARGET_FILE:outboard_grpc_transport>\"
     PRE_EXCLUDE_REGEXES [[${OUTBOARD_OF_THE_SYSTEM}]])
   foreach(library IN LISTS libraries)

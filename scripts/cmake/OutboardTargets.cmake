@@ -49,7 +49,7 @@ function(outboard_library name)
   add_library(${name} STATIC ${arg_SRCS})
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${arg_DEPS})
-  if(NOT arg_DEPS MATCHES "gRPC::")  # which brings -pthread, an option of its own
+  if(NOT arg_DEPS MATCHES "gRPC::|outboard_proto")  # which bring -pthread, an option of its own
     outboard_precompiled(${name} standard_headers)
   endif()
 endfunction()

@@ -1,0 +1,98 @@
+#include "server/pool/door.h"
+
+#include <poll.h>
+#include <pwd.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "common/base/log.h"
+#include "server/pool/settings.h"
+
+namespace outboard::pool {
+namespace {
+
+constexpr int kPauseMilliseconds = 100;  // when no more descriptors are to be had
+
+std::string UserName(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  char buffer[4096];
+  if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) return found->pw_name;
+  return "uid" + std::to_string(uid);
+}
+
+}  // namespace
+
+Identity PeerOf(int connection, const Listening& rules, const std::map<std::string, std::string>& tenant_of) {
+  Identity peer;
+  peer.user = "loopback";
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (rules.address.starts_with("unix:") && getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) {
+    peer.user = UserName(credentials.uid);
+  }
+  const auto known = tenant_of.find(peer.user);
+  peer.tenant = !rules.tenant.empty() ? rules.tenant : known != tenant_of.end() ? known->second : kDefaultTenant;
+  peer.is_user = rules.users;
+  peer.is_node = rules.nodes;
+  peer.is_admin = rules.admins;
+  return peer;
+}
+
+Result<std::unique_ptr<Door>> Door::Open(const Config& config, Admit admit) {
+  std::vector<Entry> entries;
+  for (const Listening& rules : config.listen) {
+    Result<node::Listener> listener = node::Listener::Open(rules.address);
+    if (!listener) return listener.error();
+    entries.push_back({std::move(*listener), rules});
+  }
+  return std::unique_ptr<Door>(new Door(std::move(entries), config.tenant_of, std::move(admit)));
+}
+
+Door::Door(std::vector<Entry> entries, std::map<std::string, std::string> tenant_of, Admit admit)
+    : entries_(std::move(entries)),
+      tenant_of_(std::move(tenant_of)),
+      admit_(std::move(admit)),
+      ending_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      thread_(&Door::Run, this) {}
+
+Door::~Door() {
+  eventfd_write(ending_.get(), 1);
+  thread_.join();
+}
+
+std::vector<std::string> Door::addresses() const {
+  std::vector<std::string> result;
+  for (const Entry& entry : entries_) result.push_back(entry.listener.address());
+  return result;
+}
+
+void Door::Run() {
+  std::vector<pollfd> watched{{ending_.get(), POLLIN, 0}};
+  for (const Entry& entry : entries_) watched.push_back({entry.listener.fd(), POLLIN, 0});
+  for (;;) {
+    if (poll(watched.data(), watched.size(), -1) < 0) continue;  // interrupted by a signal
+    if (watched[0].revents != 0) return;
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      if (watched[i + 1].revents != 0) Accept(entries_[i]);
+    }
+  }
+}
+
+void Door::Accept(const Entry& entry) {
+  UniqueFd connection(accept4(entry.listener.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (connection) {
+    const Identity peer = PeerOf(connection.get(), entry.rules, tenant_of_);
+    return admit_(std::move(connection), peer);
+  }
+  if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+    Log(LogLevel::kWarn, "cannot accept a connection: too many files are open, or too little memory is left");
+    poll(nullptr, 0, kPauseMilliseconds);
+  }
+}
+
+}  // namespace outboard::pool

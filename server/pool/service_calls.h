@@ -1,0 +1,35 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "proto/pool.grpc.pb.h"
+#include "server/pool/desk.h"
+#include "server/pool/engine.h"
+#include "server/pool/identity.h"
+
+// The calls of the service whose answers come later or in several parts. Each lives until gRPC is done with it.
+
+namespace outboard::pool {
+
+// What a call needs; outlives every call.
+struct Office {
+  Engine* engine;
+  Desk* desk;
+  // Calls it at once and then about once a second, on the engine's thread, with the pool, as long as it returns true.
+  // Where many wait, their turns come less often.
+  std::function<void(std::function<bool(Controller&)>)> each_second;
+};
+
+grpc::Status ToStatus(const Answer& answer);
+
+grpc::ServerWriteReactor<AllocateReply>* StartAllocate(const Office& office, const Identity& peer,
+                                                       const AllocateRequest& request);
+grpc::ServerWriteReactor<LeaseNotice>* StartWatch(const Office& office, const Identity& peer, const LeaseName& request);
+grpc::ServerWriteReactor<ListReply>* StartList(const Office& office, const ListRequest& request);
+grpc::ServerBidiReactor<NodeReport, NodeOrder>* StartJoin(const Office& office, const Identity& peer);
+
+}  // namespace outboard::pool

@@ -1,0 +1,145 @@
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/base/log.h"
+#include "server/pool/service_calls.h"
+#include "server/pool/service_messages.h"
+#include "server/pool/service_stream.h"
+
+namespace outboard::pool {
+namespace {
+
+// A node's stream. A report is answered before the next one is read.
+class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOrder>, NodeOrder> {
+ public:
+  Join(const Office& office, const Identity& peer) : office_(office), peer_(peer) {}
+
+  grpc::ServerBidiReactor<NodeReport, NodeOrder>* Begin() {
+    auto* const reactor = Start();
+    auto self = std::static_pointer_cast<Join>(shared_from_this());
+    asker_ = office_.desk->Open([self](const Action& action) { self->Hear(std::get<Answer>(action)); });
+    Read();
+    return reactor;
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      End(grpc::Status::OK);
+      return;
+    }
+    const std::optional<Event> event = ToEvent();
+    if (!event) {
+      End({grpc::StatusCode::INVALID_ARGUMENT,
+           "a node's report says nothing that this pool knows. Use the same version."});
+      return;
+    }
+    const bool is_answered = !report_.has_over();
+    // What was read last before the node came by another connection counts no more. From here on the answer, which
+    // reads the next report, may be under way.
+    UnlessEnded([this, &event] { office_.engine->Post(*event); });
+    if (!is_answered) Read();
+  }
+
+ private:
+  // On the engine's thread. The report stays as it is until the next one is read.
+  void Hear(const Answer& answer) {
+    NodeOrder order;
+    if (answer.outcome == Outcome::kDone) {
+      switch (report_.what_case()) {
+        case NodeReport::kRegistration:
+          Attach(report_.registration().name());
+          order.mutable_welcome()->set_heartbeat_ms(kHeartbeatMilliseconds);
+          break;
+        case NodeReport::kOpen:
+          order.mutable_opened()->set_lease(report_.open().lease());
+          order.mutable_opened()->set_may(true);
+          break;
+        default:
+          order.mutable_heard();
+      }
+    } else if (report_.has_open() && answer.outcome == Outcome::kConflict) {
+      order.mutable_opened()->set_lease(report_.open().lease());
+      order.mutable_opened()->set_why(answer.text);
+    } else {
+      Log(LogLevel::kWarn, "a node's report is refused: %s", answer.text.c_str());
+      order.mutable_refused()->set_reason(answer.text);
+      order.mutable_refused()->set_register_again(!report_.has_registration());
+    }
+    Say(std::move(order));
+    Read();
+  }
+
+  // nullopt: the report says nothing that is known.
+  std::optional<Event> ToEvent() const {
+    switch (report_.what_case()) {
+      case NodeReport::kRegistration: {
+        const NodeReport::Register& registration = report_.registration();
+        return Register{asker_, peer_, ToNode(registration), registration.highest_epoch(), ToHeld(registration.held())};
+      }
+      case NodeReport::kHeartbeat:
+        return Heartbeat{asker_, peer_, node_, ToReports(report_.heartbeat()), ToHeld(report_.heartbeat().held())};
+      case NodeReport::kOpen:
+        return Open{asker_, peer_, node_, LeaseId{report_.open().lease()}, report_.open().epoch()};
+      case NodeReport::kOver:
+        return Over{peer_, node_, LeaseId{report_.over().lease()}};
+      case NodeReport::WHAT_NOT_SET:
+        break;
+    }
+    return std::nullopt;
+  }
+
+  void Read() {
+    UnlessEnded([this] { StartRead(&report_); });
+  }
+
+  // What was this stream's node until now is some other one's.
+  void Attach(const std::string& node) {
+    if (attached_ != 0) office_.desk->Detach(node_, attached_);
+    node_ = node;
+    Log(LogLevel::kInfo, "node %s has registered", node.c_str());
+    std::weak_ptr<Join> self = std::static_pointer_cast<Join>(shared_from_this());
+    attached_ = office_.desk->Attach(
+        node,
+        [self](const EndAtNode& end) {
+          const std::shared_ptr<Join> join = self.lock();
+          if (join == nullptr) return;
+          NodeOrder order;
+          order.mutable_end()->set_lease(end.lease.number);
+          order.mutable_end()->set_epoch(end.epoch);
+          order.mutable_end()->set_reason(end.reason);
+          join->Say(std::move(order));
+        },
+        [self, node] {
+          const std::shared_ptr<Join> join = self.lock();
+          if (join == nullptr) return;
+          join->End({grpc::StatusCode::ABORTED, "node " + node + " has registered at another connection."});
+        });
+  }
+
+  void Ended() override {
+    office_.desk->Close(asker_);
+    // On the engine's thread, where it was attached.
+    auto self = std::static_pointer_cast<Join>(shared_from_this());
+    office_.engine->Post([self](Controller&) {
+      if (self->attached_ != 0) self->office_.desk->Detach(self->node_, self->attached_);
+    });
+  }
+
+  static constexpr uint64_t kHeartbeatMilliseconds = 5000;
+
+  const Office office_;
+  const Identity peer_;
+  Asker asker_ = 0;
+  NodeReport report_;      // is read, or is being answered
+  std::string node_;       // written by the engine's thread while a report is being answered
+  uint64_t attached_ = 0;  // of the engine's thread
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<NodeReport, NodeOrder>* StartJoin(const Office& office, const Identity& peer) {
+  return std::make_shared<Join>(office, peer)->Begin();
+}
+
+}  // namespace outboard::pool

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace outboard::pool {
+
+// What a streaming call sends: one message after the other, and then a status. Whoever answers the call may have it
+// for longer than gRPC does, so it is shared, and after its end nothing reaches gRPC any more. Thread-safe.
+//
+// Reactor is the ServerWriteReactor or ServerBidiReactor that the call is.
+template <class Reactor, class Reply>
+class ReplyStream : public Reactor, public std::enable_shared_from_this<ReplyStream<Reactor, Reply>> {
+ public:
+  // Sends it after what was said before. False: the call is over.
+  bool Say(Reply reply) {
+    std::lock_guard lock(mutex_);
+    if (status_ || is_over_) return false;
+    replies_.push_back(std::move(reply));
+    if (replies_.size() == 1) this->StartWrite(&replies_.front());
+    return true;
+  }
+  // Ends the call when everything is sent. False: it was over.
+  bool End(grpc::Status status) {
+    std::lock_guard lock(mutex_);
+    if (status_ || is_over_) return false;
+    status_ = std::move(status);
+    if (replies_.empty()) Close();
+    return true;
+  }
+  // Does what goes on with the call, unless its end has been said. The stream is locked meanwhile.
+  template <class GoOn>
+  void UnlessEnded(GoOn go_on) {
+    std::lock_guard lock(mutex_);
+    if (!status_ && !is_over_) go_on();
+  }
+  // The caller is gone.
+  void OnCancel() override {
+    std::lock_guard lock(mutex_);
+    if (is_over_) return;
+    status_ = grpc::Status::CANCELLED;
+    Close();
+  }
+  void OnWriteDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    replies_.pop_front();
+    if (is_over_) return;
+    if (!ok) status_ = grpc::Status::CANCELLED;
+    if (!replies_.empty() && ok) {
+      this->StartWrite(&replies_.front());
+    } else if (status_) {
+      Close();
+    }
+  }
+  void OnDone() override {
+    Ended();
+    const std::shared_ptr<ReplyStream> self = std::move(self_);
+  }
+
+ protected:
+  // gRPC has it from now on.
+  Reactor* Start() {
+    self_ = this->shared_from_this();
+    return this;
+  }
+  // Nothing is sent any more.
+  virtual void Ended() = 0;
+
+ private:
+  void Close() {
+    is_over_ = true;
+    this->Finish(*status_);
+  }
+
+  std::shared_ptr<ReplyStream> self_;  // while gRPC has it
+  std::mutex mutex_;
+  std::deque<Reply> replies_;           // guarded by mutex_; the first is being sent
+  std::optional<grpc::Status> status_;  // guarded by mutex_; the call ends with it
+  bool is_over_ = false;                // guarded by mutex_
+};
+
+}  // namespace outboard::pool
