@@ -15,7 +15,7 @@ inline bool ReadSource(WarpContext& warp, u64 address, u32 size, u32 lane, std::
   const bool is_whole = size >= kBytes || address % kBytes != 0;
   const u32 step = is_whole ? kBytes : 1;
   for (u32 done = 0; done < size && done < kBytes; done += step) {
-    const std::byte* from = ResolveLane(warp, MemorySpace::kGlobal, address + done, step, lane);
+    const std::byte* from = ResolveLane(warp, MemorySpace::kGlobal, address + done, step, lane, AccessKind::kRead);
     if (from == nullptr) return false;
     __builtin_memcpy(to + done, from, step);
   }
@@ -27,7 +27,7 @@ inline bool ReadSource(WarpContext& warp, u64 address, u32 size, u32 lane, std::
 template <u32 kBytes>
 void Copy(const Inst& inst, WarpContext& warp, u32 mask) {
   std::byte* places[kLanes];
-  if (!ResolveLanes(inst, warp, kBytes, mask, places)) return;
+  if (!ResolveLanes(inst, warp, kBytes, mask, AccessKind::kWrite, places)) return;
   const u64* from = Row<const u64>(warp, inst.b);
   const u32* size = inst.c == kNoSlot ? nullptr : Row<const u32>(warp, inst.c);
   const u32 ignored = inst.d == kNoSlot ? 0 : Predicate(warp, inst.d);
