@@ -1,5 +1,6 @@
 #include "tests/unit/softgpu_api/driver_under_test.h"
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -258,7 +259,7 @@ TEST_F(VirtualMemoryTest, WorkThatIsLeftBehindHarmsNobody) {
   ASSERT_EQ(cuMemUnmap(range, kPiece), CUDA_SUCCESS);
   EXPECT_EQ(FreeBytes(), before_);
   ASSERT_EQ(cuMemAddressFree(range, kPiece), CUDA_SUCCESS);
-  *static_cast<unsigned*>(word) = 1;
+  std::atomic_ref(*static_cast<unsigned*>(word)).store(1, std::memory_order_release);
   EXPECT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
   EXPECT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFreeHost(word), CUDA_SUCCESS);
