@@ -4,23 +4,9 @@
 #include <iterator>
 
 #include "common/base/number_of.h"
+#include "common/libcuda/memory_location.h"
 
 namespace outboard {
-namespace {
-
-CUresult CheckLocation(const CUmemLocation& location) {
-  switch (NumberOf(location.type)) {
-    case CU_MEM_LOCATION_TYPE_DEVICE:
-      return CUDA_SUCCESS;
-    case CU_MEM_LOCATION_TYPE_HOST:
-    case CU_MEM_LOCATION_TYPE_HOST_NUMA:
-      return CUDA_ERROR_NOT_SUPPORTED;
-    default:
-      return CUDA_ERROR_INVALID_VALUE;
-  }
-}
-
-}  // namespace
 
 CUresult CheckPoolProps(const CUmemPoolProps& props) {
   const bool reserved_is_zero =
@@ -28,7 +14,7 @@ CUresult CheckPoolProps(const CUmemPoolProps& props) {
   if (!reserved_is_zero || props.win32SecurityAttributes != nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (NumberOf(props.allocType) == CU_MEM_ALLOCATION_TYPE_MANAGED) return CUDA_ERROR_NOT_SUPPORTED;
   if (NumberOf(props.allocType) != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
-  if (const CUresult result = CheckLocation(props.location); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = CheckMemoryLocation(props.location); result != CUDA_SUCCESS) return result;
   const bool is_shared = NumberOf(props.handleTypes) != CU_MEM_HANDLE_TYPE_NONE;
   return is_shared || props.usage != 0 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
 }
@@ -37,7 +23,7 @@ CUresult CheckPoolLocation(const CUmemLocation* location, CUmemAllocationType ty
   if (location == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (NumberOf(type) == CU_MEM_ALLOCATION_TYPE_MANAGED) return CUDA_ERROR_NOT_SUPPORTED;
   if (NumberOf(type) != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
-  return CheckLocation(*location);
+  return CheckMemoryLocation(*location);
 }
 
 }  // namespace outboard

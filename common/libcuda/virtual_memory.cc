@@ -1,30 +1,16 @@
 #include "common/libcuda/virtual_memory.h"
 
 #include "common/base/number_of.h"
+#include "common/libcuda/memory_location.h"
 
 namespace outboard {
-namespace {
-
-CUresult CheckLocation(const CUmemLocation& location) {
-  switch (NumberOf(location.type)) {
-    case CU_MEM_LOCATION_TYPE_DEVICE:
-      return CUDA_SUCCESS;
-    case CU_MEM_LOCATION_TYPE_HOST:
-    case CU_MEM_LOCATION_TYPE_HOST_NUMA:
-      return CUDA_ERROR_NOT_SUPPORTED;
-    default:
-      return CUDA_ERROR_INVALID_VALUE;
-  }
-}
-
-}  // namespace
 
 CUresult CheckAllocationProps(const CUmemAllocationProp& props) {
   if (NumberOf(props.type) == CU_MEM_ALLOCATION_TYPE_MANAGED) return CUDA_ERROR_NOT_SUPPORTED;
   if (NumberOf(props.type) != CU_MEM_ALLOCATION_TYPE_PINNED || props.win32HandleMetaData != nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  if (const CUresult result = CheckLocation(props.location); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = CheckMemoryLocation(props.location); result != CUDA_SUCCESS) return result;
   const auto& flags = props.allocFlags;
   if (flags.compressionType > CU_MEM_ALLOCATION_COMP_GENERIC) return CUDA_ERROR_INVALID_VALUE;
   const bool is_shared =
@@ -41,7 +27,7 @@ CUmemAllocationProp GrantedProps(const CUmemAllocationProp& props) {
 }
 
 CUresult CheckAccess(const CUmemAccessDesc& access) {
-  if (const CUresult result = CheckLocation(access.location); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = CheckMemoryLocation(access.location); result != CUDA_SUCCESS) return result;
   switch (NumberOf(access.flags)) {
     case CU_MEM_ACCESS_FLAGS_PROT_NONE:
     case CU_MEM_ACCESS_FLAGS_PROT_READ:
