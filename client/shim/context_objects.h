@@ -13,7 +13,7 @@
 
 namespace outboard::shim {
 
-// Which context each stream and event of this process belongs to.
+// Which context each stream, event and array of this process belongs to.
 //
 // Thread-safe. ContextOf is on the path of calls that are sent without waiting: it takes no lock.
 class ContextObjects {

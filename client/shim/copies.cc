@@ -6,6 +6,7 @@
 #include <optional>
 #include <tuple>
 
+#include "client/shim/arrays.h"
 #include "client/shim/call.h"
 #include "client/shim/captures.h"
 #include "client/shim/host_calls.h"
@@ -16,33 +17,28 @@
 namespace outboard::shim {
 namespace {
 
-// A copy whose ends are found.
-struct Job {
+// A copy whose ends are found, and how it is to be done.
+struct Job : PlacedCopy {
   Process& process;
   const Current& current;
   CUstream stream;
   Form form;
   SourceOrder order;
-  bool to_device, from_device;
-  CUcontext to_context, from_context;  // of device memory
-  Box to, from;
-  uint64_t to_span, from_span;  // bytes from the first to the last
-  BoxExtent extent;             // one row, if neither end has gaps
 
   Memory& memory() const { return process.memory(); }
-  bool SyncsMemops() const { return memory().SyncsMemops(to.address) || memory().SyncsMemops(from.address); }
+  bool SyncsMemops() const { return memory().SyncsMemops(to.box.address) || memory().SyncsMemops(from.box.address); }
   // Whether the driver accepts the copy for sure.
   bool IsCertain() const {
-    return IsOfCurrentContext(stream) && (!to_device || Has(to_context, to.address, to_span)) &&
-           (!from_device || Has(from_context, from.address, from_span));
+    return IsOfCurrentContext(stream) && (!to.is_device || Has(to)) && (!from.is_device || Has(from));
   }
 
  private:
   // Memory of a pool is one device's instead of one context's; of other contexts than the current the device is not
   // asked.
-  bool Has(CUcontext context, uint64_t address, uint64_t bytes) const {
-    const CUdevice device = context == current.context ? current.device : CU_DEVICE_INVALID;
-    return memory().Has(context, device, address, bytes);
+  bool Has(const PlacedEnd& end) const {
+    const bool is_current = end.context == current.context;
+    if (end.array != nullptr) return is_current && end.is_known;
+    return memory().Has(end.context, is_current ? current.device : CU_DEVICE_INVALID, end.box.address, end.span);
   }
 };
 
@@ -84,44 +80,62 @@ class Packing {
 // Host to device, the bytes as they are now.
 CUresult Write(const Job& job, bool certain) {
   Packing packing;
-  return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
-    const std::byte* const bytes = packing.Gather(from, piece);
-    if (piece.IsOneRow()) return remote::outboardWrite(to.address, bytes, piece.width, job.stream, certain);
-    return remote::outboardWriteBox(to, piece, bytes, *PackedBytes(piece), job.stream, certain);
+  return InPieces(job, [&](const PlacedEnd& to, const PlacedEnd& from, const BoxExtent& piece) {
+    const std::byte* const bytes = packing.Gather(from.box, piece);
+    const uint64_t count = *PackedBytes(piece);
+    if (to.array != nullptr) {
+      return remote::outboardWriteArray(to.array, to.place, piece, bytes, count, job.stream, certain);
+    }
+    if (piece.IsOneRow()) return remote::outboardWrite(to.box.address, bytes, count, job.stream, certain);
+    return remote::outboardWriteBox(to.box, piece, bytes, count, job.stream, certain);
   });
 }
 
 // Host to device, the bytes as they are when the stream gets there.
 CUresult WritePulled(const Job& job, bool certain) {
-  return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
-    const uint64_t pull = job.memory().pulls().Add(from, piece);
-    if (!piece.IsOneRow()) return remote::outboardWriteBoxPulled(to, piece, from, pull, job.stream, certain);
-    return remote::outboardWritePulled(to.address, piece.width, from.address, pull, job.stream, certain);
+  return InPieces(job, [&](const PlacedEnd& to, const PlacedEnd& from, const BoxExtent& piece) {
+    const uint64_t pull = job.memory().pulls().Add(from.box, piece);
+    if (to.array != nullptr) {
+      return remote::outboardWriteArrayPulled(to.array, to.place, piece, from.box, pull, job.stream, certain);
+    }
+    if (!piece.IsOneRow()) return remote::outboardWriteBoxPulled(to.box, piece, from.box, pull, job.stream, certain);
+    return remote::outboardWritePulled(to.box.address, piece.width, from.box.address, pull, job.stream, certain);
   });
 }
 
 // Device to host, without waiting for the bytes.
 CUresult ReadAsync(const Job& job, bool certain) {
   Landings& landings = job.memory().landings();
-  return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
+  return InPieces(job, [&](const PlacedEnd& to, const PlacedEnd& from, const BoxExtent& piece) {
     if (piece.IsOneRow()) {
-      landings.Expect(to.address, piece.width);
-      return remote::outboardReadAsync(to.address, piece.width, from.address, job.stream, certain);
+      landings.Expect(to.box.address, piece.width);
+    } else {
+      landings.ExpectBox(to.box, piece);
     }
-    landings.ExpectBox(to, piece);
-    return remote::outboardReadBoxAsync(to, from, piece, job.stream, certain);
+    if (from.array != nullptr) {
+      return remote::outboardReadArrayAsync(to.box, from.array, from.place, piece, job.stream, certain);
+    }
+    if (!piece.IsOneRow()) return remote::outboardReadBoxAsync(to.box, from.box, piece, job.stream, certain);
+    return remote::outboardReadAsync(to.box.address, piece.width, from.box.address, job.stream, certain);
   });
+}
+
+CUresult ReadPiece(void* room, const PlacedEnd& from, const BoxExtent& piece, CUstream stream) {
+  const uint64_t count = *PackedBytes(piece);
+  if (from.array != nullptr) {
+    return remote::outboardReadArray(room, count, from.array, from.place, piece, stream);
+  }
+  if (piece.IsOneRow()) return remote::outboardRead(room, count, from.box.address, stream);
+  return remote::outboardReadBox(room, count, from.box, piece, stream);
 }
 
 // Device to host; the bytes are there when it returns.
 CUresult Read(const Job& job, bool certain) {
   if (*PackedBytes(job.extent) <= kCopyChunkBytes || !certain) {
     Packing packing;
-    return InPieces(job, [&](const Box& to, const Box& from, const BoxExtent& piece) {
-      std::byte* const room = packing.Room(to, piece);
-      if (piece.IsOneRow()) return remote::outboardRead(room, piece.width, from.address, job.stream);
-      const CUresult result = remote::outboardReadBox(room, *PackedBytes(piece), from, piece, job.stream);
-      if (result == CUDA_SUCCESS) packing.Scatter(to, piece);
+    return InPieces(job, [&](const PlacedEnd& to, const PlacedEnd& from, const BoxExtent& piece) {
+      const CUresult result = ReadPiece(packing.Room(to.box, piece), from, piece, job.stream);
+      if (result == CUDA_SUCCESS) packing.Scatter(to.box, piece);
       return result;
     });
   }
@@ -131,30 +145,31 @@ CUresult Read(const Job& job, bool certain) {
 }
 
 // What the driver says of a range that is not known to be memory. Asked before any byte of the host is touched: a wrong
-// extent is more than the host's range has, too.
-CUresult CheckRange(const Job& job, uint64_t address, uint64_t bytes, bool writes) {
+// extent is more than the host's range has, too. Of an array it is known.
+CUresult CheckRange(const Job& job, const PlacedEnd& end, bool writes) {
+  if (end.array != nullptr) return CUDA_SUCCESS;
+  const uint64_t address = end.box.address;
   const auto range = job.memory().FindDevice(address);
-  if (range.has_value() && range->Contains(address, bytes)) return CUDA_SUCCESS;
-  if (job.memory().virtual_memory().Allows(job.current.device, address, bytes, writes)) return CUDA_SUCCESS;
-  return remote::cuMemcpyDtoDAsync_v2(address, address, bytes, job.stream, false);
+  if (range.has_value() && range->Contains(address, end.span)) return CUDA_SUCCESS;
+  if (job.memory().virtual_memory().Allows(job.current.device, address, end.span, writes)) return CUDA_SUCCESS;
+  return remote::cuMemcpyDtoDAsync_v2(address, address, end.span, job.stream, false);
 }
 
 CUresult CopyToDevice(const Job& job) {
   Memory& memory = job.memory();
   const bool certain = job.IsCertain();
   if (!certain) {
-    if (const CUresult refused = CheckRange(job, job.to.address, job.to_span, true); refused != CUDA_SUCCESS)
-      return refused;
+    if (const CUresult refused = CheckRange(job, job.to, true); refused != CUDA_SUCCESS) return refused;
   }
   if (job.form == Form::kAsync) {
     const bool may_change = job.process.host_calls().outstanding() || memory.streams_may_wait() ||
-                            memory.landings().MayWrite(job.from.address, job.from_span);
+                            memory.landings().MayWrite(job.from.box.address, job.from.span);
     const bool in_order = job.order == SourceOrder::kStream ||
-                          (job.order == SourceOrder::kByMemory && memory.IsPinned(job.from.address, job.from_span));
+                          (job.order == SourceOrder::kByMemory && memory.IsPinned(job.from.box.address, job.from.span));
     if (!may_change || !in_order) return Write(job, certain);
     const CUresult result = WritePulled(job, certain);
     // The result may be that of earlier work, with this copy under way all the same: then it is waited for.
-    if (result != CUDA_SUCCESS) memory.DrainHost(job.from.address, job.from_span);
+    if (result != CUDA_SUCCESS) memory.DrainHost(job.from.box.address, job.from.span);
     return result;
   }
   const bool waits = TouchesHost(job.process) || job.SyncsMemops();
@@ -167,32 +182,45 @@ CUresult CopyToHost(const Job& job) {
   Memory& memory = job.memory();
   const bool certain = job.IsCertain();
   if (!certain) {
-    const CUresult refused = CheckRange(job, job.from.address, job.from_span, false);
+    const CUresult refused = CheckRange(job, job.from, false);
     if (refused != CUDA_SUCCESS) return refused;
   }
-  const bool waits =
-      job.form == Form::kSync || job.order == SourceOrder::kDuringCall || !memory.IsPinned(job.to.address, job.to_span);
+  const bool waits = job.form == Form::kSync || job.order == SourceOrder::kDuringCall ||
+                     !memory.IsPinned(job.to.box.address, job.to.span);
   const CUresult result = waits ? Read(job, certain) : ReadAsync(job, certain);
   // As above: nothing may land unexpected.
-  if (result != CUDA_SUCCESS) memory.DrainHost(job.to.address, job.to_span);
+  if (result != CUDA_SUCCESS) memory.DrainHost(job.to.box.address, job.to.span);
   return result;
 }
 
-CUresult CopyOnDevice(const Job& job) {
+CUresult CopyWithArray(const Job& job, bool certain) {
   const auto& [to, from, extent] = std::tie(job.to, job.from, job.extent);
+  if (from.array == nullptr) {
+    return remote::outboardCopyToArray(to.array, to.place, from.box, extent, job.stream, certain);
+  }
+  if (to.array == nullptr) {
+    return remote::outboardCopyFromArray(to.box, from.array, from.place, extent, job.stream, certain);
+  }
+  return remote::outboardCopyArrays(to.array, to.place, from.array, from.place, extent, job.stream, certain);
+}
+
+CUresult CopyOnDevice(const Job& job) {
   const bool certain = job.IsCertain();
-  if (job.to_context == job.current.context && job.from_context == job.current.context) {
+  if (job.to.array != nullptr || job.from.array != nullptr) return CopyWithArray(job, certain);
+  const auto& [to, from, extent] = std::tie(job.to.box, job.from.box, job.extent);
+  const CUcontext to_context = job.to.context, from_context = job.from.context;
+  if (to_context == job.current.context && from_context == job.current.context) {
     if (!extent.IsOneRow()) return remote::outboardCopyBox(to, from, extent, job.stream, certain);
     return remote::cuMemcpyDtoDAsync_v2(to.address, from.address, extent.width, job.stream, certain);
   }
   if (job.form == Form::kSync) {
-    if (!extent.IsOneRow()) return remote::outboardCopyBoxPeer(to, job.to_context, from, job.from_context, extent);
-    return remote::cuMemcpyPeer(to.address, job.to_context, from.address, job.from_context, extent.width);
+    if (!extent.IsOneRow()) return remote::outboardCopyBoxPeer(to, to_context, from, from_context, extent);
+    return remote::cuMemcpyPeer(to.address, to_context, from.address, from_context, extent.width);
   }
   if (!extent.IsOneRow()) {
-    return remote::outboardCopyBoxPeerAsync(to, job.to_context, from, job.from_context, extent, job.stream, certain);
+    return remote::outboardCopyBoxPeerAsync(to, to_context, from, from_context, extent, job.stream, certain);
   }
-  return remote::cuMemcpyPeerAsync(to.address, job.to_context, from.address, job.from_context, extent.width, job.stream,
+  return remote::cuMemcpyPeerAsync(to.address, to_context, from.address, from_context, extent.width, job.stream,
                                    certain);
 }
 
@@ -200,7 +228,7 @@ CUresult CopyOnHost(const Job& job) {
   if (TouchesHost(job.process)) {
     if (const CUresult result = remote::cuStreamSynchronize(job.stream); result != CUDA_SUCCESS) return result;
   }
-  CopyBox(job.to, job.from, job.extent);
+  CopyBox(job.to.box, job.from.box, job.extent);
   return CUDA_SUCCESS;
 }
 
@@ -211,34 +239,62 @@ CUresult CopyNothing(const Job& job) {
   return exists ? CUDA_SUCCESS : remote::cuStreamQuery(job.stream);
 }
 
-// Whose memory an end is. A pointer that is to be host memory is refused where reading it here would fault.
-CUresult FindSide(const Memory& memory, const CopyEnd& end, bool* is_device) {
-  switch (end.kind) {
-    case CopyEnd::Kind::kArray:
-      return CUDA_ERROR_NOT_SUPPORTED;
-    case CopyEnd::Kind::kDevice:
-      *is_device = true;
-      return CUDA_SUCCESS;
-    default:
-      *is_device = memory.IsDeviceAddress(end.box.address);
-      const bool is_wrong = end.box.address == 0 || (*is_device && end.kind == CopyEnd::Kind::kHost);
-      return is_wrong ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
-  }
+CUresult FindArray(Process& process, const CopyEnd& given, const BoxExtent& extent, PlacedEnd* end) {
+  const auto info = process.arrays().Find(given.array);
+  if (!info) return CUDA_ERROR_INVALID_HANDLE;
+  // What the client cannot count in, the driver checks.
+  end->is_known = ElementBytes(info->descriptor) != 0;
+  if (end->is_known && !FitsInto(info->descriptor, given.place, extent)) return CUDA_ERROR_INVALID_VALUE;
+  end->is_device = true;
+  end->context = info->context;
+  end->array = given.array;
+  end->place = given.place;
+  return CUDA_SUCCESS;
 }
 
-CUresult Find(const BoxCopy& copy, Job* job) {
-  PlacedCopy placed;
-  const CUresult result = PlaceCopy(job->process.memory(), copy, &placed);
-  job->extent = placed.extent;
-  job->to_device = placed.to_device;
-  job->from_device = placed.from_device;
-  job->to = placed.to;
-  job->from = placed.from;
-  job->to_span = placed.to_span;
-  job->from_span = placed.from_span;
-  job->to_context = copy.to.context.value_or(job->current.context);
-  job->from_context = copy.from.context.value_or(job->current.context);
-  return result;
+// Whose memory an end is. A pointer that is to be host memory is refused where reading it here would fault.
+CUresult FindEnd(Process& process, const Current& current, const CopyEnd& given, const BoxExtent& extent,
+                 PlacedEnd* end) {
+  if (given.kind == CopyEnd::Kind::kArray) return FindArray(process, given, extent, end);
+  const auto span = SpanOf(given.box, extent);
+  if (!span) return CUDA_ERROR_INVALID_VALUE;
+  end->box = given.box;
+  end->span = *span;
+  end->context = given.context.value_or(current.context);
+  end->is_device = given.kind == CopyEnd::Kind::kDevice;
+  if (end->is_device) return CUDA_SUCCESS;
+  end->is_device = process.memory().IsDeviceAddress(given.box.address);
+  const bool is_wrong = given.box.address == 0 || (end->is_device && given.kind == CopyEnd::Kind::kHost);
+  return is_wrong ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+CUmemorytype TypeOf(const PlacedEnd& end) {
+  if (end.array != nullptr) return CU_MEMORYTYPE_ARRAY;
+  return end.is_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+}
+
+// A copy as the parameters of a node say it.
+CUDA_MEMCPY3D ParamsOf(const PlacedCopy& placed) {
+  const auto& [to, from, extent] = placed;
+  CUDA_MEMCPY3D copy{};
+  copy.srcMemoryType = TypeOf(from);
+  copy.srcDevice = from.is_device ? from.box.address : 0;
+  copy.srcHost = from.is_device ? nullptr : reinterpret_cast<const void*>(from.box.address);
+  copy.srcArray = from.array;
+  std::tie(copy.srcXInBytes, copy.srcY, copy.srcZ) = std::tie(from.place.x, from.place.y, from.place.z);
+  copy.srcPitch = from.box.pitch;
+  copy.srcHeight = from.box.slice_rows;
+  copy.dstMemoryType = TypeOf(to);
+  copy.dstDevice = to.is_device ? to.box.address : 0;
+  copy.dstHost = to.is_device ? nullptr : reinterpret_cast<void*>(to.box.address);
+  copy.dstArray = to.array;
+  std::tie(copy.dstXInBytes, copy.dstY, copy.dstZ) = std::tie(to.place.x, to.place.y, to.place.z);
+  copy.dstPitch = to.box.pitch;
+  copy.dstHeight = to.box.slice_rows;
+  copy.WidthInBytes = extent.width;
+  copy.Height = extent.height;
+  copy.Depth = extent.depth;
+  return copy;
 }
 
 // In a capturing stream the copy becomes a node, whose bytes are read and written when the graph runs, wherever they
@@ -253,20 +309,7 @@ std::optional<CUresult> Capture(const Job& job) {
     CUgraphNodeParams params{};
     params.type = CU_GRAPH_NODE_TYPE_MEMCPY;
     params.memcpy.copyCtx = job.current.context;
-    CUDA_MEMCPY3D& copy = params.memcpy.copyParams;
-    copy.srcMemoryType = job.from_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
-    copy.srcDevice = job.from_device ? job.from.address : 0;
-    copy.srcHost = job.from_device ? nullptr : reinterpret_cast<const void*>(job.from.address);
-    copy.srcPitch = job.from.pitch;
-    copy.srcHeight = job.from.slice_rows;
-    copy.dstMemoryType = job.to_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
-    copy.dstDevice = job.to_device ? job.to.address : 0;
-    copy.dstHost = job.to_device ? nullptr : reinterpret_cast<void*>(job.to.address);
-    copy.dstPitch = job.to.pitch;
-    copy.dstHeight = job.to.slice_rows;
-    copy.WidthInBytes = job.extent.width;
-    copy.Height = job.extent.height;
-    copy.Depth = job.extent.depth;
+    params.memcpy.copyParams = ParamsOf(job);
     return MakeOperation(job.process, params, operation);
   });
 }
@@ -274,9 +317,9 @@ std::optional<CUresult> Capture(const Job& job) {
 CUresult CarryOut(const Job& job) {
   if (const auto captured = Capture(job)) return *captured;
   if (job.extent.IsEmpty()) return CopyNothing(job);
-  if (job.to_device && !job.from_device) return CopyToDevice(job);
-  if (!job.to_device && job.from_device) return CopyToHost(job);
-  if (!job.to_device) return CopyOnHost(job);
+  if (job.to.is_device && !job.from.is_device) return CopyToDevice(job);
+  if (!job.to.is_device && job.from.is_device) return CopyToHost(job);
+  if (!job.to.is_device) return CopyOnHost(job);
   // No copy between devices makes the caller wait, but where the memory was given an attribute that says so.
   const CUresult result = CopyOnDevice(job);
   const bool waits = job.order == SourceOrder::kDuringCall || (job.form == Form::kSync && job.SyncsMemops());
@@ -285,24 +328,27 @@ CUresult CarryOut(const Job& job) {
 
 }  // namespace
 
-CUresult PlaceCopy(const Memory& memory, const BoxCopy& copy, PlacedCopy* placed) {
-  placed->extent = copy.extent;
-  if (copy.extent.IsEmpty()) return CUDA_SUCCESS;
-  if (const CUresult result = FindSide(memory, copy.to, &placed->to_device); result != CUDA_SUCCESS) return result;
-  if (const CUresult result = FindSide(memory, copy.from, &placed->from_device); result != CUDA_SUCCESS) return result;
-  const auto to_span = SpanOf(copy.to.box, copy.extent), from_span = SpanOf(copy.from.box, copy.extent);
-  if (!to_span || !from_span || !PackedBytes(copy.extent)) return CUDA_ERROR_INVALID_VALUE;
-  placed->to = copy.to.box;
-  placed->from = copy.from.box;
-  placed->to_span = *to_span;
-  placed->from_span = *from_span;
-  if (IsPacked(placed->to, copy.extent) && IsPacked(placed->from, copy.extent)) placed->extent = RowOf(*to_span);
+CUresult PlaceCopy(Process& process, const Current& current, const BoxCopy& copy, PlacedCopy* placed) {
+  auto& [to, from, extent] = *placed;
+  extent = copy.extent;
+  if (extent.IsEmpty()) return CUDA_SUCCESS;
+  if (!PackedBytes(extent)) return CUDA_ERROR_INVALID_VALUE;
+  if (CUresult result = FindEnd(process, current, copy.to, extent, &to); result != CUDA_SUCCESS) return result;
+  if (CUresult result = FindEnd(process, current, copy.from, extent, &from); result != CUDA_SUCCESS) return result;
+  if (to.array != nullptr && from.array != nullptr) {
+    const auto to_info = process.arrays().Find(to.array), from_info = process.arrays().Find(from.array);
+    const bool differ =
+        to_info && from_info && ElementBytes(to_info->descriptor) != ElementBytes(from_info->descriptor);
+    return differ ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+  }
+  if (to.array != nullptr || from.array != nullptr) return CUDA_SUCCESS;
+  if (IsPacked(to.box, extent) && IsPacked(from.box, extent)) extent = RowOf(to.span);
   return CUDA_SUCCESS;
 }
 
 CUresult CopyInStream(Process& process, const Current& current, const BoxCopy& copy, CUstream stream, Form form) {
-  Job job{process, current, stream, form, SourceOrder::kByMemory};
-  const CUresult result = Find(copy, &job);
+  Job job{{}, process, current, stream, form, SourceOrder::kByMemory};
+  const CUresult result = PlaceCopy(process, current, copy, &job);
   return result == CUDA_SUCCESS ? CarryOut(job) : result;
 }
 
@@ -312,8 +358,8 @@ CUresult CopyBatch(Process& process, const Current& current, const std::vector<O
   if (stream == CU_STREAM_LEGACY) return CUDA_ERROR_INVALID_VALUE;
   std::vector<Job> jobs;
   for (const OrderedCopy& ordered : copies) {
-    jobs.push_back({process, current, stream, Form::kAsync, ordered.order});
-    const CUresult result = Find(ordered.copy, &jobs.back());
+    jobs.push_back({{}, process, current, stream, Form::kAsync, ordered.order});
+    const CUresult result = PlaceCopy(process, current, ordered.copy, &jobs.back());
     if (result == CUDA_SUCCESS) continue;
     *failed = jobs.size() - 1;
     return result;

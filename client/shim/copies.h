@@ -13,8 +13,6 @@
 
 namespace outboard::shim {
 
-class Memory;
-
 enum class Form { kSync, kAsync };
 
 // Copies in the calling thread's current context. When host memory is read and written, and who waits, follows "API
@@ -27,26 +25,38 @@ CUresult CopyInStream(Process& process, const Current& current, const BoxCopy& c
 CUresult CopyBatch(Process& process, const Current& current, const std::vector<OrderedCopy>& copies, CUstream stream,
                    size_t* failed);
 
+// An end of a copy, found.
+struct PlacedEnd {
+  bool is_device = false;       // device memory or an array
+  CUcontext context = nullptr;  // of what is the device's
+  Box box{};                    // of memory
+  uint64_t span = 0;            // bytes from the first to the last, of memory
+  CUarray array = nullptr;      // null for memory
+  ArrayPlace place{};           // of an array
+  bool is_known = false;        // the array is, so that the driver accepts it for sure
+
+  // What begins so far behind it.
+  PlacedEnd From(uint64_t x, uint64_t y, uint64_t z) const {
+    PlacedEnd end = *this;
+    end.box = box.From(x, y, z);
+    end.place = place.From(x, y, z);
+    return end;
+  }
+};
+
 // A copy whose ends are found.
 struct PlacedCopy {
-  bool to_device = false, from_device = false;
-  Box to{}, from{};
-  uint64_t to_span = 0, from_span = 0;  // bytes from the first to the last
-  BoxExtent extent{};                   // one row, if neither end has gaps
+  PlacedEnd to, from;
+  BoxExtent extent{};  // one row, if both are memory and neither has gaps
 };
-// Finds whose memory the ends of a copy are. Device memory need not be there. That of a copy of nothing is not looked
-// for.
-CUresult PlaceCopy(const Memory& memory, const BoxCopy& copy, PlacedCopy* placed);
+// Finds whose memory the ends of a copy are. Device memory need not be there; arrays are there, and the copy lies in
+// them. What a copy of nothing names is not looked for.
+CUresult PlaceCopy(Process& process, const Current& current, const BoxCopy& copy, PlacedCopy* placed);
 
 // Calls move(to, from, extent) for each piece that travels on its own, until one fails.
-template <class MovePiece>
-CUresult InPieces(const Box& to, const Box& from, const BoxExtent& all, MovePiece move) {
-  BoxExtent step = {kCopyChunkBytes, 1, 1};
-  if (all.width * all.height <= kCopyChunkBytes) {
-    step = {all.width, all.height, kCopyChunkBytes / (all.width * all.height)};
-  } else if (all.width <= kCopyChunkBytes) {
-    step = {all.width, kCopyChunkBytes / all.width, 1};
-  }
+template <class End, class MovePiece>
+CUresult InPieces(const End& to, const End& from, const BoxExtent& all, MovePiece move) {
+  const BoxExtent step = PieceOf(all, kCopyChunkBytes);
   for (uint64_t z = 0; z < all.depth; z += step.depth) {
     for (uint64_t y = 0; y < all.height; y += step.height) {
       for (uint64_t x = 0; x < all.width; x += step.width) {

@@ -74,14 +74,15 @@ CUresult Make(Process& process, const CUDA_MEMCPY_NODE_PARAMS& params, Operation
   if (result != CUDA_SUCCESS) return result;
   if (copy.extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
   PlacedCopy placed;
-  if (result = PlaceCopy(process.memory(), copy, &placed); result != CUDA_SUCCESS) return result;
-  if (!placed.to_device && !placed.from_device) return CUDA_ERROR_NOT_SUPPORTED;  // the GPU cannot see either end
-  const auto to_owner = placed.to_device ? OwnerOf(process, current, placed.to.address, placed.to_span, true) : nullptr;
-  const auto from_owner =
-      placed.from_device ? OwnerOf(process, current, placed.from.address, placed.from_span, false) : nullptr;
+  if (result = PlaceCopy(process, current, copy, &placed); result != CUDA_SUCCESS) return result;
+  const auto& [to, from, extent] = placed;
+  if (!to.is_device && !from.is_device) return CUDA_ERROR_NOT_SUPPORTED;  // the GPU cannot see either end
+  if (to.array != nullptr || from.array != nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const auto to_owner = to.is_device ? OwnerOf(process, current, to.box.address, to.span, true) : nullptr;
+  const auto from_owner = from.is_device ? OwnerOf(process, current, from.box.address, from.span, false) : nullptr;
   if (!to_owner || !from_owner) return CUDA_ERROR_INVALID_VALUE;
-  return Done(CopyOperation{current.context, params.copyParams, placed.to_device, placed.from_device, placed.to,
-                            placed.from, placed.extent, *to_owner, *from_owner},
+  return Done(CopyOperation{current.context, params.copyParams, to.is_device, from.is_device, to.box, from.box, extent,
+                            *to_owner, *from_owner},
               operation);
 }
 

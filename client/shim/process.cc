@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "client/shim/arrays.h"
 #include "client/shim/context_objects.h"
 #include "client/shim/contexts.h"
 #include "client/shim/graph_model.h"
@@ -52,7 +53,8 @@ Process& Process::Get() {
 }
 
 Process::Process()
-    : context_objects_(std::make_unique<ContextObjects>()),
+    : arrays_(std::make_unique<Arrays>()),
+      context_objects_(std::make_unique<ContextObjects>()),
       contexts_(std::make_unique<Contexts>()),
       graph_model_(std::make_unique<GraphModel>(*this)),
       host_calls_(std::make_unique<HostCalls>([this](uint64_t call) { session_->HostFunctionDone(call); })),
@@ -132,6 +134,7 @@ void Process::ForgetContext(CUcontext context) {
     graph_model_->events.Recorded(reinterpret_cast<CUevent>(object));
     session_->ids().Release(object);
   }
+  arrays_->ForgetContext(context);
   memory_->ForgetContext(context);
   modules_->ForgetContext(context);
   session_->answers().Forget();

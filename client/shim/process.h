@@ -16,7 +16,8 @@
 
 namespace outboard::shim {
 
-class ContextObjects;  // context_objects.h: which context streams and events belong to
+class Arrays;          // arrays.h: CUDA arrays and what they are
+class ContextObjects;  // context_objects.h: which context streams, events and arrays belong to
 class Contexts;        // contexts.h: contexts of this process and their health
 class GraphModel;      // graph_model.h: graphs and captures
 class HostCalls;       // host_calls.h: host functions and stream callbacks, and the one thread that runs them
@@ -49,6 +50,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   // After a successful Init.
   client::Session& session() { return *session_; }
   const wire::WorkerHello& worker() const { return session_->worker(); }
+  Arrays& arrays() { return *arrays_; }
   ContextObjects& context_objects() { return *context_objects_; }
   Contexts& contexts() { return *contexts_; }
   GraphModel& graph_model() { return *graph_model_; }
@@ -100,6 +102,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   std::atomic<State> state_{State::kNew};
   std::atomic<bool> abandoned_{false};
   std::unique_ptr<client::Session> session_;
+  const std::unique_ptr<Arrays> arrays_;
   const std::unique_ptr<ContextObjects> context_objects_;
   const std::unique_ptr<Contexts> contexts_;
   const std::unique_ptr<GraphModel> graph_model_;

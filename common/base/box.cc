@@ -1,8 +1,16 @@
 #include "common/base/box.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace outboard {
+
+BoxExtent PieceOf(const BoxExtent& extent, uint64_t bytes) {
+  if (extent.width > bytes) return {bytes, 1, 1};
+  const uint64_t rows = bytes / extent.width;
+  if (extent.height > rows) return {extent.width, rows, 1};
+  return {extent.width, extent.height, std::min(rows / extent.height, extent.depth)};
+}
 
 std::optional<uint64_t> PackedBytes(const BoxExtent& extent) {
   uint64_t bytes;

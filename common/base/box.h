@@ -5,7 +5,7 @@
 
 namespace outboard {
 
-// Boxes of bytes: what pitched, two- and three-dimensional copies move. Both structures travel as they lie in memory
+// Boxes of bytes: what pitched, two- and three-dimensional copies move. These structures travel as they lie in memory
 // (common/wire/private.h).
 
 // The size of a box.
@@ -32,6 +32,16 @@ struct Box {
   }
 };
 
+// Where in a CUDA array a box begins.
+struct ArrayPlace {
+  uint64_t x;  // bytes
+  uint64_t y;  // rows
+  uint64_t z;  // slices
+
+  bool operator==(const ArrayPlace&) const = default;
+  ArrayPlace From(uint64_t dx, uint64_t dy, uint64_t dz) const { return {x + dx, y + dy, z + dz}; }
+};
+
 // What other copies move: so many bytes at one address.
 inline Box RowAt(uint64_t address) { return {address, 0, 0}; }
 inline BoxExtent RowOf(uint64_t bytes) { return {bytes, 1, 1}; }
@@ -40,6 +50,11 @@ inline BoxExtent RowOf(uint64_t bytes) { return {bytes, 1, 1}; }
 inline Box PackedAt(const void* address, const BoxExtent& extent) {
   return {reinterpret_cast<uint64_t>(address), extent.width, extent.height};
 }
+
+// The pieces that a box is cut into so that none has more than `bytes` bytes: all of them have this size, but those at
+// the ends, which may be smaller. Whole slices if one fits, else whole rows, else parts of one row. `bytes` > 0, and
+// the extent is not empty.
+BoxExtent PieceOf(const BoxExtent& extent, uint64_t bytes);
 
 // The bytes in a box, without gaps. Nullopt when there are more than 2^64.
 std::optional<uint64_t> PackedBytes(const BoxExtent& extent);

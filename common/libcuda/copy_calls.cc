@@ -13,6 +13,7 @@ struct GivenEnd {
   CUdeviceptr device;
   size_t pitch, height;
   std::optional<CUcontext> context;
+  CUarray array;
 };
 
 // Everything but whether it was specified is the same for pitches and heights: at least what the copy needs of it.
@@ -37,6 +38,8 @@ CUresult ReadEnd(const GivenEnd& given, const BoxExtent& extent, uint64_t max_pi
       break;
     case CU_MEMORYTYPE_ARRAY:
       end->kind = CopyEnd::Kind::kArray;
+      end->array = given.array;
+      end->place = {given.x, given.y, given.z};
       return CUDA_SUCCESS;
     default:
       return CUDA_ERROR_INVALID_VALUE;
@@ -71,10 +74,10 @@ CUresult Read3D(const Copy3D& given, std::optional<CUcontext> to_context, std::o
   if (given.srcLOD != 0 || given.dstLOD != 0) return CUDA_ERROR_INVALID_VALUE;
   const GivenEnd to = {given.dstXInBytes, given.dstY,      given.dstZ,     NumberOf(given.dstMemoryType),
                        given.dstHost,     given.dstDevice, given.dstPitch, given.dstHeight,
-                       to_context};
+                       to_context,        given.dstArray};
   const GivenEnd from = {given.srcXInBytes, given.srcY,      given.srcZ,     NumberOf(given.srcMemoryType),
                          given.srcHost,     given.srcDevice, given.srcPitch, given.srcHeight,
-                         from_context};
+                         from_context,      given.srcArray};
   return ReadEnds(to, from, {given.WidthInBytes, given.Height, given.Depth}, max_pitch, copy);
 }
 
@@ -92,10 +95,23 @@ std::optional<SourceOrder> ReadOrder(const CUmemcpySrcAccessOrder& order, unsign
   }
 }
 
-CUresult ReadOperand(const CUmemcpy3DOperand& given, const BoxExtent& extent, CopyEnd* end) {
+// Bytes of what the copy counts in.
+CUresult ReadElement(const CUmemcpy3DOperand& given, const FindArray& find_array, uint64_t* bytes) {
+  if (NumberOf(given.type) != CU_MEMCPY_OPERAND_TYPE_ARRAY) return CUDA_SUCCESS;
+  const auto array = find_array(given.op.array.array);
+  if (!array) return CUDA_ERROR_INVALID_HANDLE;
+  *bytes = ElementBytes(*array);
+  return *bytes != 0 ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+}
+
+// `extent` in elements of so many bytes.
+CUresult ReadOperand(const CUmemcpy3DOperand& given, const BoxExtent& extent, uint64_t element, CopyEnd* end) {
   if (NumberOf(given.type) == CU_MEMCPY_OPERAND_TYPE_ARRAY) {
+    const CUoffset3D& offset = given.op.array.offset;
     end->kind = CopyEnd::Kind::kArray;
-    return CUDA_SUCCESS;
+    end->array = given.op.array.array;
+    end->place = {0, offset.y, offset.z};
+    return __builtin_mul_overflow(offset.x, element, &end->place.x) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
   }
   if (NumberOf(given.type) != CU_MEMCPY_OPERAND_TYPE_POINTER) return CUDA_ERROR_INVALID_VALUE;
   const auto& pointer = given.op.ptr;
@@ -103,31 +119,58 @@ CUresult ReadOperand(const CUmemcpy3DOperand& given, const BoxExtent& extent, Co
     return CUDA_ERROR_INVALID_VALUE;
   }
   end->kind = CopyEnd::Kind::kUnified;
-  end->box = {pointer.ptr, pointer.rowLength != 0 ? pointer.rowLength : extent.width,
-              pointer.layerHeight != 0 ? pointer.layerHeight : extent.height};
-  return SpanOf(end->box, extent) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  end->box = {pointer.ptr, 0, pointer.layerHeight != 0 ? pointer.layerHeight : extent.height};
+  const uint64_t row = pointer.rowLength != 0 ? pointer.rowLength : extent.width;
+  return __builtin_mul_overflow(row, element, &end->box.pitch) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
 
-CUresult ReadOperation(const CUDA_MEMCPY3D_BATCH_OP& given, OrderedCopy* ordered) {
+CUresult ReadOperation(const CUDA_MEMCPY3D_BATCH_OP& given, const FindArray& find_array, OrderedCopy* ordered) {
   BoxCopy& copy = ordered->copy;
   const auto order = ReadOrder(given.srcAccessOrder, given.flags);
-  copy.extent = {given.extent.width, given.extent.height, given.extent.depth};
-  if (!order || copy.extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
+  const BoxExtent elements = {given.extent.width, given.extent.height, given.extent.depth};
+  if (!order || elements.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
   ordered->order = *order;
-  if (const CUresult result = ReadOperand(given.dst, copy.extent, &copy.to); result != CUDA_SUCCESS) return result;
-  return ReadOperand(given.src, copy.extent, &copy.from);
+  uint64_t element = 1;
+  for (const CUmemcpy3DOperand* operand : {&given.dst, &given.src}) {
+    const CUresult result = ReadElement(*operand, find_array, &element);
+    if (result != CUDA_SUCCESS) return result;
+  }
+  if (const CUresult result = ReadOperand(given.dst, elements, element, &copy.to); result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (const CUresult result = ReadOperand(given.src, elements, element, &copy.from); result != CUDA_SUCCESS) {
+    return result;
+  }
+  copy.extent = elements;
+  const bool wraps = __builtin_mul_overflow(elements.width, element, &copy.extent.width);
+  return !wraps && SpanOf(copy.to.box, copy.extent) && SpanOf(copy.from.box, copy.extent) ? CUDA_SUCCESS
+                                                                                          : CUDA_ERROR_INVALID_VALUE;
 }
 
 }  // namespace
 
 CUresult ReadCopy(const CUDA_MEMCPY2D* given, uint64_t max_pitch, BoxCopy* copy) {
   if (given == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const GivenEnd to = {
-      given->dstXInBytes, given->dstY, 0,           NumberOf(given->dstMemoryType), given->dstHost, given->dstDevice,
-      given->dstPitch,    0,           std::nullopt};
-  const GivenEnd from = {
-      given->srcXInBytes, given->srcY, 0,           NumberOf(given->srcMemoryType), given->srcHost, given->srcDevice,
-      given->srcPitch,    0,           std::nullopt};
+  const GivenEnd to = {given->dstXInBytes,
+                       given->dstY,
+                       0,
+                       NumberOf(given->dstMemoryType),
+                       given->dstHost,
+                       given->dstDevice,
+                       given->dstPitch,
+                       0,
+                       std::nullopt,
+                       given->dstArray};
+  const GivenEnd from = {given->srcXInBytes,
+                         given->srcY,
+                         0,
+                         NumberOf(given->srcMemoryType),
+                         given->srcHost,
+                         given->srcDevice,
+                         given->srcPitch,
+                         0,
+                         std::nullopt,
+                         given->srcArray};
   return ReadEnds(to, from, {given->WidthInBytes, given->Height, 1}, max_pitch, copy);
 }
 
@@ -166,12 +209,12 @@ CUresult ReadBatch(const CUdeviceptr* to, const CUdeviceptr* from, const size_t*
   return CUDA_SUCCESS;
 }
 
-CUresult ReadBatch(const CUDA_MEMCPY3D_BATCH_OP* given, size_t count, unsigned long long flags, size_t* failed,
-                   std::vector<OrderedCopy>* copies) {
+CUresult ReadBatch(const CUDA_MEMCPY3D_BATCH_OP* given, size_t count, unsigned long long flags,
+                   const FindArray& find_array, size_t* failed, std::vector<OrderedCopy>* copies) {
   *failed = SIZE_MAX;
   if (count == 0 || given == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
   for (size_t i = 0; i < count; ++i) {
-    const CUresult result = ReadOperation(given[i], &copies->emplace_back());
+    const CUresult result = ReadOperation(given[i], find_array, &copies->emplace_back());
     if (result == CUDA_SUCCESS) continue;
     *failed = i;
     return result;

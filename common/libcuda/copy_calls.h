@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
 #include "common/base/box.h"
+#include "common/libcuda/arrays.h"
 
 // What calls that copy are asked for, in one form for all of them.
 
@@ -19,11 +21,13 @@ struct CopyEnd {
     kHost,
     kDevice,
     kUnified,  // the address tells which of the two
-    kArray,    // a CUDA array; there are none yet, so it has no box
+    kArray,    // a CUDA array
   };
   Kind kind;
-  Box box;                           // where the copy begins
+  Box box;                           // where the copy begins; of memory
   std::optional<CUcontext> context;  // whose memory it is, where the call says so; counts for device memory only
+  CUarray array = nullptr;           // of kArray, and where in it the copy begins
+  ArrayPlace place = {};
 };
 
 struct BoxCopy {
@@ -34,6 +38,11 @@ struct BoxCopy {
 // A copy of bytes that lie one behind the other.
 inline BoxCopy RowCopy(CopyEnd::Kind to_kind, uint64_t to, CopyEnd::Kind from_kind, uint64_t from, uint64_t bytes) {
   return {{to_kind, RowAt(to), {}}, {from_kind, RowAt(from), {}}, RowOf(bytes)};
+}
+
+// An end in the first row of an array, so many bytes from its beginning.
+inline CopyEnd ArrayEnd(CUarray array, uint64_t offset) {
+  return {CopyEnd::Kind::kArray, {}, {}, array, {offset, 0, 0}};
 }
 
 // When the source of an asynchronous copy is read.
@@ -56,13 +65,16 @@ CUresult ReadCopy(const CUDA_MEMCPY2D* given, uint64_t max_pitch, BoxCopy* copy)
 CUresult ReadCopy(const CUDA_MEMCPY3D* given, uint64_t max_pitch, BoxCopy* copy);
 CUresult ReadCopy(const CUDA_MEMCPY3D_PEER* given, uint64_t max_pitch, BoxCopy* copy);
 
+// What an array of the program's is; nullopt for what is none.
+using FindArray = std::function<std::optional<CUDA_ARRAY3D_DESCRIPTOR>(CUarray)>;
+
 // The same for cuMemcpyBatchAsync and cuMemcpy3DBatchAsync. `failed` becomes the number of the copy with which
-// something is wrong, or SIZE_MAX where it is none of them.
+// something is wrong, or SIZE_MAX where it is none of them. Copies of arrays count in elements of theirs.
 CUresult ReadBatch(const CUdeviceptr* to, const CUdeviceptr* from, const size_t* sizes, size_t count,
                    const CUmemcpyAttributes* attributes, const size_t* first_of_attributes, size_t attribute_count,
                    size_t* failed, std::vector<OrderedCopy>* copies);
-CUresult ReadBatch(const CUDA_MEMCPY3D_BATCH_OP* given, size_t count, unsigned long long flags, size_t* failed,
-                   std::vector<OrderedCopy>* copies);
+CUresult ReadBatch(const CUDA_MEMCPY3D_BATCH_OP* given, size_t count, unsigned long long flags,
+                   const FindArray& find_array, size_t* failed, std::vector<OrderedCopy>* copies);
 
 // cuMemAllocPitch: rows begin at multiples of 512 bytes, which is enough for every access and for texture references.
 // The pitch, and the bytes of all rows.

@@ -7,10 +7,12 @@
 namespace outboard {
 namespace {
 
-// From the top: 0, 1 (which makes the value non-canonical), 4 bits of kind, 34 of generation, 24 of slot.
+// From the top: 0, 1 (which makes the value non-canonical), 5 bits of kind, 33 of generation, 24 of slot.
 constexpr int kSlotBits = 24;
-constexpr int kGenerationBits = 34;
+constexpr int kGenerationBits = 33;
+constexpr int kKindBits = 5;
 constexpr int kKindShift = kSlotBits + kGenerationBits;
+static_assert(kKindShift + kKindBits == 62 && static_cast<int>(Kind::kMipmappedArray) < 1 << kKindBits);
 constexpr uint64_t kMark = uint64_t{1} << 62;
 constexpr uint64_t kMaxSlots = uint64_t{1} << kSlotBits;
 constexpr uint64_t kLastGeneration = (uint64_t{1} << kGenerationBits) - 1;

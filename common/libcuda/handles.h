@@ -21,7 +21,9 @@ enum class Kind : uint8_t {
   kGraphNode,
   kGraphExec,
   kUserObject,
-  kAllocation
+  kAllocation,
+  kArray,
+  kMipmappedArray
 };
 
 // What a handle stands for. Each class of objects names its kind as kKind.

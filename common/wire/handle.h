@@ -22,9 +22,11 @@ enum class HandleKind : uint8_t {
   kKernel,
   kFunction,
   kPool,
-  kAllocation
+  kAllocation,
+  kArray,
+  kMipmappedArray
 };
-inline constexpr int kHandleKinds = 10;
+inline constexpr int kHandleKinds = 12;
 
 // 0 for a null handle. Else, from the top: 0xB0 + kind (8 bits), generation (24 bits, from 1), slot (32 bits). A slot
 // is used again with the next generation, so a stale handle is told from its successor's; a slot whose generations are
@@ -72,6 +74,10 @@ template <>
 inline constexpr HandleKind kKindOf<CUmemoryPool> = HandleKind::kPool;
 template <>
 inline constexpr HandleKind kKindOf<CUmemGenericAllocationHandle> = HandleKind::kAllocation;
+template <>
+inline constexpr HandleKind kKindOf<CUarray> = HandleKind::kArray;
+template <>
+inline constexpr HandleKind kKindOf<CUmipmappedArray> = HandleKind::kMipmappedArray;
 
 // The handle of the primary context of a device, known before it exists: the runtime asks for it first and compares.
 inline constexpr HandleId PrimaryContextHandle(CUdevice device) {

@@ -35,4 +35,6 @@ typedef struct OutboardLaunchShape {
 // Boxes of bytes, of the device's memory or the client's.
 typedef outboard::Box OutboardBox;
 typedef outboard::BoxExtent OutboardBoxExtent;
+// Where in an array a box begins.
+typedef outboard::ArrayPlace OutboardArrayPlace;
 }

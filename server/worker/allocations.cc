@@ -7,6 +7,18 @@
 
 namespace outboard::worker {
 
+CUresult FindCurrent(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, CUcontext* context,
+                     const LeasedDevice** device) {
+  CUdevice ordinal;
+  if (const CUresult result = driver.cuCtxGetDevice(&ordinal); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = driver.cuCtxGetCurrent(context); result != CUDA_SUCCESS) return result;
+  const auto found = std::find_if(devices.begin(), devices.end(),
+                                  [&](const LeasedDevice& leased) { return leased.ordinal == ordinal; });
+  if (found == devices.end()) return CUDA_ERROR_INVALID_DEVICE;
+  *device = &*found;
+  return CUDA_SUCCESS;
+}
+
 Allocations::Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside)
     : driver_(driver), devices_(devices), aside_(*aside) {}
 
@@ -17,21 +29,12 @@ Allocations::~Allocations() {
 
 void Allocations::Refund(const Block& block) { block.device->ledger->Refund(block.device->account, block.charged); }
 
-CUresult Allocations::FindCurrent(CUcontext* context, const LeasedDevice** device) const {
-  CUdevice ordinal;
-  if (const CUresult result = driver_.cuCtxGetDevice(&ordinal); result != CUDA_SUCCESS) return result;
-  if (const CUresult result = driver_.cuCtxGetCurrent(context); result != CUDA_SUCCESS) return result;
-  const auto found = std::find_if(devices_.begin(), devices_.end(),
-                                  [&](const LeasedDevice& leased) { return leased.ordinal == ordinal; });
-  if (found == devices_.end()) return CUDA_ERROR_INVALID_DEVICE;
-  *device = &*found;
-  return CUDA_SUCCESS;
-}
-
 CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   if (address == nullptr || bytes == 0) return driver_.cuMemAlloc_v2(address, bytes);
   Block block;
-  if (const CUresult result = FindCurrent(&block.context, &block.device); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = FindCurrent(driver_, devices_, &block.context, &block.device); result != CUDA_SUCCESS) {
+    return result;
+  }
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
   block.charged = WholeGranules(bytes);
   if (!block.device->ledger->Charge(block.device->account, block.charged)) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -49,15 +52,14 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   return CUDA_SUCCESS;
 }
 
-// On a stream of its own, that the application's streams neither wait for nor delay.
 CUresult Allocations::Zero(CUcontext context, CUdeviceptr address, size_t bytes) {
   CUstream stream;
-  if (const CUresult result = ZeroingStream(context, &stream); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = ClearingStream(context, &stream); result != CUDA_SUCCESS) return result;
   if (const CUresult result = driver_.cuMemsetD8Async(address, 0, bytes, stream); result != CUDA_SUCCESS) return result;
   return driver_.cuStreamSynchronize(stream);
 }
 
-CUresult Allocations::ZeroingStream(CUcontext context, CUstream* stream) {
+CUresult Allocations::ClearingStream(CUcontext context, CUstream* stream) {
   {
     std::lock_guard lock(mutex_);
     if (const auto found = zeroing_.find(context); found != zeroing_.end()) {
@@ -157,7 +159,7 @@ CUresult Allocations::Info(size_t* free, size_t* total) {
   if (result != CUDA_SUCCESS) return result;
   CUcontext context;
   const LeasedDevice* device = nullptr;
-  if (const CUresult found = FindCurrent(&context, &device); found != CUDA_SUCCESS) return found;
+  if (const CUresult found = FindCurrent(driver_, devices_, &context, &device); found != CUDA_SUCCESS) return found;
   const uint64_t limit = device->ledger->limit();
   const uint64_t used = device->ledger->used();
   *total = std::min<uint64_t>(*total, limit);

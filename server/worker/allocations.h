@@ -22,6 +22,10 @@ struct LeasedDevice;
 inline constexpr size_t kGranule = 512;
 inline constexpr uint64_t WholeGranules(size_t bytes) { return (bytes + kGranule - 1) / kGranule * kGranule; }
 
+// The calling thread's current context and its device.
+CUresult FindCurrent(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, CUcontext* context,
+                     const LeasedDevice** device);
+
 // Device memory of one session: every byte is charged to the lease before the driver is asked for it, and zeroed before
 // the client hears of it, so that nobody reads what a predecessor left.
 //
@@ -46,6 +50,10 @@ class Allocations {
   // cuMemGetInfo: what the slice and what the device has, the smaller of the two.
   CUresult Info(size_t* free, size_t* total);
 
+  // The stream of its own that memory of this context, the current one, is cleared on: the application's streams
+  // neither wait for it nor delay it.
+  CUresult ClearingStream(CUcontext context, CUstream* stream);
+
   // The context was destroyed, and the memory of it with it.
   void ForgetContext(CUcontext context);
 
@@ -61,10 +69,8 @@ class Allocations {
     Block block;
   };
 
-  CUresult FindCurrent(CUcontext* context, const LeasedDevice** device) const;
   Block Take(CUdeviceptr address);
   CUresult Zero(CUcontext context, CUdeviceptr address, size_t bytes);
-  CUresult ZeroingStream(CUcontext context, CUstream* stream);
   static void Refund(const Block& block);
 
   const driver::DriverTable& driver_;

@@ -36,27 +36,25 @@ CUDA_MEMCPY3D CopyOf(const BoxExtent& extent) {
 
 }  // namespace
 
-CUresult Copies::State::ToDevice(const Box& to, const BoxExtent& extent, const void* bytes, CUstream stream) {
-  if (extent.IsOneRow()) return driver.cuMemcpyHtoDAsync_v2(to.address, bytes, extent.width, stream);
+CUresult Copies::State::ToDevice(const DevicePlace& to, const BoxExtent& extent, const void* bytes, CUstream stream) {
+  if (to.array == nullptr && extent.IsOneRow()) {
+    return driver.cuMemcpyHtoDAsync_v2(to.box.address, bytes, extent.width, stream);
+  }
   if (driver.cuMemcpy3DAsync_v2 == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   CUDA_MEMCPY3D copy = CopyOf(extent);
   copy.srcMemoryType = CU_MEMORYTYPE_HOST;
   copy.srcHost = bytes;
-  copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-  copy.dstDevice = to.address;
-  copy.dstPitch = to.pitch;
-  copy.dstHeight = to.slice_rows;
+  to.SetDestination(&copy);
   return driver.cuMemcpy3DAsync_v2(&copy, stream);
 }
 
-CUresult Copies::State::ToHost(void* bytes, const Box& from, const BoxExtent& extent, CUstream stream) {
-  if (extent.IsOneRow()) return driver.cuMemcpyDtoHAsync_v2(bytes, from.address, extent.width, stream);
+CUresult Copies::State::ToHost(void* bytes, const DevicePlace& from, const BoxExtent& extent, CUstream stream) {
+  if (from.array == nullptr && extent.IsOneRow()) {
+    return driver.cuMemcpyDtoHAsync_v2(bytes, from.box.address, extent.width, stream);
+  }
   if (driver.cuMemcpy3DAsync_v2 == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   CUDA_MEMCPY3D copy = CopyOf(extent);
-  copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
-  copy.srcDevice = from.address;
-  copy.srcPitch = from.pitch;
-  copy.srcHeight = from.slice_rows;
+  from.SetSource(&copy);
   copy.dstMemoryType = CU_MEMORYTYPE_HOST;
   copy.dstHost = bytes;
   return driver.cuMemcpy3DAsync_v2(&copy, stream);
@@ -225,7 +223,7 @@ Block* Copies::State::TakePullBlock(StreamCopies& copies, size_t bytes) {
 
 // Gives the driver the copy's wait and the copy. Once the stream waits, the copy is in the queue, whatever else fails:
 // the stream must be let go on.
-CUresult Copies::State::QueuePulled(StreamCopies& copies, const Box& destination, const BoxExtent& extent,
+CUresult Copies::State::QueuePulled(StreamCopies& copies, const DevicePlace& destination, const BoxExtent& extent,
                                     PulledCopy copy, CUstream stream) {
   CUresult result = NeedWords(copies);
   if (result != CUDA_SUCCESS) return result;
@@ -307,7 +305,7 @@ Copies::~Copies() {
   }
 }
 
-CUresult Copies::Write(const Box& destination, const BoxExtent& extent, const void* bytes, CUstream stream) {
+CUresult Copies::Write(const DevicePlace& destination, const BoxExtent& extent, const void* bytes, CUstream stream) {
   const size_t count = BlockBytes(extent);
   if (bytes == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<StreamCopies> copies;
@@ -331,7 +329,7 @@ CUresult Copies::Write(const Box& destination, const BoxExtent& extent, const vo
   return CUDA_SUCCESS;
 }
 
-CUresult Copies::WritePulled(const Box& destination, const BoxExtent& extent, const Box& host, uint64_t pull,
+CUresult Copies::WritePulled(const DevicePlace& destination, const BoxExtent& extent, const Box& host, uint64_t pull,
                              CUstream stream) {
   PulledCopy copy;
   copy.pull = pull;
@@ -354,7 +352,7 @@ CUresult Copies::WritePulled(const Box& destination, const BoxExtent& extent, co
   return result;
 }
 
-CUresult Copies::Read(void* bytes, const Box& source, const BoxExtent& extent, CUstream stream) {
+CUresult Copies::Read(void* bytes, const DevicePlace& source, const BoxExtent& extent, CUstream stream) {
   const driver::DriverTable& driver = state_->driver;
   if (bytes == nullptr && !extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
   CUresult result = state_->ToHost(bytes, source, extent, stream);
@@ -370,7 +368,7 @@ CUresult Copies::Read(void* bytes, const Box& source, const BoxExtent& extent, C
   return result;
 }
 
-CUresult Copies::ReadAsync(const Box& host, const Box& source, const BoxExtent& extent, CUstream stream) {
+CUresult Copies::ReadAsync(const Box& host, const DevicePlace& source, const BoxExtent& extent, CUstream stream) {
   const size_t count = BlockBytes(extent);
   const uint64_t host_span = HostSpan(host, extent);
   if (count == 0 || host_span == 0) return CUDA_ERROR_INVALID_VALUE;

@@ -11,6 +11,7 @@
 #include "common/base/box.h"
 #include "common/wire/frame.h"
 #include "server/driver/driver_table.h"
+#include "server/worker/device_place.h"
 #include "server/worker/sender.h"
 
 namespace outboard::worker {
@@ -38,25 +39,25 @@ class Copies {
   // of no bytes, or of more than kCopyChunkBytes, is refused with CUDA_ERROR_INVALID_VALUE, except by Read of a row.
 
   // Host to device; takes the bytes, which are all of the box's, before it returns.
-  CUresult Write(const Box& destination, const BoxExtent& extent, const void* bytes, CUstream stream);
+  CUresult Write(const DevicePlace& destination, const BoxExtent& extent, const void* bytes, CUstream stream);
   CUresult Write(CUdeviceptr destination, const void* bytes, size_t count, CUstream stream) {
     return Write(RowAt(destination), RowOf(count), bytes, stream);
   }
   // Host to device; the bytes are asked for (Control::kPull) once the stream has come to the copy. `pull` is the
   // client's number for it; refused with CUDA_ERROR_INVALID_VALUE while a copy of this number is under way.
-  CUresult WritePulled(const Box& destination, const BoxExtent& extent, const Box& host, uint64_t pull,
+  CUresult WritePulled(const DevicePlace& destination, const BoxExtent& extent, const Box& host, uint64_t pull,
                        CUstream stream);
   CUresult WritePulled(CUdeviceptr destination, size_t count, uint64_t host_address, uint64_t pull, CUstream stream) {
     return WritePulled(RowAt(destination), RowOf(count), RowAt(host_address), pull, stream);
   }
   // Device to host; returns when the bytes are there.
-  CUresult Read(void* bytes, const Box& source, const BoxExtent& extent, CUstream stream);
+  CUresult Read(void* bytes, const DevicePlace& source, const BoxExtent& extent, CUstream stream);
   CUresult Read(void* bytes, size_t count, CUdeviceptr source, CUstream stream) {
     return Read(bytes, RowAt(source), RowOf(count), stream);
   }
   // Device to host; the bytes are sent (Control::kLand, or kLandBox if there are several rows) once the stream has done
   // the copy.
-  CUresult ReadAsync(const Box& host, const Box& source, const BoxExtent& extent, CUstream stream);
+  CUresult ReadAsync(const Box& host, const DevicePlace& source, const BoxExtent& extent, CUstream stream);
   CUresult ReadAsync(uint64_t host_address, size_t count, CUdeviceptr source, CUstream stream) {
     return ReadAsync(RowAt(host_address), RowAt(source), RowOf(count), stream);
   }

@@ -137,10 +137,10 @@ struct Copies::State {
   CUresult NeedWords(StreamCopies& copies);
   CUresult WaitFor(StreamCopies& copies, StreamCopies::Word word, uint64_t value, CUstream stream);
   CUresult Record(StreamCopies& copies, CUstream stream, CUevent* event);
-  CUresult QueuePulled(StreamCopies& copies, const Box& destination, const BoxExtent& extent, PulledCopy copy,
+  CUresult QueuePulled(StreamCopies& copies, const DevicePlace& destination, const BoxExtent& extent, PulledCopy copy,
                        CUstream stream);
-  CUresult ToDevice(const Box& to, const BoxExtent& extent, const void* bytes, CUstream stream);
-  CUresult ToHost(void* bytes, const Box& from, const BoxExtent& extent, CUstream stream);
+  CUresult ToDevice(const DevicePlace& to, const BoxExtent& extent, const void* bytes, CUstream stream);
+  CUresult ToHost(void* bytes, const DevicePlace& from, const BoxExtent& extent, CUstream stream);
   void ReclaimWrites();
 
   // Under `mutex`.

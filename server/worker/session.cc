@@ -15,6 +15,7 @@ Session::State::State(Session& session, FrameSink* sink)
     : device_infos(DescribeDevices(session.driver(), session.config_.devices)),
       outbox(sink, &credits),
       allocations(session.driver(), session.config_.devices, &aside),
+      arrays(session.driver(), session.config_.devices, &allocations),
       memory_pools(session.driver(), session.config_.devices, &aside),
       virtual_memory(session.driver(), session.config_.devices),
       copies(session.driver(), [&session](wire::Control control, std::span<const std::byte> head,
@@ -71,6 +72,7 @@ void Session::EndContexts() {
     }
     // Only now: whoever is promised this memory must be able to get it.
     state_->allocations.ForgetContext(context);
+    state_->arrays.ForgetContext(context);
   });
   // No context's; the work that used it has ended with the contexts.
   state_->virtual_memory.FreeAll();
@@ -174,6 +176,7 @@ void Session::Release() {
 bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return state_->lanes->Wait(grace); }
 
 Allocations& Session::allocations() { return state_->allocations; }
+Arrays& Session::arrays() { return state_->arrays; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
 Graphs& Session::graphs() { return state_->graphs; }

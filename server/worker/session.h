@@ -22,6 +22,7 @@
 namespace outboard::worker {
 
 class Allocations;    // device memory of the session, charged to the ledger
+class Arrays;         // CUDA arrays of the session, charged to the ledger
 class Copies;         // copies between host memory of the client and the device
 class Graphs;         // executable graphs
 class HostCalls;      // host functions that streams wait for
@@ -86,6 +87,7 @@ class Session {
   slice::Gate& gate() { return *config_.gate; }
   HandleTable& handles() { return handles_; }
   Allocations& allocations();
+  Arrays& arrays();
   MemoryPools& memory_pools();
   Copies& copies();
   Graphs& graphs();

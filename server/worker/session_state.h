@@ -8,6 +8,7 @@
 
 #include "common/wire/op.h"
 #include "server/worker/allocations.h"
+#include "server/worker/arrays.h"
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/credits.h"
@@ -62,6 +63,7 @@ struct Session::State {
   Outbox outbox;
   AsideRanges aside;
   Allocations allocations;
+  Arrays arrays;
   MemoryPools memory_pools;
   VirtualMemory virtual_memory;
   Copies copies;

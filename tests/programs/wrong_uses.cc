@@ -252,7 +252,6 @@ class Checks {
     };
     constexpr char kPitch[] =
         "cuMemcpy2D: if specified, srcPitch must be greater than or equal to WidthInBytes + srcXInBytes.";
-    constexpr char kArray[] = "CUDA_ERROR_NOT_SUPPORTED: there are no CUDA arrays.";
     using Given = CUDA_MEMCPY2D;
     Check(
         "Rectangles",
@@ -263,7 +262,8 @@ class Checks {
              kNull},
             {"unknown memory type", copy([](Given& g) { g.dstMemoryType = CUmemorytype(5); }), CUDA_ERROR_INVALID_VALUE,
              kNull},
-            {"array", copy([](Given& g) { g.dstMemoryType = CU_MEMORYTYPE_ARRAY; }), CUDA_ERROR_NOT_SUPPORTED, kArray},
+            {"no array", copy([](Given& g) { g.dstMemoryType = CU_MEMORYTYPE_ARRAY; }), CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
             {"pitch too small", copy([](Given& g) { g.srcPitch = 9; }), CUDA_ERROR_INVALID_VALUE, kPitch},
             {"pitch too small for x", copy([](Given& g) { g.srcXInBytes = 91; }), CUDA_ERROR_INVALID_VALUE, kPitch},
             {"x wraps", copy([](Given& g) { g.srcXInBytes = ~size_t{0} - 5; }), CUDA_ERROR_INVALID_VALUE, kPitch},
@@ -355,6 +355,120 @@ class Checks {
               {"batch: nothing", [&] { return cuMemcpy3DBatchAsync_v2(0, nullptr, 0, stream_); },
                CUDA_ERROR_INVALID_VALUE, kNull},
           });
+  }
+
+  void Arrays() {
+    CUDA_ARRAY3D_DESCRIPTOR shape{16, 8, 0, CU_AD_FORMAT_FLOAT, 1, 0};
+    CUDA_ARRAY_DESCRIPTOR flat;
+    CUDA_ARRAY_MEMORY_REQUIREMENTS needs;
+    CUarray made, array, stale, level;
+    CUmipmappedArray mipmapped, stale_mipmapped;
+    Do(cuArray3DCreate_v2(&array, &shape));
+    Do(cuArray3DCreate_v2(&stale, &shape));
+    Do(cuArrayDestroy(stale));
+    Do(cuMipmappedArrayCreate(&mipmapped, &shape, 2));
+    Do(cuMipmappedArrayGetLevel(&level, mipmapped, 1));
+    Do(cuMipmappedArrayCreate(&stale_mipmapped, &shape, 2));
+    Do(cuMipmappedArrayDestroy(stale_mipmapped));
+    const auto wrong_kind = reinterpret_cast<CUarray>(stream_);
+    const auto create = [&](const std::function<void(CUDA_ARRAY3D_DESCRIPTOR&)>& change) {
+      return [&, change] {
+        auto descriptor = shape;
+        change(descriptor);
+        return cuArray3DCreate_v2(&made, &descriptor);
+      };
+    };
+    const auto copy = [&](const std::function<void(CUDA_MEMCPY2D&)>& change) {
+      return [&, change] {
+        CUDA_MEMCPY2D parameters{};
+        parameters.srcMemoryType = CU_MEMORYTYPE_HOST;
+        parameters.srcHost = host_;
+        parameters.srcPitch = 64;
+        parameters.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+        parameters.dstArray = array;
+        parameters.WidthInBytes = 64;
+        parameters.Height = 8;
+        change(parameters);
+        return cuMemcpy2D_v2(&parameters);
+      };
+    };
+    using Shape = CUDA_ARRAY3D_DESCRIPTOR;
+    using Given = CUDA_MEMCPY2D;
+    constexpr char kSizes[] = "cuArray3DCreate: Width, Height and Depth must meet certain size requirements.";
+    constexpr char kElement[] =
+        "cuMemcpy2D: for CUDA arrays, srcXInBytes and dstXInBytes must be evenly divisible by the array element size.";
+    Check(
+        "Arrays",
+        {
+            {"create: null", [&] { return cuArray3DCreate_v2(&made, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: nowhere", [&] { return cuArray3DCreate_v2(nullptr, &shape); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: no width", create([](Shape& s) { s.Width = 0; }), CUDA_ERROR_INVALID_VALUE, kSizes},
+            {"create: too wide", create([](Shape& s) { s.Width = 140000; }), CUDA_ERROR_INVALID_VALUE, kSizes},
+            {"create: depth without height", create([](Shape& s) { s.Height = 0, s.Depth = 4; }),
+             CUDA_ERROR_INVALID_VALUE, kSizes},
+            {"create: layers of no number", create([](Shape& s) { s.Flags = CUDA_ARRAY3D_LAYERED; }),
+             CUDA_ERROR_INVALID_VALUE, kSizes},
+            {"create: a cube of five faces",
+             create([](Shape& s) { s.Width = 8, s.Depth = 5, s.Flags = CUDA_ARRAY3D_CUBEMAP; }),
+             CUDA_ERROR_INVALID_VALUE, "CUDA_ARRAY3D_CUBEMAP: Width must be equal to Height, and Depth must be six."},
+            {"create: three channels", create([](Shape& s) { s.NumChannels = 3; }), CUDA_ERROR_INVALID_VALUE,
+             "NumChannels specifies the number of packed components per CUDA array element; it may be 1, 2, or 4."},
+            {"create: format", create([](Shape& s) { s.Format = CUarray_format(5); }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: flags", create([](Shape& s) { s.Flags = 0x8000; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: sparse", create([](Shape& s) { s.Flags = CUDA_ARRAY3D_SPARSE; }), CUDA_ERROR_NOT_SUPPORTED,
+             "CU_DEVICE_ATTRIBUTE_SPARSE_CUDA_ARRAY_SUPPORTED is 0."},
+            {"create: mapped later", create([](Shape& s) { s.Flags = CUDA_ARRAY3D_DEFERRED_MAPPING; }),
+             CUDA_ERROR_NOT_SUPPORTED, "CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED is 0."},
+            {"descriptor: null", [&] { return cuArray3DGetDescriptor_v2(nullptr, array); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"descriptor: stale", [&] { return cuArrayGetDescriptor_v2(&flat, stale); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"descriptor: wrong kind", [&] { return cuArrayGetDescriptor_v2(&flat, wrong_kind); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"destroy: null", [] { return cuArrayDestroy(nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"destroy: stale", [&] { return cuArrayDestroy(stale); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"destroy: bogus", [] { return cuArrayDestroy(Bogus<CUarray>(0x1234)); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"destroy: level", [&] { return cuArrayDestroy(level); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"mipmapped: null", [&] { return cuMipmappedArrayCreate(nullptr, &shape, 1); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"mipmapped: no such level", [&] { return cuMipmappedArrayGetLevel(&made, mipmapped, 2); },
+             CUDA_ERROR_INVALID_VALUE,
+             "cuMipmappedArrayGetLevel: if level is greater than the maximum number of levels in this mipmapped array, "
+             "CUDA_ERROR_INVALID_VALUE is returned."},
+            {"mipmapped: level of a stale one", [&] { return cuMipmappedArrayGetLevel(&made, stale_mipmapped, 0); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"mipmapped: destroy stale", [&] { return cuMipmappedArrayDestroy(stale_mipmapped); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"requirements", [&] { return cuArrayGetMemoryRequirements(&needs, array, 0); }, CUDA_ERROR_INVALID_VALUE,
+             "cuArrayGetMemoryRequirements: if the CUDA array is not allocated with flag CUDA_ARRAY3D_DEFERRED_MAPPING "
+             "CUDA_ERROR_INVALID_VALUE will be returned."},
+            {"requirements: device", [&] { return cuArrayGetMemoryRequirements(&needs, array, count_); },
+             CUDA_ERROR_INVALID_DEVICE, kDevice},
+            {"plane", [&] { return cuArrayGetPlane(&made, array, 0); }, CUDA_ERROR_INVALID_VALUE,
+             "cuArrayGetPlane: if the array does not have a multi-planar format, then CUDA_ERROR_INVALID_VALUE is "
+             "returned."},
+            {"copy: as it should be", copy([](Given&) {}), CUDA_SUCCESS, ""},
+            {"copy: no array", copy([](Given& g) { g.dstArray = nullptr; }), CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"copy: stale", copy([&](Given& g) { g.dstArray = stale; }), CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"copy: too high", copy([](Given& g) { g.Height = 9; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"copy: too low", copy([](Given& g) { g.dstY = 1; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"copy: too far right", copy([](Given& g) { g.dstXInBytes = 4; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"copy: half an element", copy([](Given& g) { g.WidthInBytes = 6; }), CUDA_ERROR_INVALID_VALUE, kElement},
+            {"copy: between elements", copy([](Given& g) { g.dstXInBytes = 2, g.WidthInBytes = 4; }),
+             CUDA_ERROR_INVALID_VALUE, kElement},
+            {"copy: y wraps", copy([](Given& g) { g.dstY = ~size_t{0}; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"copy: null host", copy([](Given& g) { g.srcHost = nullptr; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"row: past the end", [&] { return cuMemcpyHtoA_v2(array, 60, host_, 8); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"row: stale", [&] { return cuMemcpyAtoH_v2(host_, stale, 0, 4); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"row: host memory as a device's",
+             [&] { return cuMemcpyDtoA_v2(array, 0, reinterpret_cast<CUdeviceptr>(host_), 4); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+        });
+    Do(cuStreamSynchronize(stream_));
+    Do(cuMipmappedArrayDestroy(mipmapped));
+    Do(cuArrayDestroy(array));
   }
 
   void MemoryPools() {
@@ -1212,6 +1326,7 @@ void AfterInit(const Report& report) {
   checks.Memory();
   checks.Rectangles();
   checks.Boxes();
+  checks.Arrays();
   checks.MemoryPools();
   checks.VirtualMemory();
   checks.HostMemory();

@@ -1,5 +1,6 @@
 #include <cstddef>
 
+#include "client/shim/arrays.h"
 #include "client/shim/copies.h"
 #include "client/shim/custom.gen.h"
 
@@ -102,7 +103,11 @@ CUresult cuMemcpyBatchAsync_v2(CUdeviceptr* dsts, CUdeviceptr* srcs, size_t* siz
 CUresult cuMemcpy3DBatchAsync(size_t numOps, CUDA_MEMCPY3D_BATCH_OP* opList, size_t* failIdx, unsigned long long flags,
                               CUstream hStream) {
   return Batch(hStream, failIdx, [&](size_t* failed, std::vector<OrderedCopy>* copies) {
-    return ReadBatch(opList, numOps, flags, failed, copies);
+    const auto find_array = [](CUarray array) -> std::optional<CUDA_ARRAY3D_DESCRIPTOR> {
+      const auto info = Process::Get().arrays().Find(array);
+      return info ? std::optional(info->descriptor) : std::nullopt;
+    };
+    return ReadBatch(opList, numOps, flags, find_array, failed, copies);
   });
 }
 

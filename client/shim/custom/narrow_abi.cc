@@ -3,6 +3,7 @@
 
 #include "client/shim/custom.gen.h"
 #include "client/shim/remote.gen.h"
+#include "common/libcuda/arrays.h"
 #include "common/libcuda/copy_calls.h"
 
 // The first versions of calls, from the time of 32-bit device addresses. A GPU's memory lies above such addresses, so
@@ -170,6 +171,61 @@ CUresult cuMemsetD2D16(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned
 CUresult cuMemsetD2D32(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned int ui, unsigned int Width,
                        unsigned int Height) {
   return custom::cuMemsetD2D32_v2(CU_STREAM_LEGACY, dstDevice, dstPitch, ui, Width, Height);
+}
+
+CUresult cuMemcpyDtoA(CUarray dstArray, unsigned int dstOffset, CUdeviceptr_v1 srcDevice, unsigned int ByteCount) {
+  return custom::cuMemcpyDtoA_v2(CU_STREAM_LEGACY, dstArray, dstOffset, srcDevice, ByteCount);
+}
+
+CUresult cuMemcpyAtoD(CUdeviceptr_v1 dstDevice, CUarray srcArray, unsigned int srcOffset, unsigned int ByteCount) {
+  return custom::cuMemcpyAtoD_v2(CU_STREAM_LEGACY, dstDevice, srcArray, srcOffset, ByteCount);
+}
+
+CUresult cuMemcpyHtoA(CUarray dstArray, unsigned int dstOffset, const void* srcHost, unsigned int ByteCount) {
+  return custom::cuMemcpyHtoA_v2(CU_STREAM_LEGACY, dstArray, dstOffset, srcHost, ByteCount);
+}
+
+CUresult cuMemcpyAtoH(void* dstHost, CUarray srcArray, unsigned int srcOffset, unsigned int ByteCount) {
+  return custom::cuMemcpyAtoH_v2(CU_STREAM_LEGACY, dstHost, srcArray, srcOffset, ByteCount);
+}
+
+CUresult cuMemcpyAtoA(CUarray dstArray, unsigned int dstOffset, CUarray srcArray, unsigned int srcOffset,
+                      unsigned int ByteCount) {
+  return custom::cuMemcpyAtoA_v2(CU_STREAM_LEGACY, dstArray, dstOffset, srcArray, srcOffset, ByteCount);
+}
+
+CUresult cuMemcpyHtoAAsync(CUarray dstArray, unsigned int dstOffset, const void* srcHost, unsigned int ByteCount,
+                           CUstream hStream) {
+  return custom::cuMemcpyHtoAAsync_v2(dstArray, dstOffset, srcHost, ByteCount, hStream);
+}
+
+CUresult cuMemcpyAtoHAsync(void* dstHost, CUarray srcArray, unsigned int srcOffset, unsigned int ByteCount,
+                           CUstream hStream) {
+  return custom::cuMemcpyAtoHAsync_v2(dstHost, srcArray, srcOffset, ByteCount, hStream);
+}
+
+CUresult cuArrayCreate(CUarray* pHandle, const CUDA_ARRAY_DESCRIPTOR_v1* pAllocateArray) {
+  return With(pAllocateArray, &ToArray3D<CUDA_ARRAY_DESCRIPTOR_v1>,
+              [&](const auto* wide) { return custom::cuArray3DCreate_v2(pHandle, wide); });
+}
+
+CUresult cuArray3DCreate(CUarray* pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1* pAllocateArray) {
+  return With(pAllocateArray, &ToArray3D<CUDA_ARRAY3D_DESCRIPTOR_v1>,
+              [&](const auto* wide) { return custom::cuArray3DCreate_v2(pHandle, wide); });
+}
+
+CUresult cuArrayGetDescriptor(CUDA_ARRAY_DESCRIPTOR_v1* pArrayDescriptor, CUarray hArray) {
+  CUDA_ARRAY3D_DESCRIPTOR wide;
+  const CUresult result = custom::cuArray3DGetDescriptor_v2(pArrayDescriptor != nullptr ? &wide : nullptr, hArray);
+  if (result == CUDA_SUCCESS) *pArrayDescriptor = FromArray3D<CUDA_ARRAY_DESCRIPTOR_v1>(wide);
+  return result;
+}
+
+CUresult cuArray3DGetDescriptor(CUDA_ARRAY3D_DESCRIPTOR_v1* pArrayDescriptor, CUarray hArray) {
+  CUDA_ARRAY3D_DESCRIPTOR wide;
+  const CUresult result = custom::cuArray3DGetDescriptor_v2(pArrayDescriptor != nullptr ? &wide : nullptr, hArray);
+  if (result == CUDA_SUCCESS) *pArrayDescriptor = FromArray3D<CUDA_ARRAY3D_DESCRIPTOR_v1>(wide);
+  return result;
 }
 
 }  // namespace outboard::custom

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "server/softgpu/api/array.h"
 #include "server/softgpu/api/operation.h"
 
 namespace outboard::softgpu::api {
@@ -30,8 +31,20 @@ bool IsOf(const Context& context, uint64_t address) {
   return allocation ? allocation->info.device == &context.device : context.driver.virtual_memory.IsReserved(address);
 }
 
+CUresult FindArrayEnd(Driver& driver, const CopyEnd& end, const BoxExtent& extent, PlacedEnd* placed) {
+  const auto array = driver.handles.Find<Array>(end.array);
+  if (!array) return CUDA_ERROR_INVALID_HANDLE;
+  const auto& [x, y, z] = end.place;
+  if (!FitsInto(array->descriptor, end.place, extent)) return CUDA_ERROR_INVALID_VALUE;
+  placed->kind = MemoryKind::kDevice;
+  placed->keeper = array->memory;
+  placed->box = array->box.From(x, y, z);
+  placed->element_bytes = ElementBytes(array->descriptor);
+  return CUDA_SUCCESS;
+}
+
 CUresult FindEnd(Context& current, const CopyEnd& end, const BoxExtent& extent, bool writes, PlacedEnd* placed) {
-  if (end.kind == CopyEnd::Kind::kArray) return CUDA_ERROR_NOT_SUPPORTED;
+  if (end.kind == CopyEnd::Kind::kArray) return FindArrayEnd(current.driver, end, extent, placed);
   const auto span = SpanOf(end.box, extent);
   if (!span) return CUDA_ERROR_INVALID_VALUE;
   const auto named = end.context ? current.driver.handles.Find<Context>(*end.context) : nullptr;
@@ -108,7 +121,12 @@ CUresult PlaceCopy(Context& context, const BoxCopy& copy, PlacedCopy* placed) {
   if (const CUresult result = FindEnd(context, copy.to, copy.extent, true, &placed->to); result != CUDA_SUCCESS) {
     return result;
   }
-  return FindEnd(context, copy.from, copy.extent, false, &placed->from);
+  if (const CUresult result = FindEnd(context, copy.from, copy.extent, false, &placed->from); result != CUDA_SUCCESS) {
+    return result;
+  }
+  const uint64_t to_element = placed->to.element_bytes, from_element = placed->from.element_bytes;
+  const bool are_alike = to_element == 0 || from_element == 0 || to_element == from_element;
+  return are_alike ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,

@@ -3,6 +3,7 @@
 #include "server/softgpu/api/cuda_api.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct PlacedEnd {
   std::shared_ptr<Context> context;    // null unless the call names it
   bool sync_memops = false;            // CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
   std::shared_ptr<const void> keeper;  // Place::keeper
+  uint64_t element_bytes = 0;          // of an array; 0 for memory
 };
 
 struct PlacedCopy {

@@ -1,3 +1,4 @@
+#include "server/softgpu/api/array.h"
 #include "server/softgpu/api/copies.h"
 #include "server/softgpu/api/entry.h"
 
@@ -9,14 +10,14 @@ using outboard::ReadBatch;
 
 namespace {
 
-// `read` takes (size_t* failed, std::vector<OrderedCopy>* copies). `failed` may be null.
+// `read` takes (Driver&, size_t* failed, std::vector<OrderedCopy>* copies). `failed` may be null.
 template <class Read>
 CUresult Batch(CUstream stream, DefaultStream null_means, size_t* failed, Read read) {
   size_t unused;
   if (!failed) failed = &unused;
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
+  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     std::vector<OrderedCopy> copies;
-    const CUresult result = read(failed, &copies);
+    const CUresult result = read(driver, failed, &copies);
     return result == CUDA_SUCCESS ? CopyBatch(context, copies, stream, null_means, failed) : result;
   });
 }
@@ -24,15 +25,19 @@ CUresult Batch(CUstream stream, DefaultStream null_means, size_t* failed, Read r
 CUresult BatchOfRows(CUdeviceptr* to, CUdeviceptr* from, size_t* sizes, size_t count, CUmemcpyAttributes* attributes,
                      size_t* attribute_firsts, size_t attribute_count, size_t* failed, CUstream stream,
                      DefaultStream null_means) {
-  return Batch(stream, null_means, failed, [&](size_t* failed, std::vector<OrderedCopy>* copies) {
+  return Batch(stream, null_means, failed, [&](Driver&, size_t* failed, std::vector<OrderedCopy>* copies) {
     return ReadBatch(to, from, sizes, count, attributes, attribute_firsts, attribute_count, failed, copies);
   });
 }
 
 CUresult BatchOfBoxes(size_t count, CUDA_MEMCPY3D_BATCH_OP* operations, size_t* failed, unsigned long long flags,
                       CUstream stream, DefaultStream null_means) {
-  return Batch(stream, null_means, failed, [&](size_t* failed, std::vector<OrderedCopy>* copies) {
-    return ReadBatch(operations, count, flags, failed, copies);
+  return Batch(stream, null_means, failed, [&](Driver& driver, size_t* failed, std::vector<OrderedCopy>* copies) {
+    const auto find_array = [&](CUarray handle) -> std::optional<CUDA_ARRAY3D_DESCRIPTOR> {
+      const auto array = driver.handles.Find<Array>(handle);
+      return array ? std::optional(array->descriptor) : std::nullopt;
+    };
+    return ReadBatch(operations, count, flags, find_array, failed, copies);
   });
 }
 

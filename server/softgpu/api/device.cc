@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/softgpu/api/context.h"
+#include "server/softgpu/api/texture_limits.h"
 
 namespace outboard::softgpu::api {
 namespace {
@@ -50,8 +51,8 @@ std::string Device::PciBusId() const {
   return text;
 }
 
-// Whatever is not listed is not supported: 0. That includes textures and surfaces, mapped, managed and pageable memory,
-// sharing between processes, cluster launches.
+// Whatever is not listed is not supported: 0. That includes mapped, managed and pageable memory, sharing between
+// processes, cluster launches, sparse arrays.
 int Device::Attribute(CUdevice_attribute attribute) const {
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
@@ -153,7 +154,7 @@ int Device::Attribute(CUdevice_attribute attribute) const {
     case CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID:
       return -1;
     default:
-      return 0;
+      return TextureLimit(attribute);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/libcuda/arrays.h"
 #include "common/libcuda/copy_calls.h"
 
 // The first versions of calls, from the time of 32-bit device addresses. The devices' memory lies above such addresses,
@@ -166,4 +167,61 @@ CUresult cuMemsetD2D16(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned
 CUresult cuMemsetD2D32(CUdeviceptr_v1 dstDevice, unsigned int dstPitch, unsigned int ui, unsigned int Width,
                        unsigned int Height) {
   return cuMemsetD2D32_v2(dstDevice, dstPitch, ui, Width, Height);
+}
+
+CUresult cuMemcpyDtoA(CUarray dstArray, unsigned int dstOffset, CUdeviceptr_v1 srcDevice, unsigned int ByteCount) {
+  return cuMemcpyDtoA_v2(dstArray, dstOffset, srcDevice, ByteCount);
+}
+
+CUresult cuMemcpyAtoD(CUdeviceptr_v1 dstDevice, CUarray srcArray, unsigned int srcOffset, unsigned int ByteCount) {
+  return cuMemcpyAtoD_v2(dstDevice, srcArray, srcOffset, ByteCount);
+}
+
+CUresult cuMemcpyHtoA(CUarray dstArray, unsigned int dstOffset, const void* srcHost, unsigned int ByteCount) {
+  return cuMemcpyHtoA_v2(dstArray, dstOffset, srcHost, ByteCount);
+}
+
+CUresult cuMemcpyAtoH(void* dstHost, CUarray srcArray, unsigned int srcOffset, unsigned int ByteCount) {
+  return cuMemcpyAtoH_v2(dstHost, srcArray, srcOffset, ByteCount);
+}
+
+CUresult cuMemcpyAtoA(CUarray dstArray, unsigned int dstOffset, CUarray srcArray, unsigned int srcOffset,
+                      unsigned int ByteCount) {
+  return cuMemcpyAtoA_v2(dstArray, dstOffset, srcArray, srcOffset, ByteCount);
+}
+
+CUresult cuMemcpyHtoAAsync(CUarray dstArray, unsigned int dstOffset, const void* srcHost, unsigned int ByteCount,
+                           CUstream hStream) {
+  return cuMemcpyHtoAAsync_v2(dstArray, dstOffset, srcHost, ByteCount, hStream);
+}
+
+CUresult cuMemcpyAtoHAsync(void* dstHost, CUarray srcArray, unsigned int srcOffset, unsigned int ByteCount,
+                           CUstream hStream) {
+  return cuMemcpyAtoHAsync_v2(dstHost, srcArray, srcOffset, ByteCount, hStream);
+}
+
+CUresult cuArrayCreate(CUarray* pHandle, const CUDA_ARRAY_DESCRIPTOR_v1* pAllocateArray) {
+  if (!pAllocateArray) return cuArray3DCreate_v2(pHandle, nullptr);
+  const auto descriptor = outboard::ToArray3D(*pAllocateArray);
+  return cuArray3DCreate_v2(pHandle, &descriptor);
+}
+
+CUresult cuArray3DCreate(CUarray* pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1* pAllocateArray) {
+  if (!pAllocateArray) return cuArray3DCreate_v2(pHandle, nullptr);
+  const auto descriptor = outboard::ToArray3D(*pAllocateArray);
+  return cuArray3DCreate_v2(pHandle, &descriptor);
+}
+
+CUresult cuArrayGetDescriptor(CUDA_ARRAY_DESCRIPTOR_v1* pArrayDescriptor, CUarray hArray) {
+  CUDA_ARRAY3D_DESCRIPTOR descriptor;
+  const CUresult result = cuArray3DGetDescriptor_v2(pArrayDescriptor ? &descriptor : nullptr, hArray);
+  if (result == CUDA_SUCCESS) *pArrayDescriptor = outboard::FromArray3D<CUDA_ARRAY_DESCRIPTOR_v1>(descriptor);
+  return result;
+}
+
+CUresult cuArray3DGetDescriptor(CUDA_ARRAY3D_DESCRIPTOR_v1* pArrayDescriptor, CUarray hArray) {
+  CUDA_ARRAY3D_DESCRIPTOR descriptor;
+  const CUresult result = cuArray3DGetDescriptor_v2(pArrayDescriptor ? &descriptor : nullptr, hArray);
+  if (result == CUDA_SUCCESS) *pArrayDescriptor = outboard::FromArray3D<CUDA_ARRAY3D_DESCRIPTOR_v1>(descriptor);
+  return result;
 }

@@ -5,10 +5,12 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "common/base/box.h"
 #include "common/base/number_of.h"
 #include "common/graphs/graph.h"
+#include "server/softgpu/api/array.h"
 #include "server/softgpu/api/copies.h"
 #include "server/softgpu/api/driver.h"
 #include "server/softgpu/api/launch.h"
@@ -33,6 +35,13 @@ const void* OwnerOf(const Driver& driver, uint64_t address) {
   const auto range = driver.allocations.Find(address);
   if (!range) return driver.virtual_memory.IsReserved(address) ? &driver.virtual_memory : nullptr;
   return range->info.context ? static_cast<const void*>(range->info.context) : range->info.device;
+}
+
+// The same of an end of a copy.
+const void* OwnerOf(const Driver& driver, const CopyEnd& end) {
+  if (end.kind != CopyEnd::Kind::kArray) return OwnerOf(driver, end.box.address);
+  const auto array = driver.handles.Find<Array>(end.array);
+  return array ? &array->context : nullptr;
 }
 
 void ReportGone(Driver& driver, const char* what) {
@@ -262,8 +271,8 @@ CUresult MakeCopy(Driver& driver, const CUDA_MEMCPY3D& params, CUcontext context
   if (copy.extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
   PlacedCopy placed;
   if (CUresult result = PlaceCopy(*in, copy, &placed); result != CUDA_SUCCESS) return result;
-  *operation = std::make_shared<const Operation>(Operation{CopyOperation{
-      std::move(in), params, copy, OwnerOf(driver, copy.to.box.address), OwnerOf(driver, copy.from.box.address)}});
+  *operation = std::make_shared<const Operation>(
+      Operation{CopyOperation{std::move(in), params, copy, OwnerOf(driver, copy.to), OwnerOf(driver, copy.from)}});
   return CUDA_SUCCESS;
 }
 
@@ -354,20 +363,29 @@ CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation
   PlacedCopy placed;
   if (CUresult result = PlaceCopy(context, copy, &placed); result != CUDA_SUCCESS) return result;
   CUDA_MEMCPY3D params{};
-  if (placed.to.kind == MemoryKind::kDevice) {
+  if (copy.to.kind == CopyEnd::Kind::kArray) {
+    params.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+    params.dstArray = copy.to.array;
+  } else if (placed.to.kind == MemoryKind::kDevice) {
     params.dstMemoryType = CU_MEMORYTYPE_DEVICE;
     params.dstDevice = copy.to.box.address;
   } else {
     params.dstMemoryType = CU_MEMORYTYPE_HOST;
     params.dstHost = reinterpret_cast<void*>(copy.to.box.address);
   }
-  if (placed.from.kind == MemoryKind::kDevice) {
+  if (copy.from.kind == CopyEnd::Kind::kArray) {
+    params.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+    params.srcArray = copy.from.array;
+  } else if (placed.from.kind == MemoryKind::kDevice) {
     params.srcMemoryType = CU_MEMORYTYPE_DEVICE;
     params.srcDevice = copy.from.box.address;
   } else {
     params.srcMemoryType = CU_MEMORYTYPE_HOST;
     params.srcHost = reinterpret_cast<const void*>(copy.from.box.address);
   }
+  std::tie(params.dstXInBytes, params.dstY, params.dstZ) = std::tie(copy.to.place.x, copy.to.place.y, copy.to.place.z);
+  std::tie(params.srcXInBytes, params.srcY, params.srcZ) =
+      std::tie(copy.from.place.x, copy.from.place.y, copy.from.place.z);
   params.dstPitch = copy.to.box.pitch;
   params.dstHeight = copy.to.box.slice_rows;
   params.srcPitch = copy.from.box.pitch;
@@ -375,9 +393,8 @@ CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation
   params.WidthInBytes = copy.extent.width;
   params.Height = copy.extent.height;
   params.Depth = copy.extent.depth;
-  *operation = std::make_shared<const Operation>(
-      Operation{CopyOperation{context.shared_from_this(), params, copy, OwnerOf(driver, copy.to.box.address),
-                              OwnerOf(driver, copy.from.box.address)}});
+  *operation = std::make_shared<const Operation>(Operation{
+      CopyOperation{context.shared_from_this(), params, copy, OwnerOf(driver, copy.to), OwnerOf(driver, copy.from)}});
   return CUDA_SUCCESS;
 }
 

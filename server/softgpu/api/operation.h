@@ -31,7 +31,7 @@ struct KernelOperation {
   bool packed = false;  // the arguments came as one buffer (cuLaunchKernel's `extra`)
 };
 
-// A copy between host and device memory; array operands are refused before.
+// A copy between host memory, device memory and arrays.
 struct CopyOperation {
   std::shared_ptr<Context> context;
   CUDA_MEMCPY3D params;

@@ -1,4 +1,5 @@
 #include "server/worker/allocations.h"
+#include "server/worker/arrays.h"
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
@@ -12,8 +13,10 @@ namespace outboard::worker::custom {
 namespace {
 
 // What ends with a context.
-void RemoveOwned(Call& call, wire::HandleId context) {
-  call.session().uploads().Forget(call.session().handles().RemoveOwned(context));
+void ForgetOwned(Call& call, CUcontext context, wire::HandleId handle) {
+  call.session().allocations().ForgetContext(context);
+  call.session().arrays().ForgetContext(context);
+  if (handle != 0) call.session().uploads().Forget(call.session().handles().RemoveOwned(handle));
 }
 
 // Ends `context` by end(), which is the driver's call. What the client is to see of its work has gone before.
@@ -24,8 +27,7 @@ CUresult EndContext(Call& call, CUcontext context, End end) {
   const wire::HandleId handle = call.session().handles().HandleOf(wire::HandleKind::kContext, context);
   const CUresult result = end();
   if (result != CUDA_SUCCESS) return result;
-  call.session().allocations().ForgetContext(context);
-  if (handle != 0) RemoveOwned(call, handle);
+  ForgetOwned(call, context, handle);
   return result;
 }
 
@@ -42,8 +44,7 @@ CUresult EndPrimary(Call& call, CUdevice device, End end) {
   int active = 1;
   if (call.driver().cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0) {
     call.session().graphs().ForgetContext(context);
-    call.session().allocations().ForgetContext(context);
-    RemoveOwned(call, handle);
+    ForgetOwned(call, context, handle);
   }
   return result;
 }

@@ -282,7 +282,7 @@ TEST_F(CopyBoxTest, WrongStructuresAreRefusedHere) {
   EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy = ToDevice(pageable_);
   copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(custom::cuMemcpy3D_v2(kStream, nullptr), CUDA_ERROR_INVALID_VALUE);
   EXPECT_TRUE(worker_.TakeNames().empty());
 }

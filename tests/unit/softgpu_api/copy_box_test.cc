@@ -522,7 +522,8 @@ TEST_F(BatchTest, CopiesBoxesThatArePackedUnlessTheySayOtherwise) {
   EXPECT_EQ(refused(0), CUDA_ERROR_INVALID_VALUE);
   operation.extent.depth = 1;
   operation.dst.type = CU_MEMCPY_OPERAND_TYPE_ARRAY;
-  EXPECT_EQ(refused(0), CUDA_ERROR_NOT_SUPPORTED);
+  operation.dst.op.array = {nullptr, {0, 0, 0}};
+  EXPECT_EQ(refused(0), CUDA_ERROR_INVALID_HANDLE);
 }
 
 TEST_F(BatchTest, TheLegacyStreamTakesNone) {

@@ -162,7 +162,7 @@ TEST_F(BoxCopiesTest, WriteTakesTheBytesAndLeavesTheGapsAlone) {
 
 TEST_F(BoxCopiesTest, SlicesLieWhereTheirHeightSays) {
   std::string device(30, '.');
-  ASSERT_EQ(copies_->Write({Device(device.data()), 5, 3}, {2, 2, 2}, "abcdefgh", stream_), CUDA_SUCCESS);
+  ASSERT_EQ(copies_->Write(Box{Device(device.data()), 5, 3}, {2, 2, 2}, "abcdefgh", stream_), CUDA_SUCCESS);
   driver_.Run(stream_);
   EXPECT_EQ(device, "ab...cd........ef...gh........");
 }
