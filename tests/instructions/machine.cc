@@ -80,6 +80,7 @@ std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block
                 .params = params.bytes(),
                 .sm_count = 3,
                 .chaos = chaos,
+                .textures = textures_,
                 .cooperative = cooperative};
   EXPECT_EQ(launch.params.size(), InfoOf(**prepared).param_bytes);
   return engine_.Run(**prepared, launch, memory, *this);

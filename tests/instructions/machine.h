@@ -9,9 +9,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/softgpu/exec/engine.h"
+#include "server/softgpu/exec/texture.h"
 
 // The engine on a bench: PTX text in, bytes of made-up device memory out.
 
@@ -72,6 +74,9 @@ class Machine final : public DeviceRuntime {
   // The line, as faults report it, on which `text` first stands in the program; a test failure if nowhere.
   uint32_t LineOf(std::string_view text) const;
 
+  // The textures and surfaces of the launches from now on.
+  void SetTextures(TextureTable table) { textures_ = std::make_shared<const TextureTable>(std::move(table)); }
+
   std::byte* data() { return data_.data(); }
   template <class T>
   T Read(size_t offset) const {
@@ -98,6 +103,7 @@ class Machine final : public DeviceRuntime {
   std::string text_;
   std::unique_ptr<Module> module_;
   std::vector<std::byte> data_, variables_, heap_;
+  std::shared_ptr<const TextureTable> textures_;
   std::vector<uint64_t> heap_live_;
   uint64_t heap_next_ = 0;
   std::string printed_;

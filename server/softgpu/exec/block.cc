@@ -87,6 +87,8 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
     context.param_bytes = static_cast<uint32_t>(launch.params.size());
     context.extents = memory.data();
     context.extent_count = memory.size();
+    context.textures = launch.textures.get();
+    context.operands = kernel.operands.data();
     std::fill(std::begin(context.hit), std::end(context.hit), &no_extent_);
     const uint32_t dims[3] = {launch.block.x, launch.block.y, launch.block.z};
     const uint32_t grid[3] = {launch.grid.x, launch.grid.y, launch.grid.z};

@@ -83,14 +83,16 @@ struct Dim3 {
 
 class Module;
 class Kernel;
+struct TextureTable;  // texture.h
 
 struct Launch {
   Dim3 grid, block;
   uint32_t dynamic_shared_bytes = 0;
-  std::vector<std::byte> params;  // param_bytes of the kernel
-  uint32_t sm_count = 1;          // for %nsmid and %smid
-  uint64_t chaos = 0;             // seed that varies which warp of a block goes first; 0 = in order
-  bool cooperative = false;       // all blocks are there at a time and take turns, so that any may wait for any other
+  std::vector<std::byte> params;                 // param_bytes of the kernel
+  uint32_t sm_count = 1;                         // for %nsmid and %smid
+  uint64_t chaos = 0;                            // seed that varies which warp of a block goes first; 0 = in order
+  std::shared_ptr<const TextureTable> textures;  // null for none
+  bool cooperative = false;  // all blocks are there at a time and take turns, so that any may wait for any other
 };
 
 // Runs kernels on the machine's CPUs: `threads` at a time, whoever calls. Thread-safe.

@@ -22,6 +22,7 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddMemory(table);
   Lanes<kLevel>::AddAsyncCopy(table);
   Lanes<kLevel>::AddAtomic(table);
+  Lanes<kLevel>::AddTexture(table);
   Lanes<kLevel>::AddWarp(table);
 }
 

@@ -94,6 +94,17 @@ class FunctionDecoder {
   void DecodeStore(const Instruction& instruction, const Opcode& opcode);
   void DecodeAtomic(const Instruction& instruction, const Opcode& opcode);
   void DecodeAsyncCopy(const Instruction& instruction, const Opcode& opcode);
+  void DecodeTexture(const Instruction& instruction, const Opcode& opcode);
+  void DecodeSurface(const Instruction& instruction, const Opcode& opcode);
+  void DecodeTextureQuery(const Instruction& instruction, const Opcode& opcode);
+
+  // The operand in the brackets of a texture or surface instruction: the slots of the handle and of `count`
+  // coordinates, of which the last may be left over. False after a failure.
+  bool TextureOperand(const Operand& operand, const std::string& name, size_t count, std::vector<Slot>* slots);
+  // The slots of an operand of `count` words: a vector, or one of them without braces.
+  bool WordSlots(const Operand& operand, const std::string& name, size_t count, std::vector<Slot>* slots);
+  // Emits an instruction whose operands are a list of slots.
+  Inst* EmitList(const std::string& name, const std::vector<Slot>& slots);
 
   // Emits the form `name` with PTX operands: destinations first, then sources, flattened, by the form's signature.
   void EmitForm(const std::string& name, std::span<const Operand> operands, bool sign_extend = false);

@@ -11,6 +11,7 @@
 namespace outboard::softgpu {
 
 struct Extent;
+struct TextureTable;
 enum class MemorySpace : uint8_t;
 struct WarpContext;
 struct Inst;
@@ -74,8 +75,8 @@ struct alignas(64) Inst {
   MemorySpace space{};  // of a memory access
 };
 
-// What a handler reports when it refuses an access.
-enum class AccessError : uint8_t { kNone, kIllegal, kMisaligned };
+// What a handler reports when it refuses an access. kOutside: of a surface, where the instruction says to trap.
+enum class AccessError : uint8_t { kNone, kIllegal, kMisaligned, kOutside };
 struct AccessFault {
   AccessError error = AccessError::kNone;
   uint32_t lane = 0;
@@ -96,7 +97,9 @@ struct WarpContext {
   uint32_t param_bytes;
   const Extent* extents;  // device memory, in order of address
   size_t extent_count;
-  const Extent* hit[kHits];  // where accesses hit last, by the instruction's place; never null, may be empty
+  const TextureTable* textures;  // null for none
+  const Slot* operands;          // the kernel's lists of operands, for instructions with more than an Inst has
+  const Extent* hit[kHits];      // where accesses hit last, by the instruction's place; never null, may be empty
   AccessFault fault;
   uint32_t tid[3][kLanes];
   uint32_t ctaid[3], ntid[3], nctaid[3];

@@ -45,6 +45,7 @@ class Kernel {
   std::vector<Inst> code;
   std::vector<FunctionCode> functions;
   std::vector<CallSite> calls;
+  std::vector<Slot> operands;                                  // of instructions with more than an Inst has
   std::vector<uint32_t> targets;                               // of indexed branches: indices in code
   std::unordered_map<uint64_t, uint32_t> function_of_pointer;  // what a function pointer points to: index in functions
   uint32_t param_bytes = 0;

@@ -379,6 +379,9 @@ bool Warp::Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string te
 }
 
 bool Warp::AccessFaulted(const Inst& inst) {
+  if (context.fault.error == AccessError::kOutside) {
+    return Fault(FaultKind::kTrap, inst, context.fault.lane, "an access outside of the surface");
+  }
   const bool misaligned = context.fault.error == AccessError::kMisaligned;
   return Fault(misaligned ? FaultKind::kMisalignedAddress : FaultKind::kIllegalAddress, inst, context.fault.lane);
 }
