@@ -17,6 +17,7 @@
 #include "client/shim/memory.h"
 #include "client/shim/memory_pools.h"
 #include "client/shim/modules.h"
+#include "client/shim/textures.h"
 #include "client/shim/thread_state.h"
 #include "common/base/env.h"
 #include "common/base/log.h"
@@ -60,7 +61,8 @@ Process::Process()
       host_calls_(std::make_unique<HostCalls>([this](uint64_t call) { session_->HostFunctionDone(call); })),
       memory_(std::make_unique<Memory>(*this)),
       memory_pools_(std::make_unique<MemoryPools>()),
-      modules_(std::make_unique<Modules>(*this)) {}
+      modules_(std::make_unique<Modules>(*this)),
+      textures_(std::make_unique<Textures>()) {}
 
 Process::~Process() = default;
 
@@ -135,6 +137,7 @@ void Process::ForgetContext(CUcontext context) {
     session_->ids().Release(object);
   }
   arrays_->ForgetContext(context);
+  textures_->ForgetContext(context);
   memory_->ForgetContext(context);
   modules_->ForgetContext(context);
   session_->answers().Forget();

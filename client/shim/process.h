@@ -24,6 +24,7 @@ class HostCalls;       // host_calls.h: host functions and stream callbacks, and
 class Memory;          // memory.h: device and host ranges by address; landing and pulling
 class MemoryPools;     // memory_pools.h: memory pools and the devices that they are of
 class Modules;         // modules.h: modules, libraries, kernels, functions
+class Textures;        // textures.h: texture and surface objects and what they are made of
 
 // Everything that this library keeps for the process: its one global. Made by the first call, never destroyed, because
 // NVIDIA's runtime calls from exit handlers that run after static destructors.
@@ -58,6 +59,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   Memory& memory() { return *memory_; }
   MemoryPools& memory_pools() { return *memory_pools_; }
   Modules& modules() { return *modules_; }
+  Textures& textures() { return *textures_; }
 
   // Everything that the client kept of a context which is gone, or of a primary context that was reset: its objects,
   // its memory, and what runtimes stored in it, whose destructors run.
@@ -110,6 +112,7 @@ class Process final : public client::SessionEvents, public interop::Host {
   const std::unique_ptr<Memory> memory_;
   const std::unique_ptr<MemoryPools> memory_pools_;
   const std::unique_ptr<Modules> modules_;
+  const std::unique_ptr<Textures> textures_;
   std::mutex mentioned_mutex_;
   std::set<std::string_view> mentioned_;
 };

@@ -25,7 +25,8 @@ Session::State::State(Session& session, FrameSink* sink)
                    session.Send(control, 0, head, bytes);
                  }),
       graphs(session.driver(), session.handles(), copies, host_calls),
-      linkers(session.driver()) {
+      linkers(session.driver()),
+      texture_objects(session.driver()) {
   if (session.driver().cuDriverGetVersion != nullptr) session.driver().cuDriverGetVersion(&driver_version);
   for (const wire::OpInfo& info : wire::Ops()) {
     entries.resize(static_cast<size_t>(info.op) + 1);
@@ -73,6 +74,7 @@ void Session::EndContexts() {
     // Only now: whoever is promised this memory must be able to get it.
     state_->allocations.ForgetContext(context);
     state_->arrays.ForgetContext(context);
+    state_->texture_objects.ForgetContext(context);
   });
   // No context's; the work that used it has ended with the contexts.
   state_->virtual_memory.FreeAll();
@@ -177,6 +179,7 @@ bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return stat
 
 Allocations& Session::allocations() { return state_->allocations; }
 Arrays& Session::arrays() { return state_->arrays; }
+TextureObjects& Session::texture_objects() { return state_->texture_objects; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
 Graphs& Session::graphs() { return state_->graphs; }

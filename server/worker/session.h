@@ -21,16 +21,17 @@
 
 namespace outboard::worker {
 
-class Allocations;    // device memory of the session, charged to the ledger
-class Arrays;         // CUDA arrays of the session, charged to the ledger
-class Copies;         // copies between host memory of the client and the device
-class Graphs;         // executable graphs
-class HostCalls;      // host functions that streams wait for
-struct Lane;          // the worker's side of one thread of the client
-class Linkers;        // of cuLinkCreate
-class MemoryPools;    // the session's memory pools, charged to the ledger
-class Uploads;        // code images on their way in
-class VirtualMemory;  // memory without addresses, charged to the ledger, and what is mapped where
+class Allocations;     // device memory of the session, charged to the ledger
+class Arrays;          // CUDA arrays of the session, charged to the ledger
+class Copies;          // copies between host memory of the client and the device
+class Graphs;          // executable graphs
+class HostCalls;       // host functions that streams wait for
+struct Lane;           // the worker's side of one thread of the client
+class Linkers;         // of cuLinkCreate
+class MemoryPools;     // the session's memory pools, charged to the ledger
+class TextureObjects;  // texture and surface objects of the session
+class Uploads;         // code images on their way in
+class VirtualMemory;   // memory without addresses, charged to the ledger, and what is mapped where
 
 // A GPU of the lease.
 struct LeasedDevice {
@@ -93,6 +94,7 @@ class Session {
   Graphs& graphs();
   HostCalls& host_calls();
   Linkers& linkers();
+  TextureObjects& texture_objects();
   Uploads& uploads();
   VirtualMemory& virtual_memory();
   // Refunds what the driver has given back: after calls with which the client synchronises, and before it is told what

@@ -19,6 +19,7 @@
 #include "server/worker/memory_pools.h"
 #include "server/worker/outbox.h"
 #include "server/worker/session.h"
+#include "server/worker/texture_objects.h"
 #include "server/worker/uploads.h"
 #include "server/worker/virtual_memory.h"
 
@@ -71,6 +72,7 @@ struct Session::State {
   Graphs graphs;
   Uploads uploads;
   Linkers linkers;
+  TextureObjects texture_objects;
   std::optional<Lanes> lanes;  // ends before everything that its threads use
 };
 

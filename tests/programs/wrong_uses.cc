@@ -471,6 +471,145 @@ class Checks {
     Do(cuArrayDestroy(array));
   }
 
+  void TexturesAndSurfaces() {
+    CUDA_ARRAY3D_DESCRIPTOR shape{16, 8, 0, CU_AD_FORMAT_FLOAT, 1, 0};
+    CUDA_RESOURCE_DESC resource{}, found;
+    CUDA_TEXTURE_DESC texture{}, found_texture;
+    CUDA_RESOURCE_VIEW_DESC found_view;
+    CUarray array, stale;
+    CUtexObject object, plain, stale_texture;
+    CUsurfObject surface, stale_surface;
+    CUdeviceptr memory;
+    Do(cuMemAlloc_v2(&memory, 4096));
+    Do(cuArray3DCreate_v2(&stale, &shape));
+    Do(cuArrayDestroy(stale));
+    Do(cuArray3DCreate_v2(&array, &shape));
+    resource.resType = CU_RESOURCE_TYPE_ARRAY;
+    resource.res.array.hArray = array;
+    Do(cuTexObjectCreate(&plain, &resource, &texture, nullptr));
+    Do(cuTexObjectCreate(&stale_texture, &resource, &texture, nullptr));
+    Do(cuTexObjectDestroy(stale_texture));
+    shape.Flags = CUDA_ARRAY3D_SURFACE_LDST;
+    CUarray stored;
+    Do(cuArray3DCreate_v2(&stored, &shape));
+    CUDA_RESOURCE_DESC of_stored = resource;
+    of_stored.res.array.hArray = stored;
+    Do(cuSurfObjectCreate(&stale_surface, &of_stored));
+    Do(cuSurfObjectDestroy(stale_surface));
+
+    using Resource = CUDA_RESOURCE_DESC;
+    using Texture = CUDA_TEXTURE_DESC;
+    const auto create = [&](const std::function<void(Resource&, Texture&)>& change) {
+      return [&, change] {
+        auto changed = resource;
+        auto how = texture;
+        change(changed, how);
+        return cuTexObjectCreate(&object, &changed, &how, nullptr);
+      };
+    };
+    const auto linear = [&](const std::function<void(Resource&)>& change) {
+      return create([&, change](Resource& r, Texture&) {
+        r = {};
+        r.resType = CU_RESOURCE_TYPE_LINEAR;
+        r.res.linear = {memory, CU_AD_FORMAT_FLOAT, 1, 4096};
+        change(r);
+      });
+    };
+    const auto pitched = [&](const std::function<void(Resource&)>& change) {
+      return create([&, change](Resource& r, Texture&) {
+        r = {};
+        r.resType = CU_RESOURCE_TYPE_PITCH2D;
+        r.res.pitch2D = {memory, CU_AD_FORMAT_FLOAT, 1, 32, 32, 128};
+        change(r);
+      });
+    };
+    const auto store = [&](const std::function<void(Resource&)>& change) {
+      return [&, change] {
+        auto changed = of_stored;
+        change(changed);
+        return cuSurfObjectCreate(&surface, &changed);
+      };
+    };
+    constexpr char kResource[] = "cuTexObjectCreate: CUDA_RESOURCE_DESC::flags must be set to zero.";
+    Check(
+        "TexturesAndSurfaces",
+        {
+            {"create: nowhere", [&] { return cuTexObjectCreate(nullptr, &resource, &texture, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: of nothing", [&] { return cuTexObjectCreate(&object, nullptr, &texture, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: in no way", [&] { return cuTexObjectCreate(&object, &resource, nullptr, nullptr); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: resource flags", create([](Resource& r, Texture&) { r.flags = 1; }), CUDA_ERROR_INVALID_VALUE,
+             kResource},
+            {"create: no such resource", create([](Resource& r, Texture&) { r.resType = CUresourcetype(7); }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: stale array", create([&](Resource& r, Texture&) { r.res.array.hArray = stale; }),
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"create: an array as a mipmapped one",
+             create([](Resource& r, Texture&) { r.resType = CU_RESOURCE_TYPE_MIPMAPPED_ARRAY; }),
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"create: flags", create([](Resource&, Texture& t) { t.flags = 0x100; }), CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: address mode", create([](Resource&, Texture& t) { t.addressMode[0] = CUaddress_mode(4); }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: filter", create([](Resource&, Texture& t) { t.filterMode = CUfilter_mode(2); }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: sRGB of floats", create([](Resource&, Texture& t) { t.flags = CU_TRSF_SRGB; }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: linear memory misaligned", linear([](Resource& r) { r.res.linear.devPtr += 16; }),
+             CUDA_ERROR_INVALID_VALUE,
+             "CUDA_RESOURCE_DESC: devPtr must be aligned to CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT."},
+            {"create: linear memory's end", linear([](Resource& r) { r.res.linear.sizeInBytes = 1 << 20; }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: linear host memory",
+             linear([&](Resource& r) { r.res.linear.devPtr = reinterpret_cast<CUdeviceptr>(host_); }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: three channels", linear([](Resource& r) { r.res.linear.numChannels = 3; }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: pitch misaligned", pitched([](Resource& r) { r.res.pitch2D.pitchInBytes = 132; }),
+             CUDA_ERROR_INVALID_VALUE,
+             "CUDA_RESOURCE_DESC: pitchInBytes has to be aligned to CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT."},
+            {"create: pitch too small", pitched([](Resource& r) { r.res.pitch2D.pitchInBytes = 96; }),
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: too many rows", pitched([](Resource& r) { r.res.pitch2D.height = 33; }), CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"destroy: null", [] { return cuTexObjectDestroy(0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"destroy: stale", [&] { return cuTexObjectDestroy(stale_texture); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"destroy: bogus", [] { return cuTexObjectDestroy(0x12345678); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"resource: null", [&] { return cuTexObjectGetResourceDesc(nullptr, plain); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"resource: stale", [&] { return cuTexObjectGetResourceDesc(&found, stale_texture); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"description: stale", [&] { return cuTexObjectGetTextureDesc(&found_texture, stale_texture); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"view: none", [&] { return cuTexObjectGetResourceViewDesc(&found_view, plain); }, CUDA_ERROR_INVALID_VALUE,
+             "cuTexObjectGetResourceViewDesc: if no resource view was set for texObject, CUDA_ERROR_INVALID_VALUE is "
+             "returned."},
+            {"surface: nowhere", [&] { return cuSurfObjectCreate(nullptr, &of_stored); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"surface: of nothing", [&] { return cuSurfObjectCreate(&surface, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"surface: stale array", store([&](Resource& r) { r.res.array.hArray = stale; }), CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"surface: of an array that is none", store([&](Resource& r) { r.res.array.hArray = array; }),
+             CUDA_ERROR_INVALID_VALUE,
+             "CUDA_ARRAY3D_SURFACE_LDST: this flag must be set in order to bind a surface reference to the array."},
+            {"surface: of memory", store([](Resource& r) { r.resType = CU_RESOURCE_TYPE_LINEAR; }),
+             CUDA_ERROR_INVALID_VALUE,
+             "cuSurfObjectCreate: CUDA_RESOURCE_DESC::resType must be CU_RESOURCE_TYPE_ARRAY."},
+            {"surface: destroy null", [] { return cuSurfObjectDestroy(0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"surface: destroy stale", [&] { return cuSurfObjectDestroy(stale_surface); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"surface: destroy a texture", [&] { return cuSurfObjectDestroy(plain); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"surface: resource of a stale one", [&] { return cuSurfObjectGetResourceDesc(&found, stale_surface); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+        });
+    Do(cuTexObjectDestroy(plain));
+    Do(cuArrayDestroy(stored));
+    Do(cuArrayDestroy(array));
+    Do(cuMemFree_v2(memory));
+  }
+
   void MemoryPools() {
     CUdeviceptr address;
     CUmemoryPool pool, initial;
@@ -1327,6 +1466,7 @@ void AfterInit(const Report& report) {
   checks.Rectangles();
   checks.Boxes();
   checks.Arrays();
+  checks.TexturesAndSurfaces();
   checks.MemoryPools();
   checks.VirtualMemory();
   checks.HostMemory();

@@ -96,6 +96,7 @@ bool Context::Destroy() {
     holds_.clear();
   }
   const auto objects = driver.handles.RemoveOwnedBy(this);
+  driver.textures.RemoveOwnedBy(this);
   for (const auto& stream : streams) stream->Last().Wait();
   legacy_->Last().Wait();
   for (const auto& range :

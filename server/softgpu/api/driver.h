@@ -18,6 +18,7 @@
 #include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/host_thread.h"
 #include "server/softgpu/api/memory_pools.h"
+#include "server/softgpu/api/textures.h"
 #include "server/softgpu/api/virtual_memory.h"
 #include "server/softgpu/device/config.h"
 #include "server/softgpu/exec/engine.h"
@@ -94,6 +95,7 @@ class Driver {
   VirtualMemory virtual_memory{handles, [this] { return NextId(); }};
   RangeMap<Allocation> allocations;
   RangeMap<Pinned> pinned;
+  Textures textures;
   HostThread host_thread;
 
   GraphHost graph_host{*this};

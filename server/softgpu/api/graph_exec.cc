@@ -40,8 +40,9 @@ CUresult GraphExec::PlanMemory(Plan* plan) const {
   return CUDA_SUCCESS;
 }
 
-GraphExec::Plan GraphExec::MakePlan() const {
+GraphExec::Plan GraphExec::MakePlan(const Driver& driver) const {
   Plan plan;
+  const auto textures = driver.textures.Table();
   std::map<const Event*, Point> recorded;  // by this launch
   for (const graphs::Node* node : order()) {
     if (!node->enabled) continue;
@@ -60,7 +61,7 @@ GraphExec::Plan GraphExec::MakePlan() const {
       plan.steps.push_back(
           [point = found != recorded.end() ? found->second : wait->event->RecordedPoint()] { point.Wait(); });
     } else if (!std::holds_alternative<EmptyOperation>(operation->what)) {
-      plan.steps.push_back([operation] { Run(*operation); });
+      plan.steps.push_back([operation, textures] { Run(*operation, textures); });
     }
   }
   return plan;
@@ -71,8 +72,9 @@ CUresult GraphExec::Launch(Stream& stream) {
   std::lock_guard launch_lock(launch_mutex_);
   Plan plan;
   {
-    std::lock_guard lock(stream.context.driver.graphs.mutex);
-    plan = MakePlan();
+    Driver& driver = stream.context.driver;
+    std::lock_guard lock(driver.graphs.mutex);
+    plan = MakePlan(driver);
     if (CUresult result = PlanMemory(&plan); result != CUDA_SUCCESS) return result;
   }
   // The graph lives as long as it runs, for the sake of its user objects, and so does what it frees.

@@ -37,7 +37,7 @@ class GraphExec final : public graphs::Exec {
   };
 
   CUresult PlanMemory(Plan* plan) const;
-  Plan MakePlan() const;
+  Plan MakePlan(const Driver& driver) const;
 
   std::mutex launch_mutex_;  // taken before Graphs::mutex
   Point last_;               // of the latest launch; guarded by launch_mutex_

@@ -54,7 +54,7 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
       return result;
     const auto launch = std::make_shared<const Operation>(Operation{std::move(kernel)});
     if (const auto captured = stream->CaptureInstead([&] { return launch; })) return *captured;
-    stream->Submit([launch] { Run(*launch); });
+    stream->Submit([launch, textures = context.driver.textures.Table()] { Run(*launch, textures); });
     return CUDA_SUCCESS;
   });
 }

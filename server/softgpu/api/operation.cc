@@ -51,10 +51,14 @@ void ReportGone(Driver& driver, const char* what) {
 }
 
 struct Runner {
+  const std::shared_ptr<const TextureTable>& textures;
+
   void operator()(const KernelOperation& op) const {
     if (!op.context->MayRun()) return;
+    Launch launch = op.launch;
+    launch.textures = textures;
     const auto memory = op.context->peers.Memory();
-    const auto fault = op.context->driver.engine().Run(*op.kernel, op.launch, *memory, *op.context);
+    const auto fault = op.context->driver.engine().Run(*op.kernel, launch, *memory, *op.context);
     if (fault) op.context->driver.Report(*fault);
   }
 
@@ -398,7 +402,9 @@ CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation
   return CUDA_SUCCESS;
 }
 
-void Run(const Operation& operation) { std::visit(Runner{}, operation.what); }
+void Run(const Operation& operation, const std::shared_ptr<const TextureTable>& textures) {
+  std::visit(Runner{textures}, operation.what);
+}
 
 CUgraphExecUpdateResult Operation::MayBecome(const graphs::Operation& after) const {
   return std::visit(Change{static_cast<const Operation&>(after)}, what);

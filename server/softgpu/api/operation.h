@@ -117,6 +117,7 @@ CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation
 
 // Does the work of an operation other than on an event in the calling thread, unless a kernel has failed or the context
 // is gone. Memory that it needs and that is no longer there is a fault of the device (CUDA_ERROR_ILLEGAL_ADDRESS).
-void Run(const Operation& operation);
+// `textures`: what a kernel may use, as of when it was launched (Textures::Table).
+void Run(const Operation& operation, const std::shared_ptr<const TextureTable>& textures);
 
 }  // namespace outboard::softgpu::api

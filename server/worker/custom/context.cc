@@ -5,6 +5,7 @@
 #include "server/worker/custom.gen.h"
 #include "server/worker/graphs.h"
 #include "server/worker/session.h"
+#include "server/worker/texture_objects.h"
 #include "server/worker/uploads.h"
 
 // Context management and primary context management.
@@ -16,6 +17,7 @@ namespace {
 void ForgetOwned(Call& call, CUcontext context, wire::HandleId handle) {
   call.session().allocations().ForgetContext(context);
   call.session().arrays().ForgetContext(context);
+  call.session().texture_objects().ForgetContext(context);
   if (handle != 0) call.session().uploads().Forget(call.session().handles().RemoveOwned(handle));
 }
 
