@@ -50,12 +50,6 @@ bool TouchesHost(Process& process) {
          memory.streams_may_wait();
 }
 
-// The same for a copy that is found.
-template <class MovePiece>
-CUresult InPieces(const Job& job, MovePiece move) {
-  return shim::InPieces(job.to, job.from, job.extent, move);
-}
-
 // Pieces of host memory without their gaps, one at a time: the memory itself where it has none.
 class Packing {
  public:

@@ -54,8 +54,9 @@ struct PlacedCopy {
 CUresult PlaceCopy(Process& process, const Current& current, const BoxCopy& copy, PlacedCopy* placed);
 
 // Calls move(to, from, extent) for each piece that travels on its own, until one fails.
-template <class End, class MovePiece>
-CUresult InPieces(const End& to, const End& from, const BoxExtent& all, MovePiece move) {
+template <class MovePiece>
+CUresult InPieces(const PlacedCopy& copy, MovePiece move) {
+  const auto& [to, from, all] = copy;
   const BoxExtent step = PieceOf(all, kCopyChunkBytes);
   for (uint64_t z = 0; z < all.depth; z += step.depth) {
     for (uint64_t y = 0; y < all.height; y += step.height) {

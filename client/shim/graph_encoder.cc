@@ -13,20 +13,21 @@ wire::HandleId IdOf(const void* handle) { return reinterpret_cast<wire::HandleId
 // What each launch says something for.
 bool NeedsWord(const GraphOperation& operation) {
   const auto* copy = std::get_if<CopyOperation>(&operation.what);
-  if (copy != nullptr) return !copy->to_device || !copy->from_device;
+  if (copy != nullptr) return !copy->placed.to.is_device || !copy->placed.from.is_device;
   return std::holds_alternative<HostOperation>(operation.what);
 }
 
+wire::GraphPlace PlaceOf(const PlacedEnd& end) { return {end.box, IdOf(end.array), end.place}; }
+
 }  // namespace
 
-std::vector<CopyPiece> PiecesOf(const CopyOperation& copy) {
-  if (copy.to_device && copy.from_device) return {{copy.to, copy.from, copy.extent}};
-  std::vector<CopyPiece> pieces;
-  static_cast<void>(
-      InPieces(copy.to, copy.from, copy.extent, [&](const Box& to, const Box& from, const BoxExtent& extent) {
-        pieces.push_back({to, from, extent});
-        return CUDA_SUCCESS;
-      }));
+std::vector<PlacedCopy> PiecesOf(const PlacedCopy& copy) {
+  if (copy.to.is_device && copy.from.is_device) return {copy};
+  std::vector<PlacedCopy> pieces;
+  static_cast<void>(InPieces(copy, [&](const PlacedEnd& to, const PlacedEnd& from, const BoxExtent& extent) {
+    pieces.push_back({to, from, extent});
+    return CUDA_SUCCESS;
+  }));
   return pieces;
 }
 
@@ -45,17 +46,17 @@ struct GraphEncoder::Putter {
   }
 
   void operator()(const CopyOperation& op) const {
-    for (const CopyPiece& piece : PiecesOf(op)) {
-      if (op.to_device && op.from_device) {
+    for (const auto& [to, from, extent] : PiecesOf(op.placed)) {
+      if (to.is_device && from.is_device) {
         begin(Kind::kCopy);
-        out.Put(wire::GraphCopy{IdOf(op.context), piece.to, piece.from, piece.extent});
-      } else if (op.to_device) {
+        out.Put(wire::GraphCopy{IdOf(op.context), PlaceOf(to), PlaceOf(from), extent});
+      } else if (to.is_device) {
         const uint64_t word = begin(Kind::kWrite);
-        out.Put(wire::GraphWrite{IdOf(op.context), piece.to, piece.extent, word});
+        out.Put(wire::GraphWrite{IdOf(op.context), PlaceOf(to), extent, word});
       } else {
         const uint64_t word = begin(Kind::kRead);
-        const Box host{0, piece.to.pitch, piece.to.slice_rows};
-        out.Put(wire::GraphRead{IdOf(op.context), piece.from, host, piece.extent, word});
+        const Box host{0, to.box.pitch, to.box.slice_rows};
+        out.Put(wire::GraphRead{IdOf(op.context), PlaceOf(from), host, extent, word});
       }
     }
   }

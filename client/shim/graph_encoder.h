@@ -22,13 +22,8 @@ struct LaunchWord {
   size_t piece;
 };
 
-// A piece of a copy.
-struct CopyPiece {
-  Box to, from;
-  BoxExtent extent;
-};
 // In pieces that travel on their own; one piece within the device.
-std::vector<CopyPiece> PiecesOf(const CopyOperation& copy);
+std::vector<PlacedCopy> PiecesOf(const PlacedCopy& copy);
 
 // Writes graphs as they travel (common/wire/graph.h). Thread-confined.
 class GraphEncoder {

@@ -51,7 +51,7 @@ CUresult GraphExec::Instantiate() {
 bool GraphExec::OnlyReadsHostMemory() const {
   return std::ranges::all_of(words_, [](const LaunchWord& word) {
     const auto* copy = std::get_if<CopyOperation>(&OperationOf(*word.node).what);
-    return copy != nullptr && copy->to_device;
+    return copy != nullptr && copy->placed.to.is_device;
   });
 }
 
@@ -62,27 +62,26 @@ uint64_t GraphExec::WordOf(const LaunchWord& word, bool may_send, Launched* laun
     launched->host_calls.push_back(process_.host_calls().Add(host->params.fn, host->params.userData));
     return launched->host_calls.back();
   }
-  const auto& copy = std::get<CopyOperation>(operation.what);
-  const CopyPiece piece = PiecesOf(copy)[word.piece];
+  const auto [to, from, extent] = PiecesOf(std::get<CopyOperation>(operation.what).placed)[word.piece];
   Memory& memory = process_.memory();
-  if (copy.to_device) {
-    const uint64_t span = SpanOf(piece.from, piece.extent).value_or(0), bytes = PackedBytes(piece.extent).value_or(0);
+  if (to.is_device) {
+    const uint64_t span = SpanOf(from.box, extent).value_or(0), bytes = PackedBytes(extent).value_or(0);
     const size_t at = launched->bytes.size();
-    if (may_send && bytes <= kCopyChunkBytes - at && !memory.landings().MayWrite(piece.from.address, span)) {
+    if (may_send && bytes <= kCopyChunkBytes - at && !memory.landings().MayWrite(from.box.address, span)) {
       launched->bytes.resize(at + bytes);
-      CopyBox(PackedAt(launched->bytes.data() + at, piece.extent), piece.from, piece.extent);
+      CopyBox(PackedAt(launched->bytes.data() + at, extent), from.box, extent);
       return wire::kWithLaunch + at;
     }
-    launched->host_ranges.emplace_back(piece.from.address, span);
-    return memory.pulls().Add(piece.from, piece.extent);
+    launched->host_ranges.emplace_back(from.box.address, span);
+    return memory.pulls().Add(from.box, extent);
   }
-  launched->host_ranges.emplace_back(piece.to.address, SpanOf(piece.to, piece.extent).value_or(0));
-  if (piece.extent.IsOneRow()) {
-    memory.landings().Expect(piece.to.address, piece.extent.width);
+  launched->host_ranges.emplace_back(to.box.address, SpanOf(to.box, extent).value_or(0));
+  if (extent.IsOneRow()) {
+    memory.landings().Expect(to.box.address, extent.width);
   } else {
-    memory.landings().ExpectBox(piece.to, piece.extent);
+    memory.landings().ExpectBox(to.box, extent);
   }
-  return piece.to.address;
+  return to.box.address;
 }
 
 GraphExec::Launched GraphExec::Begin() {

@@ -44,6 +44,13 @@ std::optional<const void*> OwnerOf(Process& process, const Current& current, uin
   return &process.worker().devices[static_cast<size_t>(range->info.device)];
 }
 
+// The same of an end of a copy.
+std::optional<const void*> OwnerOf(Process& process, const Current& current, const PlacedEnd& end, bool writes) {
+  if (!end.is_device) return nullptr;
+  if (end.array != nullptr) return end.context;
+  return OwnerOf(process, current, end.box.address, end.span, writes);
+}
+
 template <class What>
 CUresult Done(What what, OperationPtr* operation) {
   *operation = std::make_shared<const GraphOperation>(std::move(what));
@@ -75,15 +82,11 @@ CUresult Make(Process& process, const CUDA_MEMCPY_NODE_PARAMS& params, Operation
   if (copy.extent.IsEmpty()) return CUDA_ERROR_INVALID_VALUE;
   PlacedCopy placed;
   if (result = PlaceCopy(process, current, copy, &placed); result != CUDA_SUCCESS) return result;
-  const auto& [to, from, extent] = placed;
-  if (!to.is_device && !from.is_device) return CUDA_ERROR_NOT_SUPPORTED;  // the GPU cannot see either end
-  if (to.array != nullptr || from.array != nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  const auto to_owner = to.is_device ? OwnerOf(process, current, to.box.address, to.span, true) : nullptr;
-  const auto from_owner = from.is_device ? OwnerOf(process, current, from.box.address, from.span, false) : nullptr;
+  if (!placed.to.is_device && !placed.from.is_device) return CUDA_ERROR_NOT_SUPPORTED;  // no GPU sees either end
+  const auto to_owner = OwnerOf(process, current, placed.to, true);
+  const auto from_owner = OwnerOf(process, current, placed.from, false);
   if (!to_owner || !from_owner) return CUDA_ERROR_INVALID_VALUE;
-  return Done(CopyOperation{current.context, params.copyParams, to.is_device, from.is_device, to.box, from.box, extent,
-                            *to_owner, *from_owner},
-              operation);
+  return Done(CopyOperation{current.context, params.copyParams, placed, *to_owner, *from_owner}, operation);
 }
 
 CUresult Make(Process& process, const CUDA_MEMSET_NODE_PARAMS_v2& params, OperationPtr* operation) {

@@ -10,8 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "client/shim/copies.h"
 #include "client/shim/modules_function.h"
-#include "common/base/box.h"
 #include "common/graphs/operation.h"
 #include "common/wire/private.h"
 
@@ -31,14 +31,12 @@ struct KernelOperation {
   bool is_buffer = false;                     // they came as one (cuLaunchKernel's `extra`)
 };
 
-// A copy of which at least one end is device memory.
+// A copy of which at least one end is the device's.
 struct CopyOperation {
   CUcontext context;
   CUDA_MEMCPY3D params;
-  bool to_device, from_device;
-  Box to, from;
-  BoxExtent extent;
-  const void* to_owner;  // whose memory it is; null for the host's. Compared, never dereferenced
+  PlacedCopy placed;
+  const void* to_owner;  // whose memory or array it is; null for the host's. Compared, never dereferenced
   const void* from_owner;
 };
 

@@ -43,9 +43,16 @@ struct GraphKernel {
   uint64_t bytes;  // of the parameters
 };
 
+// Where on the device a copy begins.
+struct GraphPlace {
+  Box box{};           // of memory
+  HandleId array = 0;  // 0 for memory
+  ArrayPlace place{};  // of an array
+};
+
 struct GraphCopy {
   HandleId context;
-  Box to, from;
+  GraphPlace to, from;
   BoxExtent extent;
 };
 
@@ -76,7 +83,7 @@ struct GraphMemoryOps {
 
 struct GraphWrite {
   HandleId context;
-  Box to;
+  GraphPlace to;
   BoxExtent extent;
   uint64_t word;  // which of a launch's words is the number of its pull; 0 there: nothing is asked for
 };
@@ -85,7 +92,8 @@ inline constexpr uint64_t kWithLaunch = uint64_t{1} << 63;
 
 struct GraphRead {
   HandleId context;
-  Box from, host;  // host.address is not used
+  GraphPlace from;
+  Box host;  // host.address is not used
   BoxExtent extent;
   uint64_t word;  // which of a launch's words is the address in the client's memory; 0 there: nothing lands
 };

@@ -20,25 +20,6 @@ CUDA_MEMCPY3D CopyOf(const BoxExtent& extent) {
   return copy;
 }
 
-// Of one row the box says no pitch, and the driver wants one that is not too small.
-bool HasRows(const CUDA_MEMCPY3D& copy) { return copy.Height != 1 || copy.Depth != 1; }
-
-void CopyFrom(const Box& from, CUDA_MEMCPY3D* copy) {
-  copy->srcMemoryType = CU_MEMORYTYPE_DEVICE;
-  copy->srcDevice = from.address;
-  if (!HasRows(*copy)) return;
-  copy->srcPitch = from.pitch;
-  copy->srcHeight = from.slice_rows;
-}
-
-void CopyTo(const Box& to, CUDA_MEMCPY3D* copy) {
-  copy->dstMemoryType = CU_MEMORYTYPE_DEVICE;
-  copy->dstDevice = to.address;
-  if (!HasRows(*copy)) return;
-  copy->dstPitch = to.pitch;
-  copy->dstHeight = to.slice_rows;
-}
-
 // Carries out `function`, which the driver may lack.
 template <class Function, class... Args>
 CUresult CallIf(Function function, Args... args) {
@@ -53,6 +34,13 @@ CUresult Graphs::Builder::Find(wire::HandleKind kind, wire::HandleId id, T* obje
   if (!found) return kind == wire::HandleKind::kContext ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_HANDLE;
   *object = static_cast<T>(*found);
   return CUDA_SUCCESS;
+}
+
+CUresult Graphs::Builder::FindPlace(const wire::GraphPlace& given, DevicePlace* place) const {
+  *place = given.box;
+  if (given.array == 0) return CUDA_SUCCESS;
+  place->place = given.place;
+  return Find(wire::HandleKind::kArray, given.array, &place->array);
 }
 
 // `count` elements, null when the description ends before or there cannot be as many.
@@ -192,9 +180,12 @@ CUresult Graphs::Builder::PutCopy(const Place& place, Made* made) {
   if (!reader_.Get(&copy)) return kMalformed;
   CUcontext context;
   if (CUresult result = Find(wire::HandleKind::kContext, copy.context, &context); result != CUDA_SUCCESS) return result;
+  DevicePlace to, from;
+  if (CUresult result = FindPlace(copy.to, &to); result != CUDA_SUCCESS) return result;
+  if (CUresult result = FindPlace(copy.from, &from); result != CUDA_SUCCESS) return result;
   CUDA_MEMCPY3D params = CopyOf(copy.extent);
-  CopyFrom(copy.from, &params);
-  CopyTo(copy.to, &params);
+  from.SetSource(&params);
+  to.SetDestination(&params);
   return PutMemcpy(place, params, context, made);
 }
 
@@ -331,7 +322,9 @@ CUresult Graphs::Builder::PutWrite(const Place& place, Made* made) {
   wire::GraphWrite write;
   if (!reader_.Get(&write)) return kMalformed;
   CUcontext context;
+  DevicePlace to;
   CUresult result = Find(wire::HandleKind::kContext, write.context, &context);
+  if (result == CUDA_SUCCESS) result = FindPlace(write.to, &to);
   if (result != CUDA_SUCCESS) return result;
   std::shared_ptr<const Form> form;
   result = MakeForm(place, context, {}, write.extent, &form);
@@ -339,7 +332,7 @@ CUresult Graphs::Builder::PutWrite(const Place& place, Made* made) {
   CUDA_MEMCPY3D copy = CopyOf(write.extent);
   copy.srcMemoryType = CU_MEMORYTYPE_HOST;
   copy.srcHost = form->block;
-  CopyTo(write.to, &copy);
+  to.SetDestination(&copy);
   if (place.changed == nullptr) {
     result = AddStep(place, wire::GraphNodeKind::kWrite, write.word, std::move(form), made);
     if (result != CUDA_SUCCESS) return result;
@@ -355,13 +348,15 @@ CUresult Graphs::Builder::PutRead(const Place& place, Made* made) {
   wire::GraphRead read;
   if (!reader_.Get(&read)) return kMalformed;
   CUcontext context;
+  DevicePlace from;
   CUresult result = Find(wire::HandleKind::kContext, read.context, &context);
+  if (result == CUDA_SUCCESS) result = FindPlace(read.from, &from);
   if (result != CUDA_SUCCESS) return result;
   std::shared_ptr<const Form> form;
   result = MakeForm(place, context, read.host, read.extent, &form);
   if (result != CUDA_SUCCESS) return result;
   CUDA_MEMCPY3D copy = CopyOf(read.extent);
-  CopyFrom(read.from, &copy);
+  from.SetSource(&copy);
   copy.dstMemoryType = CU_MEMORYTYPE_HOST;
   copy.dstHost = form->block;
   result = PutMemcpy(place, copy, context, made);

@@ -12,6 +12,7 @@
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/graph.h"
+#include "server/worker/device_place.h"
 #include "server/worker/graphs.h"
 #include "server/worker/staging.h"
 
@@ -156,6 +157,7 @@ class Graphs::Builder {
   void SetForm(const Place& place, std::shared_ptr<const Form> form);
   template <class T>
   CUresult Find(wire::HandleKind kind, wire::HandleId id, T* object) const;
+  CUresult FindPlace(const wire::GraphPlace& given, DevicePlace* place) const;
   template <class T>
   const T* Take(uint64_t count);
 

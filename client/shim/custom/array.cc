@@ -1,4 +1,5 @@
 #include "client/shim/arrays.h"
+#include "client/shim/captures.h"
 #include "client/shim/context_objects.h"
 #include "client/shim/custom.gen.h"
 #include "client/shim/memory_call.h"
@@ -27,6 +28,15 @@ CUresult InCurrent(Body body) {
   Current current;
   const CUresult result = FindCurrent(process, &current);
   return result == CUDA_SUCCESS ? body(process, current) : result;
+}
+
+// The same for calls that a stream capture prohibits because no graph would know of them.
+template <class Body>
+CUresult InCurrentUnsafe(Body body) {
+  return InCurrent([&](Process& process, const Current& current) -> CUresult {
+    const CUresult refused = RefuseUnsafe(process);
+    return refused == CUDA_SUCCESS ? body(process, current) : refused;
+  });
 }
 
 // What the client can tell is wrong before anybody is asked. What such arrays would be mapped to could not be charged
@@ -75,7 +85,7 @@ auto Is(CUmipmappedArray mipmapped) {
 }  // namespace
 
 CUresult cuArray3DCreate_v2(CUarray* pHandle, const CUDA_ARRAY3D_DESCRIPTOR* pAllocateArray) {
-  return InCurrent([&](Process& process, const Current& current) -> CUresult {
+  return InCurrentUnsafe([&](Process& process, const Current& current) -> CUresult {
     if (const CUresult refused = CheckKind(pHandle, pAllocateArray); refused != CUDA_SUCCESS) return refused;
     const CUresult result = remote::cuArray3DCreate_v2(pHandle, pAllocateArray);
     if (result != CUDA_SUCCESS) return result;
@@ -100,7 +110,7 @@ CUresult cuArray3DGetDescriptor_v2(CUDA_ARRAY3D_DESCRIPTOR* pArrayDescriptor, CU
 }
 
 CUresult cuArrayDestroy(CUarray hArray) {
-  return InCurrent([&](Process& process, const Current&) -> CUresult {
+  return InCurrentUnsafe([&](Process& process, const Current&) -> CUresult {
     const auto info = process.arrays().Find(hArray);
     if (!info) return CUDA_ERROR_INVALID_HANDLE;
     if (info->level_of != nullptr) return CUDA_ERROR_INVALID_VALUE;
@@ -114,7 +124,7 @@ CUresult cuArrayDestroy(CUarray hArray) {
 
 CUresult cuMipmappedArrayCreate(CUmipmappedArray* pHandle, const CUDA_ARRAY3D_DESCRIPTOR* pMipmappedArrayDesc,
                                 unsigned int numMipmapLevels) {
-  return InCurrent([&](Process& process, const Current& current) -> CUresult {
+  return InCurrentUnsafe([&](Process& process, const Current& current) -> CUresult {
     if (const CUresult refused = CheckKind(pHandle, pMipmappedArrayDesc); refused != CUDA_SUCCESS) return refused;
     const CUresult result = remote::cuMipmappedArrayCreate(pHandle, pMipmappedArrayDesc, numMipmapLevels);
     if (result != CUDA_SUCCESS) return result;
@@ -149,7 +159,7 @@ CUresult cuMipmappedArrayGetLevel(CUarray* pLevelArray, CUmipmappedArray hMipmap
 }
 
 CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray) {
-  return InCurrent([&](Process& process, const Current&) -> CUresult {
+  return InCurrentUnsafe([&](Process& process, const Current&) -> CUresult {
     if (!process.arrays().FindMipmapped(hMipmappedArray)) return CUDA_ERROR_INVALID_HANDLE;
     const CUresult result = remote::cuMipmappedArrayDestroy(hMipmappedArray);
     if (!IsGone(process, wire::HandleKind::kMipmappedArray, hMipmappedArray)) return result;

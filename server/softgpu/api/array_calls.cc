@@ -21,7 +21,7 @@ CUresult Find(Driver& driver, Handle handle, std::shared_ptr<Kind>* object) {
 }
 
 CUresult Create(CUarray* handle, const CUDA_ARRAY3D_DESCRIPTOR* descriptor) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (!handle || !descriptor) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult result = CheckArray(*descriptor, false); result != CUDA_SUCCESS) return result;
     auto memory = ArrayMemory::Allocate(context, ArrayBytes(*descriptor));
@@ -34,7 +34,7 @@ CUresult Create(CUarray* handle, const CUDA_ARRAY3D_DESCRIPTOR* descriptor) {
 }
 
 CUresult CreateMipmapped(CUmipmappedArray* handle, const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned wanted) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (!handle || !descriptor) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult result = CheckArray(*descriptor, true); result != CUDA_SUCCESS) return result;
     const unsigned count = outboard::MipmapLevels(*descriptor, wanted);
@@ -110,7 +110,7 @@ CUresult cuArray3DGetDescriptor_v2(CUDA_ARRAY3D_DESCRIPTOR* pArrayDescriptor, CU
 }
 
 CUresult cuArrayDestroy(CUarray hArray) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     std::shared_ptr<Array> array;
     if (const CUresult result = Find(driver, hArray, &array); result != CUDA_SUCCESS) return result;
     if (array->is_level) return CUDA_ERROR_INVALID_VALUE;
@@ -137,7 +137,7 @@ CUresult cuMipmappedArrayGetLevel(CUarray* pLevelArray, CUmipmappedArray hMipmap
 }
 
 CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
+  return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     std::shared_ptr<MipmappedArray> mipmapped;
     if (const CUresult result = Find(driver, hMipmappedArray, &mipmapped); result != CUDA_SUCCESS) return result;
     WaitFor(driver, *mipmapped);

@@ -25,11 +25,11 @@ CUresult CopyPlaces(Call& call, const DevicePlace& to, const DevicePlace& from, 
                     CUstream stream) {
   const auto copy_3d = call.driver().cuMemcpy3DAsync_v2;
   CUDA_MEMCPY3D copy{};
+  copy.WidthInBytes = copy.srcPitch = copy.dstPitch = extent.width;
+  copy.Height = copy.srcHeight = copy.dstHeight = extent.height;
+  copy.Depth = extent.depth;
   to.SetDestination(&copy);
   from.SetSource(&copy);
-  copy.WidthInBytes = extent.width;
-  copy.Height = extent.height;
-  copy.Depth = extent.depth;
   return copy_3d == nullptr ? CUDA_ERROR_NOT_SUPPORTED : copy_3d(&copy, stream);
 }
 

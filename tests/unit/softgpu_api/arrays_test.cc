@@ -1,6 +1,8 @@
 #include "tests/unit/softgpu_api/driver_under_test.h"
 
 #include <atomic>
+#include <cstdlib>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -275,6 +277,127 @@ TEST_F(ArraysTest, ABatchCountsInTheArraysElements) {
   EXPECT_EQ(failed, 0u);
   ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
   for (const CUarray each : {array, other, bytes}) ASSERT_EQ(cuArrayDestroy(each), CUDA_SUCCESS);
+}
+
+TEST_F(ArraysTest, CopiesBecomeNodesOfGraphs) {
+  const CUarray array = Make(Describe(8, 6, 0)), other = Make(Describe(8, 6, 0));
+  CUstream stream;
+  CUgraph graph;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  CUDA_MEMCPY3D to = Whole(32, 6, 1), between{};
+  to.srcMemoryType = CU_MEMORYTYPE_HOST;
+  to.srcHost = source_.data();
+  to.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+  to.dstArray = array;
+  between.srcMemoryType = between.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+  between.srcArray = array;
+  between.srcXInBytes = 8;
+  between.srcY = 1;
+  between.dstArray = other;
+  between.dstXInBytes = 4;
+  between.dstY = 2;
+  between.WidthInBytes = 16;
+  between.Height = 4;
+  between.Depth = 1;
+  ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpy3DAsync_v2(&to, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpy3DAsync_v2(&between, stream), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemcpyAtoHAsync_v2(source_.data(), nullptr, 0, 1, stream), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+  CUgraphNode nodes[2] = {};
+  size_t count = 2;
+  ASSERT_EQ(cuGraphGetNodes(graph, nodes, &count), CUDA_SUCCESS);
+  ASSERT_EQ(count, 2u);
+  CUDA_MEMCPY3D told{};
+  ASSERT_EQ(cuGraphMemcpyNodeGetParams(nodes[0], &told), CUDA_SUCCESS);
+  EXPECT_EQ(told.srcMemoryType, CU_MEMORYTYPE_HOST);
+  EXPECT_EQ(told.srcHost, source_.data());
+  EXPECT_EQ(told.dstMemoryType, CU_MEMORYTYPE_ARRAY);
+  EXPECT_EQ(told.dstArray, array);
+  ASSERT_EQ(cuGraphMemcpyNodeGetParams(nodes[1], &told), CUDA_SUCCESS);
+  EXPECT_EQ(told.srcArray, array);
+  EXPECT_EQ(told.srcXInBytes, 8u);
+  EXPECT_EQ(told.srcY, 1u);
+  EXPECT_EQ(told.dstArray, other);
+  EXPECT_EQ(told.dstXInBytes, 4u);
+  EXPECT_EQ(told.dstY, 2u);
+
+  CUgraphExec exec;
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
+  for (size_t x : {8, 0}) {
+    between.srcXInBytes = x;
+    ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_SUCCESS);
+    ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
+    ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
+    const Bytes got = Read(other, 32, 6, 1);
+    for (size_t y = 0; y < 4; ++y) {
+      const auto* row = &got[(y + 2) * 32 + 4];
+      EXPECT_EQ(Bytes(row, row + 16), Bytes(&source_[(y + 1) * 32 + x], &source_[(y + 1) * 32 + x + 16])) << y;
+    }
+  }
+  between.dstY = 3;
+  EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(other), CUDA_SUCCESS);
+  CUgraphNode node;
+  EXPECT_EQ(cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &between, context_), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+}
+
+// In a process of its own, since the error stays.
+TEST(ArraysDeathTest, AnArrayThatAGraphMissesIsAnIllegalAddress) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run = [] {
+    CUcontext context;
+    CUarray array;
+    CUgraph graph;
+    CUgraphNode node;
+    CUgraphExec exec;
+    const CUDA_ARRAY3D_DESCRIPTOR its = Describe(4, 0, 0);
+    if (cuInit(0) != CUDA_SUCCESS || cuDevicePrimaryCtxRetain(&context, 0) != CUDA_SUCCESS) return 1;
+    if (cuCtxSetCurrent(context) != CUDA_SUCCESS || cuArray3DCreate_v2(&array, &its) != CUDA_SUCCESS) return 2;
+    float source[4] = {};
+    CUDA_MEMCPY3D copy{};
+    copy.srcMemoryType = CU_MEMORYTYPE_HOST;
+    copy.srcHost = source;
+    copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+    copy.dstArray = array;
+    copy.WidthInBytes = 16;
+    copy.Height = copy.Depth = 1;
+    if (cuGraphCreate(&graph, 0) != CUDA_SUCCESS) return 3;
+    if (cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &copy, context) != CUDA_SUCCESS) return 4;
+    if (cuGraphInstantiateWithFlags(&exec, graph, 0) != CUDA_SUCCESS) return 5;
+    if (cuArrayDestroy(array) != CUDA_SUCCESS || cuGraphLaunch(exec, nullptr) != CUDA_SUCCESS) return 6;
+    return cuCtxSynchronize() == CUDA_ERROR_ILLEGAL_ADDRESS ? 0 : 7;
+  };
+  EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "a graph's copy needs memory that is not allocated");
+}
+
+TEST_F(ArraysTest, ACaptureProhibitsToMakeAndDestroyThem) {
+  const auto its = Describe(8, 6, 0);
+  const CUarray array = Make(its);
+  CUarray made = nullptr;
+  CUmipmappedArray mipmapped = nullptr, more = nullptr;
+  ASSERT_EQ(cuMipmappedArrayCreate(&mipmapped, &its, 2), CUDA_SUCCESS);
+  CUstream stream;
+  CUgraph graph;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  const std::function<CUresult()> calls[] = {
+      [&] { return cuArray3DCreate_v2(&made, &its); },
+      [&] { return cuArrayDestroy(array); },
+      [&] { return cuMipmappedArrayCreate(&more, &its, 2); },
+      [&] { return cuMipmappedArrayDestroy(mipmapped); },
+  };
+  for (const auto& call : calls) {
+    ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+    EXPECT_EQ(call(), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    EXPECT_EQ(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  }
+  ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuMipmappedArrayDestroy(mipmapped), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
 }
 
 TEST_F(ArraysTest, ACopyUnderWayKeepsTheMemory) {

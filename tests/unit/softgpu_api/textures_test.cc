@@ -91,10 +91,10 @@ class TexturesTest : public DriverTest {
     return Try(Resource(array_), Reading(), &view);
   }
 
-  void Launch(const char* name, std::vector<void*> parameters) {
+  void Launch(const char* name, std::vector<void*> parameters, CUstream stream = nullptr) {
     CUfunction function;
     ASSERT_EQ(cuModuleGetFunction(&function, module_, name), CUDA_SUCCESS);
-    ASSERT_EQ(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, nullptr, parameters.data(), nullptr), CUDA_SUCCESS);
+    ASSERT_EQ(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, parameters.data(), nullptr), CUDA_SUCCESS);
   }
   // The words that `read` gives.
   std::vector<float> Read(CUtexObject texture, float x, float y) {
@@ -207,6 +207,42 @@ TEST_F(TexturesTest, AKernelUsesWhatWasThereWhenItWasLaunched) {
   float got = 0;
   ASSERT_EQ(cuMemcpyDtoH_v2(&got, memory_, 4), CUDA_SUCCESS);
   EXPECT_EQ(got, 6);
+}
+
+TEST_F(TexturesTest, AKernelOfAGraphUsesWhatIsThereWhenTheGraphIsLaunched) {
+  const auto free_bytes = [] {
+    size_t free = 0, total = 0;
+    EXPECT_EQ(cuMemGetInfo_v2(&free, &total), CUDA_SUCCESS);
+    return free;
+  };
+  const size_t before = free_bytes();
+  const CUarray array = Make(8, 1, 0);
+  CUDA_RESOURCE_DESC resource = Resource(array);
+  const CUDA_TEXTURE_DESC reading = Reading();
+  CUtexObject texture;
+  ASSERT_EQ(cuTexObjectCreate(&texture, &resource, &reading, nullptr), CUDA_SUCCESS);
+  CUstream stream;
+  CUgraph graph;
+  CUgraphExec exec;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  float x = 5, y = 0;
+  Launch("read", {&memory_, &texture, &x, &y}, stream);
+  ASSERT_EQ(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
+  const float source[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  ASSERT_EQ(cuMemcpyHtoA_v2(array, 0, source, 32), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuTexObjectDestroy(texture), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
+  float got = 0;
+  ASSERT_EQ(cuMemcpyDtoH_v2(&got, memory_, 4), CUDA_SUCCESS);
+  EXPECT_EQ(got, 6);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  EXPECT_EQ(free_bytes(), before) << "the graph keeps the array's memory";
+  ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
 }
 
 TEST_F(TexturesTest, WhatTheManualRulesOutIsRefused) {

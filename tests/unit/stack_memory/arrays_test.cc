@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -152,6 +154,165 @@ TEST_F(ArraysTest, CopiesThatTheClientCanJudgeDoNotWait) {
   EXPECT_EQ(RoundTrips() - before, 1u);
   ASSERT_EQ(cuMemFree_v2(memory), CUDA_SUCCESS);
   ASSERT_EQ(cuArrayDestroy(other), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+}
+
+TEST_F(ArraysTest, TheCallsForOneDimension) {
+  const CUDA_ARRAY_DESCRIPTOR flat{256, 0, CU_AD_FORMAT_UNSIGNED_INT8, 1};
+  CUDA_ARRAY_DESCRIPTOR got{};
+  CUarray array = nullptr, other = nullptr;
+  ASSERT_EQ(cuArrayCreate_v2(&array, &flat), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayCreate_v2(&other, &flat), CUDA_SUCCESS);
+  EXPECT_EQ(cuArrayCreate_v2(&other, nullptr), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuArrayGetDescriptor_v2(&got, array), CUDA_SUCCESS);
+  EXPECT_EQ(got.Width, 256u);
+  EXPECT_EQ(got.Height, 0u);
+  EXPECT_EQ(cuArrayGetDescriptor_v2(nullptr, array), CUDA_ERROR_INVALID_VALUE);
+  CUdeviceptr memory;
+  ASSERT_EQ(cuMemAlloc_v2(&memory, 4096), CUDA_SUCCESS);
+  const Bytes source = Pattern(100);
+  ASSERT_EQ(cuMemcpyHtoA_v2(array, 16, source.data(), 100), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyAtoA_v2(other, 1, array, 20, 50), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyAtoD_v2(memory, other, 2, 40), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoA_v2(other, 10, memory, 40), CUDA_SUCCESS);
+  const Bytes want(source.begin() + 7, source.begin() + 37);
+  Bytes bytes(30);
+  ASSERT_EQ(cuMemcpyAtoH_v2(bytes.data(), other, 12, 30), CUDA_SUCCESS);
+  EXPECT_EQ(bytes, want);
+  ASSERT_EQ(cuMemcpyHtoAAsync_v2(array, 0, bytes.data(), 30, nullptr), CUDA_SUCCESS);
+  bytes.assign(30, 0);
+  ASSERT_EQ(cuMemcpyAtoHAsync_v2(bytes.data(), array, 0, 30, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(bytes, want);
+  ASSERT_EQ(cuMemFree_v2(memory), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(other), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+}
+
+TEST_F(ArraysTest, NoneIsSparseOrMappedLaterOrHasPlanes) {
+  const auto its = Describe(64, 32, 0);
+  const CUarray array = Make(its);
+  CUmipmappedArray mipmapped;
+  ASSERT_EQ(cuMipmappedArrayCreate(&mipmapped, &its, 4), CUDA_SUCCESS);
+  CUDA_ARRAY_SPARSE_PROPERTIES sparse;
+  CUDA_ARRAY_MEMORY_REQUIREMENTS needs;
+  CUarray plane;
+  const auto expect_all = [&](CUresult expected) {
+    EXPECT_EQ(cuArrayGetSparseProperties(&sparse, array), expected);
+    EXPECT_EQ(cuMipmappedArrayGetSparseProperties(&sparse, mipmapped), expected);
+    EXPECT_EQ(cuArrayGetMemoryRequirements(&needs, array, 0), expected);
+    EXPECT_EQ(cuMipmappedArrayGetMemoryRequirements(&needs, mipmapped, 0), expected);
+    EXPECT_EQ(cuArrayGetPlane(&plane, array, 0), expected);
+  };
+  expect_all(CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuArrayGetMemoryRequirements(&needs, array, 9), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(cuMipmappedArrayGetMemoryRequirements(&needs, mipmapped, 9), CUDA_ERROR_INVALID_DEVICE);
+  ASSERT_EQ(cuMipmappedArrayDestroy(mipmapped), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  expect_all(CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(ArraysTest, GraphsCopyFromAndToThem) {
+  const auto its = Describe(64, 20, 0);
+  const CUarray array = Make(its), other = Make(its);
+  CUstream stream;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  void* memory;
+  ASSERT_EQ(cuMemHostAlloc(&memory, 5120, 0), CUDA_SUCCESS);
+  auto* const got = static_cast<unsigned char*>(memory);
+  Bytes source = Pattern(5120);
+  // 128 bytes of 4 rows of one array to another place in the other.
+  CUDA_MEMCPY3D between{};
+  between.srcMemoryType = between.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+  between.srcArray = array;
+  between.srcXInBytes = 64;
+  between.srcY = 3;
+  between.dstArray = other;
+  between.dstXInBytes = 32;
+  between.dstY = 5;
+  between.WidthInBytes = 128;
+  between.Height = 4;
+  between.Depth = 1;
+  const auto expect_got = [&](const CUDA_MEMCPY3D& did) {
+    Bytes want(5120, 0);
+    for (size_t y = 0; y < did.Height; ++y) {
+      std::copy_n(&source[(did.srcY + y) * 256 + did.srcXInBytes], did.WidthInBytes,
+                  &want[(did.dstY + y) * 256 + did.dstXInBytes]);
+    }
+    EXPECT_TRUE(std::equal(want.begin(), want.end(), got));
+  };
+  ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  for (const auto& copy : {ToArray(array, its, source.data(), 256), between, FromArray(other, its, got, 256)}) {
+    ASSERT_EQ(cuMemcpy3DAsync_v2(&copy, stream), CUDA_SUCCESS);
+  }
+  CUgraph graph;
+  ASSERT_EQ(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+  CUgraphNode nodes[3] = {};
+  size_t count = 3;
+  ASSERT_EQ(cuGraphGetNodes(graph, nodes, &count), CUDA_SUCCESS);
+  ASSERT_EQ(count, 3u);
+  CUDA_MEMCPY3D told{};
+  ASSERT_EQ(cuGraphMemcpyNodeGetParams(nodes[0], &told), CUDA_SUCCESS);
+  EXPECT_EQ(told.srcHost, source.data());
+  EXPECT_EQ(told.dstMemoryType, CU_MEMORYTYPE_ARRAY);
+  EXPECT_EQ(told.dstArray, array);
+  ASSERT_EQ(cuGraphMemcpyNodeGetParams(nodes[1], &told), CUDA_SUCCESS);
+  EXPECT_EQ(told.srcArray, array);
+  EXPECT_EQ(told.srcXInBytes, 64u);
+  EXPECT_EQ(told.srcY, 3u);
+  EXPECT_EQ(told.dstArray, other);
+  EXPECT_EQ(told.dstXInBytes, 32u);
+  EXPECT_EQ(told.dstY, 5u);
+  EXPECT_EQ(told.WidthInBytes, 128u);
+
+  CUgraphExec exec;
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
+  expect_got(between);
+  // The same bytes of the host, which now are others, to the same place, from another one.
+  std::reverse(source.begin(), source.end());
+  between.srcXInBytes = 0;
+  ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
+  expect_got(between);
+
+  between.dstY = 17;
+  EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(other), CUDA_SUCCESS);
+  CUgraphNode node;
+  between.dstY = 0;
+  EXPECT_EQ(cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &between, context_), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_ERROR_INVALID_HANDLE);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemFreeHost(memory), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+}
+
+TEST_F(ArraysTest, ACaptureProhibitsToMakeAndDestroyThem) {
+  const auto its = Describe(64, 20, 0);
+  const CUarray array = Make(its);
+  CUmipmappedArray mipmapped = nullptr, more = nullptr;
+  ASSERT_EQ(cuMipmappedArrayCreate(&mipmapped, &its, 2), CUDA_SUCCESS);
+  CUarray made = nullptr;
+  CUgraph graph = nullptr;
+  CUstream stream;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  const std::function<CUresult()> calls[] = {
+      [&] { return cuArray3DCreate_v2(&made, &its); },
+      [&] { return cuArrayDestroy(array); },
+      [&] { return cuMipmappedArrayCreate(&more, &its, 2); },
+      [&] { return cuMipmappedArrayDestroy(mipmapped); },
+  };
+  for (const auto& call : calls) {
+    ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+    EXPECT_EQ(call(), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    EXPECT_EQ(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  }
+  ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuMipmappedArrayDestroy(mipmapped), CUDA_SUCCESS);
   ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
 }
 

@@ -162,5 +162,40 @@ TEST_F(NarrowAbiTest, HostMemoryIsPageLocked) {
   EXPECT_EQ(cuMemHostRegister(nullptr, 16, 0), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(NarrowAbiTest, Arrays) {
+  const CUDA_ARRAY_DESCRIPTOR_v1 row_of{64, 0, CU_AD_FORMAT_UNSIGNED_INT8, 1};
+  const CUDA_ARRAY3D_DESCRIPTOR_v1 plane_of{16, 4, 0, CU_AD_FORMAT_UNSIGNED_INT8, 1, 0};
+  CUDA_ARRAY_DESCRIPTOR_v1 flat{};
+  CUDA_ARRAY3D_DESCRIPTOR_v1 box{};
+  CUarray row = nullptr, plane = nullptr;
+  ASSERT_EQ(cuArrayCreate(&row, &row_of), CUDA_SUCCESS);
+  ASSERT_EQ(cuArray3DCreate(&plane, &plane_of), CUDA_SUCCESS);
+  EXPECT_EQ(cuArrayGetDescriptor(&flat, plane), CUDA_SUCCESS);
+  EXPECT_EQ(flat.Height, 4u);
+  EXPECT_EQ(cuArray3DGetDescriptor(&box, row), CUDA_SUCCESS);
+  EXPECT_EQ(box.Width, 64u);
+  EXPECT_EQ(box.NumChannels, 1u);
+
+  const std::string source = "bytes of arrays";
+  EXPECT_EQ(cuMemcpyHtoA(row, 8, source.data(), 15), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemcpyAtoA(plane, 2, row, 11, 5), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemcpyAtoH(host_, plane, 2, 5), CUDA_SUCCESS);
+  EXPECT_EQ(std::string(host_, 5), "es of");
+  EXPECT_EQ(cuMemcpyHtoAAsync(row, 0, source.data() + 9, 6, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemcpyAtoHAsync(host_, row, 0, 6, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(std::string(host_, 6), "arrays");
+  EXPECT_EQ(cuMemcpyDtoA(row, 0, kNobodys, 8), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemcpyDtoA(row, 0, kNobodys, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemcpyAtoD(kNobodys, row, 0, 8), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemcpyAtoD(kNobodys, row, 0, 0), CUDA_SUCCESS);
+
+  EXPECT_EQ(cuArrayCreate(&row, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuArray3DCreate(&row, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuArrayGetDescriptor(nullptr, row), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuArray3DGetDescriptor(nullptr, row), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuArrayDestroy(row), CUDA_SUCCESS);
+  EXPECT_EQ(cuArrayDestroy(plane), CUDA_SUCCESS);
+}
+
 }  // namespace
 }  // namespace outboard::stack

@@ -29,10 +29,10 @@ class TexturesTest : public StackTest {
     resource.res.array.hArray = array;
     return resource;
   }
-  void Launch(const char* name, std::vector<void*> parameters) {
+  void Launch(const char* name, std::vector<void*> parameters, CUstream stream = nullptr) {
     CUfunction function;
     ASSERT_EQ(cuModuleGetFunction(&function, textures_, name), CUDA_SUCCESS);
-    ASSERT_EQ(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, nullptr, parameters.data(), nullptr), CUDA_SUCCESS);
+    ASSERT_EQ(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, parameters.data(), nullptr), CUDA_SUCCESS);
   }
   float ReadResult() {
     float value = -1;
@@ -73,6 +73,33 @@ TEST_F(TexturesTest, KernelsReadArrays) {
   EXPECT_EQ(RoundTrips(), then);
   ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
   EXPECT_EQ(cuTexObjectCreate(&texture, &resource, &reading, nullptr), CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(TexturesTest, KernelsOfGraphsReadArrays) {
+  const CUarray array = Make(4, 1);
+  CUDA_RESOURCE_DESC resource = Resource(array);
+  CUDA_TEXTURE_DESC reading{};
+  CUtexObject texture = 0;
+  ASSERT_EQ(cuTexObjectCreate(&texture, &resource, &reading, nullptr), CUDA_SUCCESS);
+  const float source[4] = {10, 20, 30, 40};
+  CUstream stream;
+  CUgraph graph;
+  CUgraphExec exec;
+  ASSERT_EQ(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyHtoAAsync_v2(array, 0, source, 16, stream), CUDA_SUCCESS);
+  float x = 2, y = 0;
+  Launch("read", {&memory_, &texture, &x, &y}, stream);
+  ASSERT_EQ(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
+  EXPECT_EQ(ReadResult(), 30);
+  ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuTexObjectDestroy(texture), CUDA_SUCCESS);
+  ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
 }
 
 TEST_F(TexturesTest, KernelsReadMemoryAndLevels) {

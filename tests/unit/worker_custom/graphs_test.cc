@@ -25,8 +25,9 @@ using wire::GraphNodeKind;
 // Graphs of a driver: a list of what its nodes do, in the order in which they were added, whatever graph they are of.
 struct FakeGraphs {
   std::vector<std::function<void()>> nodes;
-  std::vector<size_t> dependencies;  // how many each node has
-  std::vector<const void*> sources;  // of copies from host memory
+  std::vector<size_t> dependencies;   // how many each node has
+  std::vector<const void*> sources;   // of copies from host memory
+  std::vector<CUDA_MEMCPY3D> copies;  // as they were given
   int alive = 0;
   int launches = 0;  // that have not run
   uint64_t last_handle = 0;
@@ -129,6 +130,7 @@ void AddGraphs(driver::DriverTable* table) {
   };
   table->cuGraphAddMemcpyNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count,
                                    const CUDA_MEMCPY3D* params, CUcontext) {
+    fake->copies.push_back(*params);
     *node = NewNode(Copying(*params), count);
     return CUDA_SUCCESS;
   };
@@ -237,7 +239,7 @@ TEST_F(GraphsTest, WhatDoesNotAddUpIsRefused) {
       .Node(GraphNodeKind::kHostCall, {0}, wire::GraphHostCall{0})
       .Node(GraphNodeKind::kGraph, {0, 1}, wire::GraphChild{1})
       .Head(GraphNodeKind::kEmpty, {})
-      .Node(GraphNodeKind::kWrite, {2}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(8), 1});
+      .Node(GraphNodeKind::kWrite, {2}, wire::GraphWrite{kContext, {RowAt(Address(device))}, RowOf(8), 1});
   for (size_t bytes = 0; bytes < good.bytes().size(); bytes += 8) {
     EXPECT_EQ(graphs_->Instantiate(1, 0, good.bytes().first(bytes)), CUDA_ERROR_INVALID_VALUE) << bytes;
   }
@@ -267,8 +269,8 @@ TEST_F(GraphsTest, NoWordOfADescriptionIsBelieved) {
   std::string device(8, '.');
   Description good(3, 3);
   good.Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{0})
-      .Node(GraphNodeKind::kWrite, {0}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(8), 1})
-      .Node(GraphNodeKind::kRead, {0, 1}, wire::GraphRead{kContext, RowAt(Address(device)), RowAt(0), RowOf(8), 2});
+      .Node(GraphNodeKind::kWrite, {0}, wire::GraphWrite{kContext, {RowAt(Address(device))}, RowOf(8), 1})
+      .Node(GraphNodeKind::kRead, {0, 1}, wire::GraphRead{kContext, {RowAt(Address(device))}, RowAt(0), RowOf(8), 2});
   std::vector<std::byte> bytes(good.bytes().begin(), good.bytes().end());
   for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
     uint64_t word;
@@ -314,7 +316,7 @@ TEST_F(GraphsTest, LaunchesTakeTheirWordsInOrder) {
 
 TEST_F(GraphsTest, BytesAreAskedForOrComeWithTheLaunch) {
   std::string device(5, '.');
-  const wire::GraphWrite write{kContext, RowAt(Address(device)), RowOf(5), 0};
+  const wire::GraphWrite write{kContext, {RowAt(Address(device))}, RowOf(5), 0};
   ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
   const std::string pulled = "asked", with_launch = "...comes";
   unsigned long long word = 42;
@@ -338,7 +340,7 @@ TEST_F(GraphsTest, BytesAreAskedForOrComeWithTheLaunch) {
 
 TEST_F(GraphsTest, BytesLandWhenTheyAreCopied) {
   std::string device = "value";
-  const wire::GraphRead read{kContext, RowAt(Address(device)), RowAt(0), RowOf(5), 0};
+  const wire::GraphRead read{kContext, {RowAt(Address(device))}, RowAt(0), RowOf(5), 0};
   ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kRead, {}, read).bytes()), CUDA_SUCCESS);
   unsigned long long word = 0x1000;
   ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
@@ -355,7 +357,7 @@ TEST_F(GraphsTest, BytesLandWhenTheyAreCopied) {
 TEST_F(GraphsTest, PageLockedMemoryIsUsedAgainWhenTheDriverHasDoneWithTheGraph) {
   std::string device(5, '.');
   Description writes(1, 1);
-  writes.Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(5), 0});
+  writes.Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, {RowAt(Address(device))}, RowOf(5), 0});
   const unsigned long long word = 0;
   const auto launch_and_destroy = [&](uint64_t number) {
     ASSERT_EQ(graphs_->Instantiate(number, 0, writes.bytes()), CUDA_SUCCESS);
@@ -379,7 +381,7 @@ TEST_F(GraphsTest, PageLockedMemoryIsUsedAgainWhenTheDriverHasDoneWithTheGraph) 
 TEST_F(GraphsTest, PageLockedMemoryIsOfTheContextOfTheCopy) {
   std::string device(5, '.');
   FakeDriver::MakeCurrent(FakeDriver::Context(2));
-  const wire::GraphWrite write{kContext, RowAt(Address(device)), RowOf(5), 0};
+  const wire::GraphWrite write{kContext, {RowAt(Address(device))}, RowOf(5), 0};
   ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
   const unsigned long long word = 0;
   graphs_->ForgetContext(FakeDriver::Context(2));
@@ -394,8 +396,8 @@ TEST_F(GraphsTest, PageLockedMemoryIsOfTheContextOfTheCopy) {
 TEST_F(GraphsTest, CopiesThatAreChangedHaveAnotherSizeAndPlace) {
   std::string device = "abcdefgh";
   Description graph(2, 2);
-  graph.Node(GraphNodeKind::kRead, {}, wire::GraphRead{kContext, RowAt(Address(device)), RowAt(0), RowOf(5), 0})
-      .Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, RowAt(Address(device)), RowOf(2), 1});
+  graph.Node(GraphNodeKind::kRead, {}, wire::GraphRead{kContext, {RowAt(Address(device))}, RowAt(0), RowOf(5), 0})
+      .Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, {RowAt(Address(device))}, RowOf(2), 1});
   ASSERT_EQ(graphs_->Instantiate(1, 0, graph.bytes()), CUDA_SUCCESS);
   const unsigned long long words[] = {0x1000, wire::kWithLaunch};
   const std::string sent(8000, 'x');
@@ -404,8 +406,8 @@ TEST_F(GraphsTest, CopiesThatAreChangedHaveAnotherSizeAndPlace) {
   std::string large(8000, '.');
   Changes changes;
   changes.Node(0, GraphNodeKind::kRead,
-               wire::GraphRead{kContext, Box{Address(device), 2, 2}, Box{0, 3, 2}, BoxExtent{2, 2, 1}, 0});
-  changes.Node(1, GraphNodeKind::kWrite, wire::GraphWrite{kContext, RowAt(Address(large)), RowOf(8000), 1});
+               wire::GraphRead{kContext, {Box{Address(device), 2, 2}}, Box{0, 3, 2}, BoxExtent{2, 2, 1}, 0});
+  changes.Node(1, GraphNodeKind::kWrite, wire::GraphWrite{kContext, {RowAt(Address(large))}, RowOf(8000), 1});
   ASSERT_EQ(graphs_->Change(1, changes.bytes()), CUDA_SUCCESS);
   ASSERT_EQ(graphs_->Launch(1, stream_, {words, 2}, std::as_bytes(std::span(sent))), CUDA_SUCCESS);
   fake_.Run();  // in this driver the changes are in force at once; the bytes are still those of the launch
@@ -418,9 +420,48 @@ TEST_F(GraphsTest, CopiesThatAreChangedHaveAnotherSizeAndPlace) {
   EXPECT_EQ(large, sent);
 }
 
+TEST_F(GraphsTest, CopiesNameArraysByTheirHandles) {
+  const wire::HandleId id = wire::MakeHandle(wire::HandleKind::kArray, 1, wire::kFirstSlot);
+  const auto array = reinterpret_cast<CUarray>(0x7700);
+  ASSERT_TRUE(handles_.Add(wire::HandleKind::kArray, id, array));
+  const wire::GraphPlace memory{{0x1000, 64, 2}}, place{{}, id, {4, 3, 2}};
+  const BoxExtent extent{8, 2, 1};
+  ASSERT_EQ(
+      graphs_->Instantiate(1, 0,
+                           Description(3, 2)
+                               .Node(GraphNodeKind::kCopy, {}, wire::GraphCopy{kContext, place, memory, extent})
+                               .Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, place, extent, 0})
+                               .Node(GraphNodeKind::kRead, {}, wire::GraphRead{kContext, place, {0, 32, 0}, extent, 1})
+                               .bytes()),
+      CUDA_SUCCESS);
+  ASSERT_EQ(fake_.copies.size(), 3u);
+  for (size_t i : {0, 1}) {
+    const CUDA_MEMCPY3D& to = fake_.copies[i];
+    EXPECT_EQ(to.dstMemoryType, CU_MEMORYTYPE_ARRAY);
+    EXPECT_EQ(to.dstArray, array);
+    EXPECT_EQ(to.dstXInBytes, 4u);
+    EXPECT_EQ(to.dstY, 3u);
+    EXPECT_EQ(to.dstZ, 2u);
+  }
+  EXPECT_EQ(fake_.copies[0].srcMemoryType, CU_MEMORYTYPE_DEVICE);
+  EXPECT_EQ(fake_.copies[0].srcDevice, 0x1000u);
+  EXPECT_EQ(fake_.copies[0].srcPitch, 64u);
+  EXPECT_EQ(fake_.copies[2].srcMemoryType, CU_MEMORYTYPE_ARRAY);
+  EXPECT_EQ(fake_.copies[2].srcArray, array);
+  EXPECT_EQ(fake_.copies[2].srcY, 3u);
+  EXPECT_EQ(fake_.copies[2].dstMemoryType, CU_MEMORYTYPE_HOST);
+
+  handles_.Remove(id);
+  EXPECT_EQ(
+      graphs_->Instantiate(
+          2, 0,
+          Description(1, 0).Node(GraphNodeKind::kCopy, {}, wire::GraphCopy{kContext, memory, place, extent}).bytes()),
+      CUDA_ERROR_INVALID_HANDLE);
+}
+
 TEST_F(GraphsTest, NothingWaitsForAClientThatIsGone) {
   std::string device(5, '.');
-  const wire::GraphWrite write{kContext, RowAt(Address(device)), RowOf(5), 0};
+  const wire::GraphWrite write{kContext, {RowAt(Address(device))}, RowOf(5), 0};
   ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
   const unsigned long long word = 42;
   ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
@@ -437,7 +478,7 @@ TEST_F(GraphsTest, HostMemoryOfAllGraphsIsLimited) {
   Description many(count, 1);
   for (uint32_t i = 0; i < count; ++i) {
     many.Node(GraphNodeKind::kRead, {},
-              wire::GraphRead{kContext, RowAt(Address(device)), RowAt(0), RowOf(kCopyChunkBytes), 0});
+              wire::GraphRead{kContext, {RowAt(Address(device))}, RowAt(0), RowOf(kCopyChunkBytes), 0});
   }
   EXPECT_EQ(graphs_->Instantiate(1, 0, many.bytes()), CUDA_ERROR_OUT_OF_MEMORY);
 }
