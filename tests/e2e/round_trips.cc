@@ -147,6 +147,27 @@ class Calls {
     Once("cuMemFree_v2", [&] { return cuMemFree_v2(memory); });
   }
 
+  void Arrays() {
+    const CUDA_ARRAY3D_DESCRIPTOR its = {16, 16, 0, CU_AD_FORMAT_FLOAT, 1, CUDA_ARRAY3D_SURFACE_LDST};
+    CUarray array = nullptr, level = nullptr;
+    CUmipmappedArray mipmapped = nullptr;
+    CUDA_RESOURCE_DESC resource{};
+    CUDA_TEXTURE_DESC reading{};
+    CUtexObject texture = 0;
+    CUsurfObject surface = 0;
+    Once("cuArray3DCreate_v2", [&] { return cuArray3DCreate_v2(&array, &its); });
+    Once("cuMipmappedArrayCreate", [&] { return cuMipmappedArrayCreate(&mipmapped, &its, 2); });
+    Once("cuMipmappedArrayGetLevel", [&] { return cuMipmappedArrayGetLevel(&level, mipmapped, 1); });
+    resource.resType = CU_RESOURCE_TYPE_ARRAY;
+    resource.res.array.hArray = array;
+    check::Ok(cuTexObjectCreate(&texture, &resource, &reading, nullptr));
+    check::Ok(cuSurfObjectCreate(&surface, &resource));
+    Once("cuTexObjectDestroy", [&] { return cuTexObjectDestroy(texture); });
+    Once("cuSurfObjectDestroy", [&] { return cuSurfObjectDestroy(surface); });
+    Once("cuMipmappedArrayDestroy", [&] { return cuMipmappedArrayDestroy(mipmapped); });
+    Once("cuArrayDestroy", [&] { return cuArrayDestroy(array); });
+  }
+
   void Peers() {
     CUcontext other = nullptr;
     CUdeviceptr here = 0, there = 0;
@@ -298,6 +319,7 @@ int main() {
   calls.Devices();
   calls.Code();
   calls.Memory();
+  calls.Arrays();
   calls.Peers();
   calls.MemoryPools();
   calls.VirtualMemory();
