@@ -95,7 +95,7 @@ TEST_P(TextureFacts, MemoryThatIsGoneFaults) {
   TextureTable table = MakeTable(texels_);
   TexelArray& array = table.textures[0].levels[0];
   array.device_address = kDataAddress;
-  array.host = machine_.data();
+  array.host = nullptr;
   array.pitch = 256;
   machine_.SetTextures(table);
   ASSERT_TRUE(Load("tex.2d.v4.f32.f32 {%r20, %r21, %r22, %r23}, [%handle, {%f0, %f1}];"));

@@ -27,7 +27,7 @@ CUresult cuTexObjectCreate(CUtexObject* pTexObject, const CUDA_RESOURCE_DESC* pR
     if (!pTexObject || !pResDesc || !pTexDesc) return CUDA_ERROR_INVALID_VALUE;
     TextureObject object{&context, *pResDesc, *pTexDesc, {}, {}};
     if (pResViewDesc) object.view = *pResViewDesc;
-    const CUresult result = Describe(driver, *pResDesc, *pTexDesc, pResViewDesc, &object.code);
+    const CUresult result = Describe(context, *pResDesc, *pTexDesc, pResViewDesc, &object.code);
     if (result == CUDA_SUCCESS) *pTexObject = driver.textures.Add(std::move(object));
     return result;
   });
@@ -65,7 +65,7 @@ CUresult cuSurfObjectCreate(CUsurfObject* pSurfObject, const CUDA_RESOURCE_DESC*
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     if (!pSurfObject || !pResDesc) return CUDA_ERROR_INVALID_VALUE;
     SurfaceObject object{&context, *pResDesc, {}};
-    const CUresult result = Describe(driver, *pResDesc, &object.code);
+    const CUresult result = Describe(context, *pResDesc, &object.code);
     if (result == CUDA_SUCCESS) *pSurfObject = driver.textures.Add(std::move(object));
     return result;
   });

@@ -8,6 +8,7 @@
 #include "common/base/number_of.h"
 #include "common/libcuda/arrays.h"
 #include "server/softgpu/api/array.h"
+#include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/texture_limits.h"
 
 namespace outboard::softgpu::api {
@@ -71,29 +72,27 @@ bool IsWithin(size_t size, CUdevice_attribute limit) {
 }
 
 // Elements in memory of the program's own. `bytes` from the first to the last of them.
-CUresult ReadMemory(Driver& driver, CUdeviceptr address, size_t bytes, TexelArray* texels) {
+CUresult ReadMemory(const Context& context, CUdeviceptr address, size_t bytes, TexelArray* texels) {
   constexpr size_t kAlignment = 512;  // CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT
-  const auto range = driver.allocations.Find(address);
-  if (address % kAlignment != 0 || !range || !range->Contains(address, bytes)) return CUDA_ERROR_INVALID_VALUE;
-  texels->host = range->info.device->memory->ToHost(address);
+  if (address % kAlignment != 0 || !FindDeviceBytes(context, address, bytes, false)) return CUDA_ERROR_INVALID_VALUE;
   texels->device_address = address;
   return CUDA_SUCCESS;
 }
 
-CUresult ReadLinear(Driver& driver, const CUDA_RESOURCE_DESC& resource, Texture* described) {
+CUresult ReadLinear(const Context& context, const CUDA_RESOURCE_DESC& resource, Texture* described) {
   const auto& linear = resource.res.linear;
   if (!ReadFormat(linear.format, linear.numChannels, &described->format)) return CUDA_ERROR_INVALID_VALUE;
   const size_t count = linear.sizeInBytes / described->format.bytes();
   if (!IsWithin(count, CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH)) return CUDA_ERROR_INVALID_VALUE;
   TexelArray texels;
   texels.width = static_cast<uint32_t>(count);
-  const CUresult result = ReadMemory(driver, linear.devPtr, count * described->format.bytes(), &texels);
+  const CUresult result = ReadMemory(context, linear.devPtr, count * described->format.bytes(), &texels);
   described->is_linear = true;
   described->levels = {texels};
   return result;
 }
 
-CUresult ReadPitched(Driver& driver, const CUDA_RESOURCE_DESC& resource, Texture* described) {
+CUresult ReadPitched(const Context& context, const CUDA_RESOURCE_DESC& resource, Texture* described) {
   constexpr size_t kPitchAlignment = 32;  // CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT
   const auto& pitched = resource.res.pitch2D;
   if (!ReadFormat(pitched.format, pitched.numChannels, &described->format)) return CUDA_ERROR_INVALID_VALUE;
@@ -109,7 +108,7 @@ CUresult ReadPitched(Driver& driver, const CUDA_RESOURCE_DESC& resource, Texture
   texels.height = static_cast<uint32_t>(pitched.height);
   texels.pitch = pitched.pitchInBytes;
   const CUresult result =
-      ReadMemory(driver, pitched.devPtr, (pitched.height - 1) * pitched.pitchInBytes + row, &texels);
+      ReadMemory(context, pitched.devPtr, (pitched.height - 1) * pitched.pitchInBytes + row, &texels);
   described->levels = {texels};
   return result;
 }
@@ -148,26 +147,26 @@ CUresult ReadArrays(const std::vector<std::shared_ptr<Array>>& levels, const CUD
   return CUDA_SUCCESS;
 }
 
-CUresult ReadResource(Driver& driver, const CUDA_RESOURCE_DESC& resource, const CUDA_RESOURCE_VIEW_DESC* view,
+CUresult ReadResource(const Context& context, const CUDA_RESOURCE_DESC& resource, const CUDA_RESOURCE_VIEW_DESC* view,
                       Texture* described, unsigned* array_flags) {
   if (resource.flags != 0) return CUDA_ERROR_INVALID_VALUE;
   switch (NumberOf(resource.resType)) {
     case CU_RESOURCE_TYPE_ARRAY: {
-      const auto array = driver.handles.Find<Array>(resource.res.array.hArray);
+      const auto array = context.driver.handles.Find<Array>(resource.res.array.hArray);
       if (!array) return CUDA_ERROR_INVALID_HANDLE;
       *array_flags = array->descriptor.Flags;
       return ReadArrays({array}, view, described);
     }
     case CU_RESOURCE_TYPE_MIPMAPPED_ARRAY: {
-      const auto mipmapped = driver.handles.Find<MipmappedArray>(resource.res.mipmap.hMipmappedArray);
+      const auto mipmapped = context.driver.handles.Find<MipmappedArray>(resource.res.mipmap.hMipmappedArray);
       if (!mipmapped) return CUDA_ERROR_INVALID_HANDLE;
       *array_flags = mipmapped->descriptor.Flags;
       return ReadArrays(mipmapped->levels, view, described);
     }
     case CU_RESOURCE_TYPE_LINEAR:
-      return view != nullptr ? CUDA_ERROR_INVALID_VALUE : ReadLinear(driver, resource, described);
+      return view != nullptr ? CUDA_ERROR_INVALID_VALUE : ReadLinear(context, resource, described);
     case CU_RESOURCE_TYPE_PITCH2D:
-      return view != nullptr ? CUDA_ERROR_INVALID_VALUE : ReadPitched(driver, resource, described);
+      return view != nullptr ? CUDA_ERROR_INVALID_VALUE : ReadPitched(context, resource, described);
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }
@@ -175,10 +174,10 @@ CUresult ReadResource(Driver& driver, const CUDA_RESOURCE_DESC& resource, const 
 
 }  // namespace
 
-CUresult Describe(Driver& driver, const CUDA_RESOURCE_DESC& resource, const CUDA_TEXTURE_DESC& texture,
+CUresult Describe(const Context& context, const CUDA_RESOURCE_DESC& resource, const CUDA_TEXTURE_DESC& texture,
                   const CUDA_RESOURCE_VIEW_DESC* view, Texture* described) {
   unsigned array_flags = 0;
-  const CUresult result = ReadResource(driver, resource, view, described, &array_flags);
+  const CUresult result = ReadResource(context, resource, view, described, &array_flags);
   if (result != CUDA_SUCCESS) return result;
 
   const unsigned filter = NumberOf(texture.filterMode), level_filter = NumberOf(texture.mipmapFilterMode);
@@ -229,9 +228,9 @@ CUresult Describe(Driver& driver, const CUDA_RESOURCE_DESC& resource, const CUDA
   return CUDA_SUCCESS;
 }
 
-CUresult Describe(Driver& driver, const CUDA_RESOURCE_DESC& resource, Surface* described) {
+CUresult Describe(const Context& context, const CUDA_RESOURCE_DESC& resource, Surface* described) {
   if (resource.flags != 0 || NumberOf(resource.resType) != CU_RESOURCE_TYPE_ARRAY) return CUDA_ERROR_INVALID_VALUE;
-  const auto array = driver.handles.Find<Array>(resource.res.array.hArray);
+  const auto array = context.driver.handles.Find<Array>(resource.res.array.hArray);
   if (!array) return CUDA_ERROR_INVALID_HANDLE;
   if ((array->descriptor.Flags & CUDA_ARRAY3D_SURFACE_LDST) == 0) return CUDA_ERROR_INVALID_VALUE;
   if (!ReadFormat(array->descriptor.Format, array->descriptor.NumChannels, &described->format)) {

@@ -169,7 +169,10 @@ class Reader {
  private:
   Texel Load(uint64_t offset) {
     Texel texel;
-    if (array_.device_address != 0) {
+    const std::byte* element;
+    if (array_.device_address == 0) {
+      element = array_.host + offset;
+    } else {
       const uint64_t address = array_.device_address + offset;
       const Extent* extent = FindExtent(warp_, address);
       if (extent == nullptr || extent->end - address < texture_.format.bytes()) {
@@ -177,9 +180,10 @@ class Reader {
         Refuse(warp_, lane_, AccessError::kIllegal, address);
         return texel;
       }
+      element = extent->host + (address - extent->begin);
     }
     for (uint32_t c = 0; c < texture_.format.channels; ++c) {
-      texel.words[c] = Convert(texture_, array_.host + offset + c * texture_.format.channel_bytes, c);
+      texel.words[c] = Convert(texture_, element + c * texture_.format.channel_bytes, c);
     }
     return texel;
   }

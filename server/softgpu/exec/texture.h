@@ -22,13 +22,13 @@ struct TexelFormat {
 
 // Elements in rows, rows in slices or layers.
 struct TexelArray {
-  std::byte* host = nullptr;
-  uint64_t pitch = 0;        // bytes from one row to the next
-  uint64_t slice_pitch = 0;  // bytes from one slice or layer to the next
-  uint32_t width = 0;        // at least 1, as are the other sizes
+  std::byte* host = nullptr;  // of the first element; null where there is a device address
+  uint64_t pitch = 0;         // bytes from one row to the next
+  uint64_t slice_pitch = 0;   // bytes from one slice or layer to the next
+  uint32_t width = 0;         // at least 1, as are the other sizes
   uint32_t height = 1;
   uint32_t depth = 1;           // slices or layers
-  uint64_t device_address = 0;  // of the first element, where the memory is the program's and may be freed; else 0
+  uint64_t device_address = 0;  // of the first element, where the memory is the program's and may go; else 0
 };
 
 enum class AddressMode : uint8_t { kWrap, kClamp, kMirror, kBorder };

@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/fakes/texture_kernels.h"
+
 // Virtual memory management: who may touch what, how long memory lives, and what is said of an address.
 
 namespace outboard::softgpu::api {
@@ -98,6 +100,49 @@ TEST_F(VirtualMemoryTest, CopiesAndSetsRunOverNeighbours) {
   ASSERT_EQ(cuMemsetD8_v2(range_ + kPiece - 8, 9, 16), CUDA_SUCCESS);
   EXPECT_EQ(Load(range_ + kPiece), 0x09090909u);
   EXPECT_EQ(cuMemUnmap(range_, 3 * kPiece), CUDA_SUCCESS) << "all of them at a time";
+}
+
+TEST_F(VirtualMemoryTest, TexturesReadWhatIsMappedWhenAKernelReadsThem) {
+  for (int i = 0; i < 2; ++i) MapNew(range_ + i * kPiece);
+  SetAccess(range_, 2 * kPiece);
+  const unsigned values[2] = {41, 42};
+  ASSERT_EQ(cuMemcpyHtoD_v2(range_ + kPiece - 4, values, sizeof values), CUDA_SUCCESS);
+  CUmodule kernels;
+  CUfunction fetch;
+  CUdeviceptr to;
+  ASSERT_EQ(cuModuleLoadData(&kernels, fakes::kTextureKernels), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetFunction(&fetch, kernels, "fetch"), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&to, 16), CUDA_SUCCESS);
+  CUDA_RESOURCE_DESC resource{};
+  resource.resType = CU_RESOURCE_TYPE_LINEAR;
+  resource.res.linear.devPtr = range_;
+  resource.res.linear.format = CU_AD_FORMAT_UNSIGNED_INT32;
+  resource.res.linear.numChannels = 1;
+  resource.res.linear.sizeInBytes = 3 * kPiece;
+  const CUDA_TEXTURE_DESC reading{};
+  CUtexObject texture;
+  EXPECT_EQ(cuTexObjectCreate(&texture, &resource, &reading, nullptr), CUDA_ERROR_INVALID_VALUE) << "not all is mapped";
+  resource.res.linear.sizeInBytes = 2 * kPiece;
+  ASSERT_EQ(cuTexObjectCreate(&texture, &resource, &reading, nullptr), CUDA_SUCCESS);
+  const auto read = [&](int x) {
+    void* parameters[] = {&to, &texture, &x};
+    EXPECT_EQ(cuLaunchKernel(fetch, 1, 1, 1, 1, 1, 1, 0, nullptr, parameters, nullptr), CUDA_SUCCESS);
+    return Load(to);
+  };
+  constexpr int kLast = kPiece / 4 - 1;  // element of the first piece
+  EXPECT_EQ(read(kLast), 41u);
+  EXPECT_EQ(read(kLast + 1), 42u);
+  // Other memory in the same place.
+  ASSERT_EQ(cuMemUnmap(range_ + kPiece, kPiece), CUDA_SUCCESS);
+  MapNew(range_ + kPiece);
+  SetAccess(range_ + kPiece, kPiece);
+  const unsigned other = 43;
+  ASSERT_EQ(cuMemcpyHtoD_v2(range_ + kPiece, &other, 4), CUDA_SUCCESS);
+  EXPECT_EQ(read(kLast + 1), 43u);
+  ASSERT_EQ(cuTexObjectDestroy(texture), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree_v2(to), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemUnmap(range_, 2 * kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleUnload(kernels), CUDA_SUCCESS);
 }
 
 TEST_F(VirtualMemoryTest, MemoryIsMappedTwiceAndMoves) {
