@@ -121,7 +121,9 @@ class ServiceTest : public ::testing::Test {
     return request;
   }
   static PoolLease Take(Pool::Stub* stub, const AllocateRequest& request = Whole()) {
-    const AllocateReply reply = Allocation(stub, request).Read();
+    Allocation allocation(stub, request);
+    AllocateReply reply = allocation.Read();
+    while (reply.has_waiting()) reply = allocation.Read();
     EXPECT_TRUE(reply.has_granted()) << reply.refused().reason();
     return reply.granted();
   }
