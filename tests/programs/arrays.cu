@@ -87,8 +87,8 @@ static void Boxes(check::Digest* digest) {
   check::Ok(cudaMalloc3DArray(&layers, &format, extent, cudaArrayLayered));
   const Bytes source = Pattern(16 * 4 * 12 * 10, 3);
   cudaMemcpy3DParms copy = {};
-  copy.srcPtr = make_cudaPitchedPtr(const_cast<unsigned char*>(source.data()), 64, 64, 12);
-  copy.srcPos = make_cudaPos(4, 1, 1);
+  copy.srcPtr = make_cudaPitchedPtr(const_cast<unsigned char*>(source.data()) + 4, 64, 64, 12);
+  copy.srcPos = make_cudaPos(0, 1, 1);
   copy.dstArray = box;
   copy.dstPos = make_cudaPos(2, 1, 1);
   copy.extent = make_cudaExtent(11, 10, 8);

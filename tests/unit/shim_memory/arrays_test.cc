@@ -169,6 +169,8 @@ TEST_F(ArraysTest, AnArrayThatTheWorkerKeepsIsStillThere) {
   ASSERT_EQ(custom::cuArray3DCreate_v2(&array, &kShape), CUDA_SUCCESS);
   EXPECT_EQ(custom::cuArrayDestroy(array), CUDA_ERROR_ARRAY_IS_MAPPED);
   EXPECT_TRUE(Process::Get().arrays().Find(array).has_value());
+  worker_.Reset();
+  EXPECT_EQ(custom::cuArrayDestroy(array), CUDA_SUCCESS);
 }
 
 }  // namespace

@@ -325,8 +325,6 @@ TEST_F(ArraysTest, CopiesBecomeNodesOfGraphs) {
   CUgraphExec exec;
   ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
   for (size_t x : {8, 0}) {
-    between.srcXInBytes = x;
-    ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_SUCCESS);
     ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
     ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
     const Bytes got = Read(other, 32, 6, 1);
@@ -334,10 +332,16 @@ TEST_F(ArraysTest, CopiesBecomeNodesOfGraphs) {
       const auto* row = &got[(y + 2) * 32 + 4];
       EXPECT_EQ(Bytes(row, row + 16), Bytes(&source_[(y + 1) * 32 + x], &source_[(y + 1) * 32 + x + 16])) << y;
     }
+    // Of several rows, before the graph is instantiated.
+    between.srcXInBytes = 0;
+    EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_ERROR_INVALID_VALUE);
+    ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+    ASSERT_EQ(cuGraphMemcpyNodeSetParams(nodes[1], &between), CUDA_SUCCESS);
+    ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
   }
-  between.dstY = 3;
-  EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  between.dstY = 3;
+  EXPECT_EQ(cuGraphMemcpyNodeSetParams(nodes[1], &between), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuArrayDestroy(other), CUDA_SUCCESS);
   CUgraphNode node;
   EXPECT_EQ(cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &between, context_), CUDA_ERROR_INVALID_HANDLE);

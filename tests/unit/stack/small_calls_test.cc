@@ -95,7 +95,7 @@ TEST_F(SmallCallsTest, ADeviceInItsOldWords) {
   ASSERT_EQ(cuDeviceComputeCapability(&major, &minor, 0), CUDA_SUCCESS);
   EXPECT_EQ(major * 10 + minor, 130);
   EXPECT_EQ(cuDeviceGetTexture1DLinearMaxWidth(&width, CU_AD_FORMAT_FLOAT, 1, 0), CUDA_SUCCESS);
-  EXPECT_EQ(width, 0u);
+  EXPECT_EQ(width, 1u << 28);
   EXPECT_EQ(cuDeviceGetHostAtomicCapabilities(&capability, &operation, 1, 0), CUDA_SUCCESS);
   EXPECT_EQ(capability, 0u);
   EXPECT_EQ(cuDeviceGetHostAtomicCapabilities(&capability, &operation, 0, 0), CUDA_ERROR_INVALID_VALUE);

@@ -269,10 +269,17 @@ TEST_F(ArraysTest, GraphsCopyFromAndToThem) {
   ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
   expect_got(between);
-  // The same bytes of the host, which now are others, to the same place, from another one.
+  // The same bytes of the host, which now are others.
   std::reverse(source.begin(), source.end());
+  ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
+  expect_got(between);
+  // From another place; of several rows only before the graph is instantiated.
   between.srcXInBytes = 0;
-  ASSERT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphExecMemcpyNodeSetParams(exec, nodes[1], &between, context_), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphMemcpyNodeSetParams(nodes[1], &between), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuGraphLaunch(exec, stream), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream), CUDA_SUCCESS);
   expect_got(between);

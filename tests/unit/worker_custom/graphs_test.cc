@@ -421,7 +421,7 @@ TEST_F(GraphsTest, CopiesThatAreChangedHaveAnotherSizeAndPlace) {
 }
 
 TEST_F(GraphsTest, CopiesNameArraysByTheirHandles) {
-  const wire::HandleId id = wire::MakeHandle(wire::HandleKind::kArray, 1, wire::kFirstSlot);
+  const wire::HandleId id = wire::MakeHandle(wire::HandleKind::kArray, 1, wire::kFirstSlot + 1);
   const auto array = reinterpret_cast<CUarray>(0x7700);
   ASSERT_TRUE(handles_.Add(wire::HandleKind::kArray, id, array));
   const wire::GraphPlace memory{{0x1000, 64, 2}}, place{{}, id, {4, 3, 2}};
