@@ -205,6 +205,23 @@ bool MemoryPool::IsUnused(uint64_t chunk, uint64_t bytes) const {
   return false;
 }
 
+void MemoryPool::SetAccess(const Device& other, bool may) {
+  std::lock_guard lock(mutex_);
+  std::erase(guests_, &other);
+  if (may) guests_.push_back(&other);
+}
+
+bool MemoryPool::HasAccess(const Device& other) const {
+  std::lock_guard lock(mutex_);
+  return std::ranges::find(guests_, &other) != guests_.end();
+}
+
+void MemoryPool::AppendTo(ExtentTable* extents) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [address, bytes] : chunks_)
+    extents->push_back({address, address + bytes, device.memory->ToHost(address)});
+}
+
 CUresult MemoryPool::Set(unsigned attribute, const void* value) {
   std::lock_guard lock(mutex_);
   switch (attribute) {

@@ -13,6 +13,7 @@
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/stream.h"
 #include "server/softgpu/device/stream.h"
+#include "server/softgpu/exec/engine.h"
 
 namespace outboard::softgpu::api {
 
@@ -48,6 +49,12 @@ class MemoryPool : public Object, public std::enable_shared_from_this<MemoryPool
   bool TrimTo(uint64_t bytes);
   // The application has destroyed the pool: keeps nothing from now on.
   void Retire();
+
+  // Whether kernels of another device may touch the pool's memory; at first they may not.
+  void SetAccess(const Device& other, bool may);
+  bool HasAccess(const Device& other) const;
+  // What the pool has taken from its device.
+  void AppendTo(ExtentTable* extents) const;
 
   // cuMemPoolSetAttribute and cuMemPoolGetAttribute, with their errors. `value` is of the attribute's type, not null.
   CUresult Set(unsigned attribute, const void* value);
@@ -87,6 +94,7 @@ class MemoryPool : public Object, public std::enable_shared_from_this<MemoryPool
   mutable std::mutex mutex_;
   std::map<uint64_t, uint64_t> chunks_;  // guarded by mutex_, as is what follows; bytes by address
   Pieces pieces_;                        // of chunks; the rest of them is allocated
+  std::vector<const Device*> guests_;    // that have access, beside the pool's own
   bool retired_ = false;
   bool follows_events_ = true;
   bool is_opportunistic_ = true;

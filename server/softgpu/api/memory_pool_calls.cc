@@ -39,19 +39,17 @@ CUresult Answer(CUmemoryPool* out, const std::shared_ptr<MemoryPool>& pool) {
   return CUDA_SUCCESS;
 }
 
-// What of a device's memory its own kernels may do, which is everything, and those of other devices, which is nothing.
-CUresult SetAccess(Driver& driver, const MemoryPool& pool, const CUmemAccessDesc& access) {
+// Kernels of the pool's own device always have access.
+CUresult SetAccess(Driver& driver, const std::shared_ptr<MemoryPool>& pool, const CUmemAccessDesc& access) {
   if (NumberOf(access.location.type) != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
   const Device* device = driver.FindDevice(access.location.id);
   if (!device) return CUDA_ERROR_INVALID_DEVICE;
-  switch (NumberOf(access.flags)) {
-    case CU_MEM_ACCESS_FLAGS_PROT_NONE:
-      return device == &pool.device ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
-    case CU_MEM_ACCESS_FLAGS_PROT_READWRITE:
-      return device == &pool.device ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-    default:
-      return CUDA_ERROR_INVALID_VALUE;
-  }
+  const auto flags = NumberOf(access.flags);
+  const bool may = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  if (!may && flags != CU_MEM_ACCESS_FLAGS_PROT_NONE) return CUDA_ERROR_INVALID_VALUE;
+  if (device == &pool->device) return may ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  driver.pools.SetAccess(pool, *device, may);
+  return CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -97,7 +95,7 @@ CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* map, size_
   return PoolCall(pool, [&](Driver& driver, const auto& found) -> CUresult {
     if (!map || count == 0) return CUDA_ERROR_INVALID_VALUE;
     for (size_t i = 0; i < count; ++i) {
-      if (const CUresult result = SetAccess(driver, *found, map[i]); result != CUDA_SUCCESS) return result;
+      if (const CUresult result = SetAccess(driver, found, map[i]); result != CUDA_SUCCESS) return result;
     }
     return CUDA_SUCCESS;
   });
@@ -109,7 +107,8 @@ CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool memPool, CUme
     if (NumberOf(location->type) != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
     const Device* device = driver.FindDevice(location->id);
     if (!device) return CUDA_ERROR_INVALID_DEVICE;
-    *flags = device == &found->device ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    const bool may = device == &found->device || found->HasAccess(*device);
+    *flags = may ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
     return CUDA_SUCCESS;
   });
 }

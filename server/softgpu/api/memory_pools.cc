@@ -2,6 +2,8 @@
 
 #include "server/softgpu/api/memory_pools.h"
 
+#include <algorithm>
+
 #include "server/softgpu/api/memory_pool.h"
 
 namespace outboard::softgpu::api {
@@ -51,6 +53,27 @@ void MemoryPools::SetCurrent(const std::shared_ptr<MemoryPool>& pool) {
 std::vector<std::shared_ptr<MemoryPool>> MemoryPools::All() const {
   std::lock_guard lock(mutex_);
   return pools_;
+}
+
+void MemoryPools::SetAccess(const std::shared_ptr<MemoryPool>& pool, const Device& device, bool may) {
+  pool->SetAccess(device, may);
+  std::lock_guard lock(mutex_);
+  std::erase_if(shared_, [&](const auto& each) { return each.expired() || each.lock() == pool; });
+  shared_.push_back(pool);
+}
+
+void MemoryPools::AppendShared(const Device& device, std::span<const Device* const> left_out,
+                               ExtentTable* extents) const {
+  std::vector<std::weak_ptr<MemoryPool>> shared;
+  {
+    std::lock_guard lock(mutex_);
+    shared = shared_;
+  }
+  for (const auto& each : shared) {
+    const auto pool = each.lock();
+    if (!pool || !pool->HasAccess(device) || std::ranges::find(left_out, &pool->device) != left_out.end()) continue;
+    pool->AppendTo(extents);
+  }
 }
 
 void MemoryPools::Synchronized() {

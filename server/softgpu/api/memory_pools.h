@@ -4,9 +4,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "common/libcuda/handles.h"
+#include "server/softgpu/exec/engine.h"
 
 namespace outboard::softgpu::api {
 
@@ -29,6 +31,11 @@ class MemoryPools {
   std::shared_ptr<MemoryPool> Current(Device& device);
   void SetCurrent(const std::shared_ptr<MemoryPool>& pool);
 
+  // Whether kernels of `device`, which is another than the pool's, may touch the pool's memory.
+  void SetAccess(const std::shared_ptr<MemoryPool>& pool, const Device& device, bool may);
+  // What `device` may touch of the pools of other devices than `left_out`.
+  void AppendShared(const Device& device, std::span<const Device* const> left_out, ExtentTable* extents) const;
+
   // The application has waited for a stream, an event or a context.
   void Synchronized();
   // Gives back what pools of the device keep and nobody uses. Whether anything was given back.
@@ -44,6 +51,7 @@ class MemoryPools {
   std::vector<std::shared_ptr<MemoryPool>> pools_;  // guarded by mutex_, as is what follows; not destroyed ones
   std::map<const Device*, std::shared_ptr<MemoryPool>> defaults_;
   std::map<const Device*, std::shared_ptr<MemoryPool>> currents_;  // where it is not the default one
+  std::vector<std::weak_ptr<MemoryPool>> shared_;                  // with other devices, now or formerly
 };
 
 }  // namespace outboard::softgpu::api

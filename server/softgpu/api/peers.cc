@@ -47,7 +47,9 @@ std::shared_ptr<const ExtentTable> Peers::Memory() const {
     }
   }
   const auto mapped = owner_.driver.virtual_memory.Extents(owner_.device.ordinal);
-  if (devices.empty() && mapped == nullptr) return own;
+  ExtentTable shared;
+  owner_.driver.pools.AppendShared(owner_.device, devices, &shared);
+  if (devices.empty() && mapped == nullptr && shared.empty()) return own;
   struct Merged {
     ExtentTable extents;
     std::shared_ptr<const ExtentTable> mapped;  // keeps what it names in place
@@ -58,6 +60,7 @@ std::shared_ptr<const ExtentTable> Peers::Memory() const {
     const auto extents = device->memory->Extents();
     all->insert(all->end(), extents->begin(), extents->end());
   }
+  all->insert(all->end(), shared.begin(), shared.end());
   if (mapped != nullptr) all->insert(all->end(), mapped->begin(), mapped->end());
   std::sort(all->begin(), all->end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   return {merged, all};

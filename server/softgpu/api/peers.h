@@ -15,7 +15,8 @@ class Context;
 class Device;
 
 // Whose device memory kernels of one context may touch: its own device's, that of the contexts that it was given access
-// to, and what is mapped into address ranges for its device. Access to a context ends with that context.
+// to, pools of other devices that its own has access to, and what is mapped into address ranges for its device. Access
+// to a context ends with that context.
 //
 // Thread-safe.
 class Peers {

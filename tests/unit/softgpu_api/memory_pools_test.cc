@@ -1,10 +1,10 @@
+#include "tests/unit/softgpu_api/driver_under_test.h"
+
 #include <sched.h>
 
 #include <atomic>
 #include <functional>
 #include <vector>
-
-#include "tests/unit/softgpu_api/driver_under_test.h"
 
 // The stream ordered memory allocator: who may have memory that was freed, and what a pool keeps. Streams are held
 // until the test releases them.
@@ -455,7 +455,7 @@ TEST_F(MemoryPoolsTest, MemoryOutlivesTheContext) {
   Free(address, one_);
 }
 
-TEST_F(MemoryPoolsTest, AccessIsTheOwnDevices) {
+TEST_F(MemoryPoolsTest, AccessIsTheOwnDevicesAtFirst) {
   CUmemAccess_flags flags{};
   for (int device = 0; device < 2; ++device) {
     CUmemLocation location{CU_MEM_LOCATION_TYPE_DEVICE, device};
@@ -464,10 +464,20 @@ TEST_F(MemoryPoolsTest, AccessIsTheOwnDevices) {
   }
   CUmemAccessDesc access{{CU_MEM_LOCATION_TYPE_DEVICE, 0}, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
   EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_SUCCESS);
-  access.location.id = 1;
-  EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_ERROR_INVALID_DEVICE);
   access.flags = CU_MEM_ACCESS_FLAGS_PROT_NONE;
-  EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_ERROR_INVALID_VALUE);
+  CUmemLocation location{CU_MEM_LOCATION_TYPE_DEVICE, 1};
+  access.location = location;
+  for (const auto wanted : {CU_MEM_ACCESS_FLAGS_PROT_READWRITE, CU_MEM_ACCESS_FLAGS_PROT_NONE}) {
+    access.flags = wanted;
+    EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemPoolGetAccess(&flags, pool_, &location), CUDA_SUCCESS);
+    EXPECT_EQ(flags, wanted);
+  }
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READ;
+  EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_ERROR_INVALID_VALUE);
+  access.location.id = 2;
+  EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_ERROR_INVALID_DEVICE);
 }
 
 TEST_F(MemoryPoolsTest, SupportIsClaimed) {

@@ -1,6 +1,6 @@
-#include <vector>
-
 #include "tests/unit/softgpu_api/driver_under_test.h"
+
+#include <vector>
 
 // Kernels of one device in the memory of another.
 
@@ -72,6 +72,57 @@ TEST_F(PeerAccessTest, LinksSayWhatTheyCanDo) {
   EXPECT_EQ(capabilities[0],
             CU_ATOMIC_CAPABILITY_UNSIGNED | CU_ATOMIC_CAPABILITY_REDUCTION | CU_ATOMIC_CAPABILITY_SCALAR_32);
   EXPECT_EQ(capabilities[1], 0u);
+}
+
+// The store goes into memory of a pool of device 1.
+class PoolAccessTest : public PeerAccessTest {
+ protected:
+  void SetUp() override {
+    PeerAccessTest::SetUp();
+    CUmemPoolProps props{};
+    props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    props.location = {CU_MEM_LOCATION_TYPE_DEVICE, 1};
+    ASSERT_EQ(cuMemPoolCreate(&pool_, &props), CUDA_SUCCESS);
+    ASSERT_EQ(cuCtxPushCurrent_v2(peer_), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemAllocFromPoolAsync(&memory_, 4, pool_, nullptr), CUDA_SUCCESS);
+    ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+    ASSERT_EQ(cuCtxPopCurrent_v2(nullptr), CUDA_SUCCESS);
+  }
+  void TearDown() override {
+    EXPECT_EQ(cuMemFree_v2(memory_), CUDA_SUCCESS);
+    EXPECT_EQ(cuMemPoolDestroy(pool_), CUDA_SUCCESS);
+    PeerAccessTest::TearDown();
+  }
+  void SetAccess(CUmemAccess_flags flags) {
+    const CUmemAccessDesc access{{CU_MEM_LOCATION_TYPE_DEVICE, 0}, flags};
+    EXPECT_EQ(cuMemPoolSetAccess(pool_, &access, 1), CUDA_SUCCESS);
+  }
+
+  CUmemoryPool pool_ = nullptr;
+};
+
+TEST_F(PoolAccessTest, AKernelReachesThePoolOfAnotherDevice) {
+  SetAccess(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+  ASSERT_EQ(Store(78), CUDA_SUCCESS);
+  uint32_t value = 0;
+  ASSERT_EQ(cuMemcpyDtoH_v2(&value, memory_, 4), CUDA_SUCCESS);
+  EXPECT_EQ(value, 78u);
+  // What both kinds of access reach is there once.
+  ASSERT_EQ(cuCtxEnablePeerAccess(peer_, 0), CUDA_SUCCESS);
+  EXPECT_EQ(Store(79), CUDA_SUCCESS);
+}
+
+using PoolAccessDeathTest = PoolAccessTest;
+
+TEST_F(PoolAccessDeathTest, WithoutAccessItIsNobodys) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        SetAccess(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+        SetAccess(CU_MEM_ACCESS_FLAGS_PROT_NONE);
+        exit(Store(1) == CUDA_ERROR_ILLEGAL_ADDRESS ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 class PeerAccessDeathTest : public PeerAccessTest {

@@ -230,7 +230,11 @@ TEST_F(MemoryPoolsTest, AttributesAccessAndFactsComeThrough) {
   EXPECT_EQ(location.id, 0);
   CUmemAccessDesc access{location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
   EXPECT_EQ(cuMemPoolSetAccess(pool, &access, 1), CUDA_SUCCESS);
-  access.location.id = 1;
+  access.location.id = location.id = 1;
+  EXPECT_EQ(cuMemPoolSetAccess(pool, &access, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemPoolGetAccess(&flags, pool, &location), CUDA_SUCCESS);
+  EXPECT_EQ(flags, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+  access.location.id = 2;
   EXPECT_EQ(cuMemPoolSetAccess(pool, &access, 1), CUDA_ERROR_INVALID_DEVICE);
 
   CUdeviceptr address = Allocate(1000, one_);
