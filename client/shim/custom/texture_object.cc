@@ -76,6 +76,7 @@ CUresult cuTexObjectCreate(CUtexObject* pTexObject, const CUDA_RESOURCE_DESC* pR
 
 CUresult cuTexObjectDestroy(CUtexObject texObject) {
   return InCurrent([&](Process& process, const Current&) -> CUresult {
+    if (texObject == 0) return CUDA_SUCCESS;
     const bool was_known = process.textures().RemoveTexture(texObject);
     return was_known ? remote::cuTexObjectDestroy(texObject) : CUDA_ERROR_INVALID_VALUE;
   });
@@ -118,6 +119,7 @@ CUresult cuSurfObjectCreate(CUsurfObject* pSurfObject, const CUDA_RESOURCE_DESC*
 
 CUresult cuSurfObjectDestroy(CUsurfObject surfObject) {
   return InCurrent([&](Process& process, const Current&) -> CUresult {
+    if (surfObject == 0) return CUDA_SUCCESS;
     const bool was_known = process.textures().RemoveSurface(surfObject);
     return was_known ? remote::cuSurfObjectDestroy(surfObject) : CUDA_ERROR_INVALID_VALUE;
   });

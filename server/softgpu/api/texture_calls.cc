@@ -33,9 +33,10 @@ CUresult cuTexObjectCreate(CUtexObject* pTexObject, const CUDA_RESOURCE_DESC* pR
   });
 }
 
+// That 0 is accepted here NVIDIA's sample volumeFiltering relies on.
 CUresult cuTexObjectDestroy(CUtexObject texObject) {
   return ContextCall([&](Driver& driver, Context&) {
-    return driver.textures.RemoveTexture(texObject) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return texObject == 0 || driver.textures.RemoveTexture(texObject) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
@@ -73,7 +74,7 @@ CUresult cuSurfObjectCreate(CUsurfObject* pSurfObject, const CUDA_RESOURCE_DESC*
 
 CUresult cuSurfObjectDestroy(CUsurfObject surfObject) {
   return ContextCall([&](Driver& driver, Context&) {
-    return driver.textures.RemoveSurface(surfObject) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return surfObject == 0 || driver.textures.RemoveSurface(surfObject) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }
 

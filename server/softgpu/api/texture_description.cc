@@ -232,7 +232,7 @@ CUresult Describe(const Context& context, const CUDA_RESOURCE_DESC& resource, Su
   if (resource.flags != 0 || NumberOf(resource.resType) != CU_RESOURCE_TYPE_ARRAY) return CUDA_ERROR_INVALID_VALUE;
   const auto array = context.driver.handles.Find<Array>(resource.res.array.hArray);
   if (!array) return CUDA_ERROR_INVALID_HANDLE;
-  if ((array->descriptor.Flags & CUDA_ARRAY3D_SURFACE_LDST) == 0) return CUDA_ERROR_INVALID_VALUE;
+  // Without CUDA_ARRAY3D_SURFACE_LDST, too: NVIDIA's sample bindlessTexture has surfaces of such arrays.
   if (!ReadFormat(array->descriptor.Format, array->descriptor.NumChannels, &described->format)) {
     return CUDA_ERROR_INVALID_VALUE;
   }

@@ -146,6 +146,7 @@ TEST_F(TexturesTest, KernelsReadArrays) {
   EXPECT_EQ(cuTexObjectGetResourceViewDesc(&view, filtered), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuTexObjectDestroy(nearest), CUDA_SUCCESS);
   EXPECT_EQ(cuTexObjectDestroy(nearest), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuTexObjectDestroy(0), CUDA_SUCCESS);
   EXPECT_EQ(cuTexObjectGetTextureDesc(&read, nearest), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuTexObjectDestroy(filtered), CUDA_SUCCESS);
 }
@@ -184,10 +185,12 @@ TEST_F(TexturesTest, KernelsWriteSurfaces) {
   EXPECT_EQ(told.res.array.hArray, array);
   ASSERT_EQ(cuSurfObjectDestroy(surface), CUDA_SUCCESS);
   EXPECT_EQ(cuSurfObjectDestroy(surface), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuSurfObjectDestroy(0), CUDA_SUCCESS);
   EXPECT_EQ(cuSurfObjectGetResourceDesc(&told, surface), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
   resource = Resource(array_);  // without CUDA_ARRAY3D_SURFACE_LDST
-  EXPECT_EQ(cuSurfObjectCreate(&surface, &resource), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuSurfObjectCreate(&surface, &resource), CUDA_SUCCESS);
+  ASSERT_EQ(cuSurfObjectDestroy(surface), CUDA_SUCCESS);
   resource = Linear(16);
   EXPECT_EQ(cuSurfObjectCreate(&surface, &resource), CUDA_ERROR_INVALID_VALUE);
 }

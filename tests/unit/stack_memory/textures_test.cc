@@ -70,6 +70,7 @@ TEST_F(TexturesTest, KernelsReadArrays) {
   ASSERT_EQ(cuTexObjectDestroy(texture), CUDA_SUCCESS);
   EXPECT_EQ(cuTexObjectDestroy(texture), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuTexObjectDestroy(12345), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuTexObjectDestroy(0), CUDA_SUCCESS);
   EXPECT_EQ(RoundTrips(), then);
   ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
   EXPECT_EQ(cuTexObjectCreate(&texture, &resource, &reading, nullptr), CUDA_ERROR_INVALID_HANDLE);
@@ -160,10 +161,12 @@ TEST_F(TexturesTest, KernelsWriteSurfaces) {
   EXPECT_EQ(got, (std::vector<float>{0, 0, 2.5f, 0}));
   ASSERT_EQ(cuSurfObjectDestroy(surface), CUDA_SUCCESS);
   EXPECT_EQ(cuSurfObjectDestroy(surface), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuSurfObjectDestroy(0), CUDA_SUCCESS);
   ASSERT_EQ(cuArrayDestroy(array), CUDA_SUCCESS);
   const CUarray no_surface = Make(4, 0);
   resource = Resource(no_surface);
-  EXPECT_EQ(cuSurfObjectCreate(&surface, &resource), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuSurfObjectCreate(&surface, &resource), CUDA_SUCCESS);
+  ASSERT_EQ(cuSurfObjectDestroy(surface), CUDA_SUCCESS);
   ASSERT_EQ(cuArrayDestroy(no_surface), CUDA_SUCCESS);
 }
 
