@@ -98,6 +98,7 @@ TEST_F(VirtualMemoryTest, MemoryComesZeroed) {
     MapNew(range_);
     EXPECT_EQ(Read(range_, kPiece / 4), std::vector<unsigned>(kPiece / 4));
     ASSERT_EQ(cuMemsetD8_v2(range_, 0xff, kPiece), CUDA_SUCCESS);
+    ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);  // unmapping does not wait for work
     ASSERT_EQ(cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
   }
 }
