@@ -31,11 +31,26 @@ const char* ErrorName(const driver::DriverTable& driver, CUresult result) {
 
 namespace internal {
 
-void PassGate(Call& call) { call.session().gate().Pass(); }
+Passage::Passage(Call& call, std::optional<CUstream> stream)
+    : call_(call), stream_(stream), has_passed_(call.session().gate().Enter(call.passage())) {}
+
+Passage::~Passage() {
+  if (!has_passed_) return;
+  slice::Gate& gate = call_.session().gate();
+  if (stream_.has_value()) {
+    gate.Leave(call_.passage(), *stream_);
+  } else {
+    gate.LeaveDone(call_.passage());
+  }
+}
+
+void BeforeEndOf(Call& call, CUstream stream) { call.session().gate().ForgetStream(call.passage(), stream); }
 
 }  // namespace internal
 
 const driver::DriverTable& Call::driver() const { return session_.driver(); }
+
+slice::Gate::Lane& Call::passage() { return lane_.passage; }
 
 void Call::PassTurn() { session_.state_->lanes->PassTurn(lane_); }
 

@@ -11,6 +11,7 @@
 #include "common/wire/op.h"
 #include "common/wire/rules.h"
 #include "server/driver/driver_table.h"
+#include "server/slice/gate.h"
 #include "server/worker/outbox.h"
 
 namespace outboard::worker {
@@ -29,6 +30,7 @@ class Call final : public wire::Binder {
   const driver::DriverTable& driver() const;
   const wire::Command& command() const { return command_; }
   std::span<const std::byte> body() const { return command_.body; }
+  slice::Gate::Lane& passage();  // the lane's way through the gate
   bool wants_reply() const { return (command_.header.flags & wire::kWantsReply) != 0; }
 
   // Lets the session's next command begin. Called once the arguments are bound, before the driver is

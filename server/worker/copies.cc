@@ -88,7 +88,7 @@ CUresult Copies::State::Find(CUstream stream, std::shared_ptr<StreamCopies>* cop
   auto& staging = stagings[context];
   if (staging == nullptr) staging = std::make_shared<Staging>(driver, context, &staging_bytes);
   auto& found = streams[id];
-  if (found == nullptr) found = std::make_shared<StreamCopies>(staging);
+  if (found == nullptr) found = std::make_shared<StreamCopies>(id, staging);
   *copies = found;
   return CUDA_SUCCESS;
 }
@@ -274,6 +274,7 @@ std::shared_ptr<Staging> Copies::State::TakeStaging(CUcontext context) {
     while (!copies.pulled.empty()) {
       const PulledCopy copy = copies.pulled.Pop();
       pulls.erase(copy.pull);
+      if (copy.state == PulledCopy::State::kAsked) gate.Unhold(copies.id);
       give(copy.reached);
       give(copy.done);
     }
@@ -282,8 +283,8 @@ std::shared_ptr<Staging> Copies::State::TakeStaging(CUcontext context) {
   return staging;
 }
 
-Copies::Copies(const driver::DriverTable& driver, Sender send)
-    : state_(std::make_unique<State>(driver, std::move(send))) {
+Copies::Copies(const driver::DriverTable& driver, slice::Gate& gate, Sender send)
+    : state_(std::make_unique<State>(driver, gate, std::move(send))) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);

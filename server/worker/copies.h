@@ -12,6 +12,7 @@
 #include "common/wire/frame.h"
 #include "server/driver/driver_table.h"
 #include "server/worker/device_place.h"
+#include "server/slice/gate.h"
 #include "server/worker/sender.h"
 
 namespace outboard::worker {
@@ -28,8 +29,8 @@ class Output;
 // Thread-safe. No lock of it that OnPulled or LandCompleted take is held while the driver is entered to give it work.
 class Copies {
  public:
-  // `driver` and what `send` refers to outlive this.
-  Copies(const driver::DriverTable& driver, Sender send);
+  // `driver`, `gate` and what `send` refers to outlive this.
+  Copies(const driver::DriverTable& driver, slice::Gate& gate, Sender send);
   // Precondition: ReleaseAll was called, and the driver's work on all streams has ended or never will.
   ~Copies();
   Copies(const Copies&) = delete;

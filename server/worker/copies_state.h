@@ -56,8 +56,9 @@ struct PulledCopy {
 
 // The copies of one stream of the driver, each kind in the order in which the stream does them.
 struct StreamCopies {
-  explicit StreamCopies(std::shared_ptr<Staging> staging) : staging(std::move(staging)) {}
+  StreamCopies(unsigned long long id, std::shared_ptr<Staging> staging) : id(id), staging(std::move(staging)) {}
 
+  const unsigned long long id;             // of the stream
   const std::shared_ptr<Staging> staging;  // of the stream's context
 
   // Held while the driver is given the work of one copy, so that the queues below have the stream's order. Never taken
@@ -95,9 +96,11 @@ struct DirectPull {
 };
 
 struct Copies::State {
-  State(const driver::DriverTable& driver, Sender send) : driver(driver), send(std::move(send)) {}
+  State(const driver::DriverTable& driver, slice::Gate& gate, Sender send)
+      : driver(driver), gate(gate), send(std::move(send)) {}
 
   const driver::DriverTable& driver;
+  slice::Gate& gate;  // held for each copy that is kAsked
   const Sender send;
   std::unique_ptr<Output> output, errors;  // set before the first command; used under sweep_mutex
   std::atomic<bool> has_output{false};

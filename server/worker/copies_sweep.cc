@@ -177,6 +177,7 @@ void Copies::State::AskFirst(StreamCopies& copies) {
     PulledCopy& first = copies.pulled.front();
     if (first.state != PulledCopy::State::kQueued || first.reached != nullptr) return;
     first.state = PulledCopy::State::kAsked;
+    gate.Hold(copies.id);
     head = {first.pull, 0, first.bytes};
   }
   send(wire::Control::kPull, std::as_bytes(std::span(&head, 1)), {});
@@ -314,6 +315,7 @@ bool Copies::OnPulled(const wire::PullHead& head, std::span<const std::byte> byt
   if (copy.state != PulledCopy::State::kAsked) return false;
   if (head.offset != 0 || head.bytes != copy.bytes || bytes.size() != copy.bytes) return false;
   copy.state = PulledCopy::State::kFilling;
+  state_->gate.Unhold(copies->id);
   std::byte* const to = copy.block->bytes;
   ++state_->filling;
   lock.unlock();
@@ -344,6 +346,7 @@ void Copies::ReleaseAll() {
   for (const auto& [id, copies] : state_->streams) {
     for (size_t i = 0; i < copies->pulled.size(); ++i) {
       PulledCopy& copy = copies->pulled[i];
+      if (copy.state == PulledCopy::State::kAsked) state_->gate.Unhold(copies->id);
       if (copy.state != PulledCopy::State::kFilling) copy.state = PulledCopy::State::kReady;
     }
     if (!copies->pulled.empty()) state_->MakeReady(*copies);

@@ -8,13 +8,14 @@
 namespace outboard::worker {
 
 struct HostCalls::State {
-  State(const driver::DriverTable& driver, Copies& copies, Sender send)
-      : driver(driver), copies(copies), send(std::move(send)) {}
+  State(const driver::DriverTable& driver, Copies& copies, slice::Gate& gate, Sender send)
+      : driver(driver), copies(copies), gate(gate), send(std::move(send)) {}
 
   // One function that a stream holds; it ends itself when the stream has come to it.
   struct Record {
     std::shared_ptr<State> state;
     uint64_t call;
+    unsigned long long stream;  // its id; 0 when it is not known
   };
   static void OnFunction(void* record) { Run(static_cast<Record*>(record), CUDA_SUCCESS); }
   static void OnCallback(CUstream, CUresult status, void* record) { Run(static_cast<Record*>(record), status); }
@@ -22,10 +23,11 @@ struct HostCalls::State {
   static void Run(const std::shared_ptr<State>& shared, uint64_t call, CUresult status);
   // `give` hands the record to the driver.
   template <class Give>
-  static CUresult Queue(const std::shared_ptr<State>& state, uint64_t call, Give give);
+  static CUresult Queue(const std::shared_ptr<State>& state, uint64_t call, CUstream stream, Give give);
 
   const driver::DriverTable& driver;
   Copies& copies;
+  slice::Gate& gate;
   const Sender send;
 
   std::mutex mutex;
@@ -46,6 +48,7 @@ void HostCalls::State::Run(const std::shared_ptr<State>& shared, uint64_t call, 
   // A number that is in use already: the client contradicts itself, and has the stream go on.
   if (state.released || !state.waiting.emplace(call, false).second) return;
   ++state.running;
+  state.gate.Hold(record->stream);
   lock.unlock();
   // The driver permits no calls here, so the copies that are complete land from another thread.
   state.copies.LandThen([self = shared, call, status] {
@@ -55,20 +58,23 @@ void HostCalls::State::Run(const std::shared_ptr<State>& shared, uint64_t call, 
   lock.lock();
   state.changed.wait(lock, [&] { return state.released || state.waiting.at(call); });
   state.waiting.erase(call);
+  state.gate.Unhold(record->stream);
   --state.running;
   state.changed.notify_all();
 }
 
 template <class Give>
-CUresult HostCalls::State::Queue(const std::shared_ptr<State>& state, uint64_t call, Give give) {
-  auto record = std::make_unique<Record>(Record{state, call});
+CUresult HostCalls::State::Queue(const std::shared_ptr<State>& state, uint64_t call, CUstream stream, Give give) {
+  auto record = std::make_unique<Record>(Record{state, call, 0});
+  const auto get_id = state->driver.cuStreamGetId;
+  if (get_id != nullptr && get_id(stream, &record->stream) != CUDA_SUCCESS) record->stream = 0;
   const CUresult result = give(record.get());
   if (result == CUDA_SUCCESS) static_cast<void>(record.release());
   return result;
 }
 
-HostCalls::HostCalls(const driver::DriverTable& driver, Copies& copies, Sender send)
-    : state_(std::make_shared<State>(driver, copies, std::move(send))) {}
+HostCalls::HostCalls(const driver::DriverTable& driver, Copies& copies, slice::Gate& gate, Sender send)
+    : state_(std::make_shared<State>(driver, copies, gate, std::move(send))) {}
 
 HostCalls::~HostCalls() {
   ReleaseAll();
@@ -79,13 +85,13 @@ HostCalls::~HostCalls() {
 CUresult HostCalls::Launch(CUstream stream, uint64_t call) {
   const auto launch = state_->driver.cuLaunchHostFunc;
   if (launch == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  return State::Queue(state_, call, [&](void* record) { return launch(stream, &State::OnFunction, record); });
+  return State::Queue(state_, call, stream, [&](void* record) { return launch(stream, &State::OnFunction, record); });
 }
 
 CUresult HostCalls::AddCallback(CUstream stream, uint64_t call) {
   const auto add = state_->driver.cuStreamAddCallback;
   if (add == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  return State::Queue(state_, call, [&](void* record) { return add(stream, &State::OnCallback, record, 0); });
+  return State::Queue(state_, call, stream, [&](void* record) { return add(stream, &State::OnCallback, record, 0); });
 }
 
 void HostCalls::Run(uint64_t call) { State::Run(state_, call, CUDA_SUCCESS); }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "server/driver/driver_table.h"
+#include "server/slice/gate.h"
 #include "server/worker/copies.h"
 #include "server/worker/sender.h"
 
@@ -18,8 +19,8 @@ namespace outboard::worker {
 // Thread-safe. May be destroyed while streams still hold such functions: these then return without a word.
 class HostCalls {
  public:
-  // `driver`, `copies` and what `send` refers to outlive this.
-  HostCalls(const driver::DriverTable& driver, Copies& copies, Sender send);
+  // `driver`, `copies`, `gate` and what `send` refers to outlive this.
+  HostCalls(const driver::DriverTable& driver, Copies& copies, slice::Gate& gate, Sender send);
   ~HostCalls();  // ReleaseAll, and waits for functions that are running
   HostCalls(const HostCalls&) = delete;
   HostCalls& operator=(const HostCalls&) = delete;

@@ -93,6 +93,7 @@ bool Lanes::Take(Lane& lane) {
     if (!std::exchange(has_spun, true)) {
       lock.unlock();
       Spin(lane);
+      if (next_.load(std::memory_order_relaxed) != &lane) work_.before_sleep(lane);
       lock.lock();
     } else if (!has_told && !turn_taken_ && queue_.empty()) {
       has_told = true;

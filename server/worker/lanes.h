@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "common/wire/frame.h"
+#include "server/slice/gate.h"
 #include "server/worker/credits.h"
 #include "server/worker/scratch.h"
 
@@ -46,6 +47,7 @@ struct Lane {
   uint64_t context_changes = 0;     // HandleTable::context_changes when it was looked up
   CUresult earlier = CUDA_SUCCESS;  // of the first call that was refused although nobody waits, until it is told
   Scratch scratch;                  // outputs of the command that runs
+  slice::Gate::Lane passage;
 
  private:
   friend class Lanes;
@@ -70,7 +72,8 @@ class Lanes {
   struct Work {
     std::function<void(Lane& lane, const wire::Command& command)> execute;
     std::function<void()> after_run;
-    std::function<void()> when_idle;  // a lane has run dry while no other has work
+    std::function<void(Lane& lane)> before_sleep;  // the lane has run dry
+    std::function<void()> when_idle;               // a lane has run dry while no other has work
   };
   // Commands are given back to `credits`, which outlives this, when their turn has passed.
   Lanes(Credits* credits, Work work) : credits_(credits), work_(std::move(work)) {}

@@ -18,9 +18,11 @@ Session::State::State(Session& session, FrameSink* sink)
       arrays(session.driver(), session.config_.devices, &allocations),
       memory_pools(session.driver(), session.config_.devices, &aside),
       virtual_memory(session.driver(), session.config_.devices),
-      copies(session.driver(), [&session](wire::Control control, std::span<const std::byte> head,
-                                          std::span<const std::byte> bytes) { session.Send(control, 0, head, bytes); }),
-      host_calls(session.driver(), copies,
+      copies(session.driver(), session.gate(),
+             [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
+               session.Send(control, 0, head, bytes);
+             }),
+      host_calls(session.driver(), copies, session.gate(),
                  [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                    session.Send(control, 0, head, bytes);
                  }),
@@ -38,6 +40,7 @@ Session::State::State(Session& session, FrameSink* sink)
                 Lanes::Work{
                     .execute = [&session](Lane& lane, const wire::Command& command) { session.Execute(lane, command); },
                     .after_run = [this] { outbox.AcknowledgeIfDue(); },
+                    .before_sleep = [&session](Lane& lane) { session.gate().Settle(lane.passage); },
                     .when_idle = [this] { outbox.Acknowledge(); },
                 });
 }
@@ -66,6 +69,7 @@ void Session::EndContexts() {
     handles_.Remove(id);
     const auto context = static_cast<CUcontext>(object);
     state_->copies.ForgetContext(context);
+    gate().ForgetContext(context);
     if (!IsPrimaryContext(id)) {
       driver.cuCtxDestroy_v2(context);
     } else if (const LeasedDevice* device = FindDevice(static_cast<CUdevice>(wire::SlotOf(id)))) {
@@ -110,6 +114,8 @@ void Session::FreePoolMemory() {
 void Session::Execute(Lane& lane, const wire::Command& command) {
   try {
     Call call(*this, lane, command);
+    // What it waits for is to be seen to end.
+    if (call.wants_reply() && gate().is_limited()) gate().Settle(lane.passage);
     if (const CUresult result = MakeCurrent(lane, command.header.context); result != CUDA_SUCCESS) {
       call.Finish(result);
     } else {
@@ -128,6 +134,7 @@ CUresult Session::MakeCurrent(Lane& lane, wire::HandleId id) {
   // One that does not exist, any more or yet (a primary context has its handle before it is retained), is like none:
   // calls that need no context go on, and the driver refuses the others.
   void* const object = id == 0 ? nullptr : handles_.Find(wire::HandleKind::kContext, id).value_or(nullptr);
+  gate().Settle(lane.passage);
   const CUresult result = driver().cuCtxSetCurrent(static_cast<CUcontext>(object));
   if (result != CUDA_SUCCESS) return result;
   lane.context = id;
@@ -157,6 +164,7 @@ void Session::End(std::string reason, LogLevel level) {
         reason.c_str());
   }
   Release();
+  gate().Close();
   state_->lanes->Stop();
 }
 
@@ -164,6 +172,7 @@ void Session::OnClosed() {
   state_->is_over = true;
   state_->outbox.Close();
   Release();
+  gate().Close();
   state_->lanes->Stop();
 }
 

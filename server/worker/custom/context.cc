@@ -26,6 +26,7 @@ template <class End>
 CUresult EndContext(Call& call, CUcontext context, End end) {
   call.session().copies().ForgetContext(context);
   call.session().graphs().ForgetContext(context);
+  call.session().gate().ForgetContext(context);
   const wire::HandleId handle = call.session().handles().HandleOf(wire::HandleKind::kContext, context);
   const CUresult result = end();
   if (result != CUDA_SUCCESS) return result;
@@ -41,6 +42,7 @@ CUresult EndPrimary(Call& call, CUdevice device, End end) {
   if (!found.has_value()) return end();
   const auto context = static_cast<CUcontext>(*found);
   call.session().copies().ForgetContext(context);
+  call.session().gate().ForgetContext(context);
   const CUresult result = end();
   unsigned flags;
   int active = 1;
