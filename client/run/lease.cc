@@ -71,6 +71,7 @@ std::variant<std::unique_ptr<Lease>, Refused> Lease::Take(const std::string& add
   ask->set_gpus(wish.gpus);
   ask->set_memory_bytes(wish.memory_bytes);
   ask->set_client(wish.client);
+  ask->set_is_hard(wish.is_hard);
   HoldReply reply;
   if (!stream->stream->Write(request) || !stream->stream->Read(&reply)) {
     return Refused{WhyBroken(address, stream->stream->Finish()), false};

@@ -20,6 +20,7 @@ struct Wish {
   double gpus;
   uint64_t memory_bytes;  // per GPU; 0: the fraction of it
   std::string client;     // for people: "user@host: python3 train.py"
+  bool is_hard = false;   // no more of a GPU's time than its share, even when nobody else wants it
 };
 
 struct LeasedGpu {

@@ -101,7 +101,7 @@ Taken TakeLease(Place& place, const Options& options) {
     if (!address) return Refused{address.error().message, false};
     place.address = std::move(*address);
   }
-  return Lease::Take(place.address, {options.gpus, options.memory_bytes, ClientName(options.command)});
+  return Lease::Take(place.address, {options.gpus, options.memory_bytes, ClientName(options.command), options.hard});
 }
 
 // Ends gpu-run because of a signal, with a thread of Command::Await still at work. Folders are removed by those who

@@ -44,6 +44,7 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
   app.prefix_command();
   app.add_option("-n,--gpus", gpus, "0.5: half of one GPU; 2: two whole GPUs; fractions only below 1 (default 1)");
   app.add_option("-m,--memory", memory, "memory per GPU instead of the fraction of it: 8GiB, 500MB");
+  app.add_flag("--hard", options.hard, "use no more of a GPU's time than -n says, even while nobody else wants it");
   app.add_option("--node", options.node,
                  "a node's address, HOST:PORT or unix:/PATH (default: OUTBOARD_NODE, else a private node)");
   auto* quiet = app.add_flag("-q,--quiet", options.quiet, "do not say what was got");

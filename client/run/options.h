@@ -18,6 +18,7 @@ inline constexpr int kExitSignalled = 128;  // + the signal's number
 struct Options {
   double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
   uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
+  bool hard = false;          // no more of a GPU's time than asked for, even when nobody else wants it
   std::string node;           // address; empty: a private node for this command
   bool quiet = false;
   bool verbose = false;

@@ -17,6 +17,7 @@ namespace outboard::node {
 struct Wish {
   double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
   uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
+  bool is_hard = false;       // no more of a GPU's time than its share, even when nobody else wants it
 };
 
 struct Refusal {

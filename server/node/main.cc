@@ -43,6 +43,7 @@ struct Options {
   std::string listen = "127.0.0.1:0";
   std::string driver = "auto";
   bool is_private = false;
+  bool has_no_governor = false;
   int announce_fd = -1;
 };
 
@@ -145,7 +146,8 @@ int Serve(const Options& options, Announcement& announcement) {
   }
   Loop loop;
   Node node(&loop, inventory->gpus,
-            {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private});
+            {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private},
+            /*governs=*/!options.has_no_governor);
   Service service;
   service.Start(&loop, &node, sensors ? &*sensors : nullptr,
                 {HostName(), OUTBOARD_VERSION, inventory->driver, inventory->is_software});
@@ -191,6 +193,8 @@ int Main(int argc, char** argv) {
                  "the GPUs");
   app.add_option("--driver", options.driver,
                  "path of the libcuda.so.1 to use, or auto: NVIDIA's if it works, else the software GPU");
+  app.add_flag("--no-governor", options.has_no_governor,
+               "let the driver share a GPU's time among slices, instead of giving them turns by their shares");
   app.add_flag("--private", options.is_private, "end with the process at the other end of --announce-fd");
   app.add_option("--announce-fd", options.announce_fd,
                  "a descriptor that gets one line: \"ready ADDRESS\" or \"failed SENTENCE\"");

@@ -11,8 +11,8 @@
 
 namespace outboard::node {
 
-Node::Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers)
-    : gpus_(std::move(gpus)), leases_(gpus_), workers_(loop, std::move(workers)) {}
+Node::Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers, bool governs)
+    : gpus_(std::move(gpus)), governs_(governs), leases_(gpus_), governor_(loop), workers_(loop, std::move(workers)) {}
 
 std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
   std::variant<Grant, Refusal> taken = leases_.Take(wish);
@@ -28,6 +28,9 @@ std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
     entry.slices.push_back(slice);
     entry.ledgers.push_back(std::move(*ledger));
   }
+  // A whole GPU has nobody to share it with. A part is of one GPU.
+  entry.is_governed = governs_ && grant->share < 1;
+  if (entry.is_governed) governor_.Join(grant->lease, grant->slices[0].gpu, grant->share, wish.is_hard);
   entries_.emplace(grant->lease, std::move(entry));
   return taken;
 }
@@ -85,6 +88,16 @@ void Node::Admit(Visitor session) {
     assignment.devices.push_back({static_cast<int32_t>(entry.slices[i].gpu), *account, std::move(ledger)});
   }
   const uint64_t number = assignment.session;
+  if (entry.is_governed) {
+    Result<UniqueFd> turns = governor_.Admit(*lease, number);
+    if (!turns) {
+      Log(LogLevel::kWarn, "lease %s: closes a session's connection: %s", lease->c_str(),
+          turns.error().message.c_str());
+      for (size_t i = 0; i < accounts.size(); ++i) entry.ledgers[i].Settle(accounts[i]);
+      return;
+    }
+    assignment.turns = std::move(*turns);
+  }
   entry.sessions[number] = {assignment.ticket, accounts};
   Log(LogLevel::kInfo, "lease %s: session %llu begins", lease->c_str(), static_cast<unsigned long long>(number));
   workers_.Serve(*lease, assignment, [this, name = *lease, number] { EndSession(name, number); });
@@ -94,6 +107,7 @@ void Node::EndSession(const std::string& lease, uint64_t session) {
   Entry& entry = entries_.at(lease);
   const std::vector<uint32_t>& accounts = entry.sessions.at(session).accounts;
   for (size_t i = 0; i < accounts.size(); ++i) entry.ledgers[i].Settle(accounts[i]);
+  governor_.End(lease, session);
   entry.sessions.erase(session);
   EraseIfOver(lease);
 }
@@ -102,6 +116,7 @@ void Node::EraseIfOver(const std::string& lease) {
   Entry& entry = entries_.at(lease);
   if (!entry.ending || !entry.sessions.empty()) return;
   const std::vector<std::function<void()>> when_ended = std::move(entry.when_ended);
+  governor_.Leave(lease);
   entries_.erase(lease);
   leases_.End(lease);
   for (const auto& ended : when_ended) ended();

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "server/node/governor.h"
 #include "server/node/gpus.h"
 #include "server/node/leases.h"
 #include "server/node/loop.h"
@@ -32,7 +33,8 @@ struct LeaseUse {
 // gRPC. Thread-confined to the loop's thread.
 class Node {
  public:
-  Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers);
+  // `governs`: leases on one GPU have it in turns, by their shares; else its driver shares it among them.
+  Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers, bool governs = true);
 
   const std::vector<Gpu>& gpus() const { return gpus_; }
 
@@ -57,7 +59,8 @@ class Node {
   };
   struct Entry {
     std::vector<Slice> slices;
-    std::vector<slice::Ledger> ledgers;    // of the slices
+    std::vector<slice::Ledger> ledgers;  // of the slices
+    bool is_governed = false;
     std::map<uint64_t, Session> sessions;  // by number
     bool ending = false;
     std::vector<std::function<void()>> when_ended;
@@ -67,7 +70,9 @@ class Node {
   void EraseIfOver(const std::string& lease);
 
   const std::vector<Gpu> gpus_;
+  const bool governs_;
   Leases leases_;
+  Governor governor_;
   std::map<std::string, Entry> entries_;
   uint64_t sessions_ = 0;  // so far; numbers them
   Workers workers_;

@@ -91,7 +91,7 @@ class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
 
   void Ask(const HoldRequest::Ask& ask) {
     const std::variant<Grant, Refusal> answer = On(loop_, [this, &ask] {
-      return node_->OpenLease({ask.gpus(), ask.memory_bytes()});
+      return node_->OpenLease({ask.gpus(), ask.memory_bytes(), ask.is_hard()});
     });
     HoldReply& reply = replies_.emplace_back();
     if (const auto* refusal = std::get_if<Refusal>(&answer)) {

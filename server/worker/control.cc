@@ -18,9 +18,9 @@ namespace {
 
 constexpr uint32_t kReadyMagic = 0x31525742;       // "BWR1"
 constexpr uint32_t kAssignmentMagic = 0x31415742;  // "BWA1"
-constexpr size_t kMaxDescriptors = kMaxDevices + 1;
+constexpr size_t kMaxDescriptors = kMaxDevices + 2;
 constexpr size_t kMaxErrorBytes = 2048;
-constexpr size_t kMaxPacketBytes = 64 + kMaxTicketBytes + kMaxReadAheadBytes + kMaxDevices * 16;
+constexpr size_t kMaxPacketBytes = 72 + kMaxTicketBytes + kMaxReadAheadBytes + kMaxDevices * 16;
 
 struct DeviceEntry {
   int32_t ordinal;
@@ -165,6 +165,8 @@ std::optional<Error> SendAssignment(int socket, const Assignment& assignment) {
     writer.Put(DeviceEntry{device.ordinal, device.account});
     descriptors.push_back(device.ledger.get());
   }
+  writer.Put(uint64_t{assignment.turns ? 1u : 0u});
+  if (assignment.turns) descriptors.push_back(assignment.turns.get());
   return SendPacket(socket, writer.bytes(), descriptors);
 }
 
@@ -180,7 +182,7 @@ Result<std::optional<Assignment>> ReceiveAssignment(int socket) {
   if (!GetMagic(reader, kAssignmentMagic) || !reader.Get(&assignment.session) ||
       !GetText(reader, kMaxTicketBytes, &assignment.ticket) ||
       !GetText(reader, kMaxReadAheadBytes, &assignment.read_ahead) || !reader.Get(&devices) || devices > kMaxDevices ||
-      packet.descriptors.size() != devices + 1) {
+      packet.descriptors.size() < devices + 1) {
     return malformed;
   }
   assignment.connection = std::move(packet.descriptors[0]);
@@ -189,6 +191,10 @@ Result<std::optional<Assignment>> ReceiveAssignment(int socket) {
     if (!reader.Get(&entry)) return malformed;
     assignment.devices.push_back({entry.ordinal, entry.account, std::move(packet.descriptors[i + 1])});
   }
+  uint64_t has_turns;
+  if (!reader.Get(&has_turns) || has_turns > 1 || packet.descriptors.size() != devices + 1 + has_turns)
+    return malformed;
+  if (has_turns != 0) assignment.turns = std::move(packet.descriptors.back());
   if (!reader.AtEnd()) return malformed;
   return std::optional<Assignment>(std::move(assignment));
 }

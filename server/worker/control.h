@@ -35,6 +35,7 @@ struct Assignment {
   uint64_t session = 0;    // for logs
   std::string ticket;      // that the connection's preamble carried, verified by the node; at most kMaxTicketBytes
   std::string read_ahead;  // bytes of the connection that were read behind the preamble; at most kMaxReadAheadBytes
+  UniqueFd turns;          // slice::Gate; none: the lease has whole GPUs, or nobody governs
   UniqueFd connection;     // connected stream socket; the node closes its own copy at once
   std::vector<Device> devices;  // of the lease, in its order; at most kMaxDevices
 };

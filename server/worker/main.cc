@@ -25,6 +25,7 @@
 #include "server/worker/control.h"
 #include "server/worker/copies.h"
 #include "server/worker/last_words.h"
+#include "server/worker/marks.h"
 #include "server/worker/output.h"
 #include "server/worker/service.h"
 #include "server/worker/session.h"
@@ -121,7 +122,13 @@ int Work(int control, const std::string& driver_path) {
   Result<std::unique_ptr<Output>> errors = TakeStderr();
   if (!errors) return Fail(errors.error());
 
-  slice::Gate gate;
+  Marks marks(*driver);
+  std::optional<slice::Gate> gate;
+  if (assignment.turns) {
+    gate.emplace(std::move(assignment.turns), &marks);
+  } else {
+    gate.emplace();
+  }
   std::vector<slice::Ledger> ledgers;
   ledgers.reserve(assignment.devices.size());
   std::vector<LeasedDevice> devices;
@@ -133,7 +140,7 @@ int Work(int control, const std::string& driver_path) {
   }
   Session session({.driver = driver.get(),
                    .devices = std::move(devices),
-                   .gate = &gate,
+                   .gate = &*gate,
                    .number = assignment.session,
                    .ticket_is_good = [&](const std::string& ticket) { return ticket == assignment.ticket; }},
                   &service);

@@ -31,6 +31,11 @@ TEST(RunOptions, TheCommandBeginsAtTheFirstWordThatIsNoOption) {
   EXPECT_EQ(options.command, (Command{"python3", "train.py", "-n", "3", "--version"}));
 }
 
+TEST(RunOptions, AShareIsHardIfSaid) {
+  EXPECT_FALSE(Good({"-n", "0.5", "a"}).hard);
+  EXPECT_TRUE(Good({"-n", "0.5", "--hard", "a"}).hard);
+}
+
 TEST(RunOptions, TwoDashesEndTheOptions) {
   EXPECT_EQ(Good({"--", "-x", "--", "y"}).command, (Command{"-x", "--", "y"}));
   EXPECT_EQ(Good({"a", "--", "b"}).command, (Command{"a", "--", "b"}));

@@ -84,7 +84,8 @@ class ControlTest : public testing::Test {
 
 TEST_F(ControlTest, AnAssignmentArrivesAsItWasSent) {
   for (const size_t devices : {size_t{0}, size_t{1}, size_t{3}, size_t{kMaxDevices}}) {
-    const Assignment sent = Example(devices);
+    Assignment sent = Example(devices);
+    if (devices != 1) sent.turns = NewFile();
     ASSERT_FALSE(SendAssignment(node_.get(), sent));
     Result<std::optional<Assignment>> received = ReceiveAssignment(worker_.get());
     ASSERT_TRUE(received) << received.error().message;
@@ -95,6 +96,10 @@ TEST_F(ControlTest, AnAssignmentArrivesAsItWasSent) {
     EXPECT_EQ(got.read_ahead, sent.read_ahead);
     EXPECT_EQ(Inode(got.connection), Inode(sent.connection));
     EXPECT_NE(got.connection.get(), sent.connection.get());
+    ASSERT_EQ(static_cast<bool>(got.turns), static_cast<bool>(sent.turns));
+    if (sent.turns) {
+      EXPECT_EQ(Inode(got.turns), Inode(sent.turns));
+    }
     ASSERT_EQ(got.devices.size(), devices);
     for (size_t i = 0; i < devices; ++i) {
       EXPECT_EQ(got.devices[i].ordinal, sent.devices[i].ordinal);
