@@ -36,10 +36,10 @@ class Stack:
         self.environment = dict(os.environ, SOFTGPU_DIR=memory, SOFTGPU_THREADS="1")
 
     @contextlib.contextmanager
-    def node(self):
+    def node(self, *options):
         reader, writer = os.pipe()
         command = [self.paths.build / "bin/gpu-node", "--listen", "127.0.0.1:0", "--driver", self.driver,
-                   "--announce-fd", str(writer)]
+                   "--announce-fd", str(writer), *options]
         process = subprocess.Popen(list(map(str, pinned(SERVER_CPU, command))), env=self.environment,
                                    stdin=subprocess.DEVNULL, pass_fds=(writer,))
         os.close(writer)
@@ -53,8 +53,9 @@ class Stack:
             process.terminate()
             process.wait(timeout=30)
 
-    def through(self, command):
-        return pinned(CLIENT_CPU, [self.paths.build / "bin/gpu-run", "-q", "--node", self.address, "--", *command])
+    def through(self, command, *options):
+        run = [self.paths.build / "bin/gpu-run", "-q", *options, "--node", self.address, "--"]
+        return pinned(CLIENT_CPU, [*run, *command])
 
     def native(self, command):
         environment = ["env", f"LD_LIBRARY_PATH={os.path.dirname(self.driver)}"]
@@ -100,6 +101,19 @@ def ratio_row(through, native):
 
 def launch_loop(paths, memory):
     return ratio_row(*measure_program(paths, memory, "launch_loop", "launch_loop"))
+
+
+def governor_overhead(paths, memory):
+    """A slice that is alone on its GPU, with turns and without: a loop of many short kernels."""
+    governed, free = clock_stack(paths, memory), clock_stack(paths, memory)
+    program = [paths.bench / "stack_driver", "launch_loop"]
+
+    def measure(stack):
+        return sample(stack, stack.through(program, "-n", "0.5"), "launch_loop")
+
+    with governed.node(), free.node("--no-governor"):
+        measure(governed), measure(free)  # the first sessions find the nodes cold
+        return ratio_row(*zip(*((measure(governed), measure(free)) for _ in range(PAIRS))))
 
 
 def sync_rtt(paths, memory):
@@ -153,6 +167,7 @@ ROWS = {
     "launch_async_ns": Row(launch_async),
     "launch_loop_ratio": Row(launch_loop),
     "sync_rtt_ratio": Row(sync_rtt),
+    "governor_overhead_ratio": Row(governor_overhead),
     "vectoradd_added_ms": Row(vectoradd_added),
     "client_rss_mib": Row(client_rss),
 }

@@ -1,5 +1,5 @@
-// A libcuda.so.1 whose device works by the clock and burns no CPU: a kernel takes as many nanoseconds as its block has
-// threads times 5 000, one after the other. For figures of what lies between a program and its driver; computes
+// A libcuda.so.1 whose device works by the clock and burns no CPU: a kernel takes as many nanoseconds as it has threads
+// times 5 000, one after the other. For figures of what lies between a program and its driver; computes
 // nothing.
 //
 // Its memory is host memory. One context, streams in order with each other. Thread-safe.
@@ -36,12 +36,15 @@ void Work(int64_t nanoseconds) {
   } while (!device_idle_at.compare_exchange_weak(idle, then));
 }
 
-CUresult Wait() {
-  const int64_t end = device_idle_at.load();
+CUresult WaitUntil(int64_t end) {
   const timespec until = {end / 1'000'000'000, end % 1'000'000'000};
   if (end > Now()) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
   return CUDA_SUCCESS;
 }
+CUresult Wait() { return WaitUntil(device_idle_at.load()); }
+
+// When the device gets to where an event was recorded.
+std::atomic<int64_t>& Time(CUevent event) { return *reinterpret_cast<std::atomic<int64_t>*>(event); }
 
 // Objects are numbers that nobody looks behind.
 template <class T>
@@ -86,6 +89,8 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice) { return CUDA_SUCCESS; }
 CUresult cuDevicePrimaryCtxRelease(CUdevice) { return CUDA_SUCCESS; }
 CUresult cuCtxSetCurrent(CUcontext context) { return current = context, CUDA_SUCCESS; }
 CUresult cuCtxGetCurrent(CUcontext* context) { return *context = current, CUDA_SUCCESS; }
+CUresult cuCtxPushCurrent_v2(CUcontext context) { return current = context, CUDA_SUCCESS; }  // the only one there is
+CUresult cuCtxPopCurrent_v2(CUcontext* context) { return *context = current, CUDA_SUCCESS; }
 CUresult cuCtxGetDevice(CUdevice* device) { return *device = 0, CUDA_SUCCESS; }
 CUresult cuCtxSynchronize() { return Wait(); }
 CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode*) { return CUDA_SUCCESS; }
@@ -129,9 +134,9 @@ CUresult cuModuleUnload(CUmodule) { return CUDA_SUCCESS; }
 CUresult cuModuleGetFunction(CUfunction* function, CUmodule, const char*) { return New(function); }
 CUresult cuFuncGetAttribute(int* value, CUfunction_attribute, CUfunction) { return *value = 1024, CUDA_SUCCESS; }
 CUresult cuFuncGetParamInfo(CUfunction, size_t, size_t*, size_t*) { return CUDA_ERROR_INVALID_VALUE; }
-CUresult cuLaunchKernel(CUfunction, unsigned, unsigned, unsigned, unsigned x, unsigned, unsigned, unsigned, CUstream,
-                        void**, void**) {
-  Work(kKernelNanoseconds * x);
+CUresult cuLaunchKernel(CUfunction, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned,
+                        CUstream, void**, void**) {
+  Work(kKernelNanoseconds * blocks * threads);
   return CUDA_SUCCESS;
 }
 CUresult cuStreamCreate(CUstream* stream, unsigned) { return New(stream); }
@@ -141,11 +146,14 @@ CUresult cuStreamSynchronize(CUstream) { return Wait(); }
 CUresult cuStreamQuery(CUstream) { return Now() >= device_idle_at.load() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY; }
 CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
 CUresult cuStreamWaitValue32_v2(CUstream, CUdeviceptr, cuuint32_t, unsigned) { return CUDA_SUCCESS; }
-CUresult cuEventCreate(CUevent* event, unsigned) { return New(event); }
-CUresult cuEventRecord(CUevent, CUstream) { return CUDA_SUCCESS; }
-CUresult cuEventQuery(CUevent) { return CUDA_SUCCESS; }
-CUresult cuEventSynchronize(CUevent) { return Wait(); }
-CUresult cuEventDestroy_v2(CUevent) { return CUDA_SUCCESS; }
+CUresult cuEventCreate(CUevent* event, unsigned) {
+  *event = reinterpret_cast<CUevent>(new std::atomic<int64_t>(0));
+  return CUDA_SUCCESS;
+}
+CUresult cuEventRecord(CUevent event, CUstream) { return Time(event).store(device_idle_at.load()), CUDA_SUCCESS; }
+CUresult cuEventQuery(CUevent event) { return Now() >= Time(event).load() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY; }
+CUresult cuEventSynchronize(CUevent event) { return WaitUntil(Time(event).load()); }
+CUresult cuEventDestroy_v2(CUevent event) { return delete &Time(event), CUDA_SUCCESS; }
 CUresult cuLaunchHostFunc(CUstream, CUhostFn function, void* data) {
   Wait();
   return function(data), CUDA_SUCCESS;
