@@ -3,6 +3,7 @@ and in a node that goes on, no descriptor."""
 
 import collections
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -72,10 +73,11 @@ class LeftBehind(StackTest):
             return descriptors == before[0] and len(children) == len(before[1])
 
         before = holds()
-        for ending in ("end", "gpu-run is killed", "worker is killed"):
-            with self.subTest(ending):
+        endings = ("end", "gpu-run is killed", "worker is killed")
+        for ending, gpus in itertools.product(endings, ("1", "0.5")):
+            with self.subTest(ending, gpus=gpus):
                 _, [worker] = holds()  # the one that is kept ready for the next session
-                run = self.start_session("--node", address)
+                run = self.start_session("--node", address, "-n", gpus)
                 self.assertFalse(as_before())
                 if ending == "worker is killed":
                     self.kill(int(worker))
