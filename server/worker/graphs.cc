@@ -13,8 +13,9 @@ constexpr std::chrono::microseconds kDrainPause{500};
 
 }  // namespace
 
-Graphs::Graphs(const driver::DriverTable& driver, const HandleTable& handles, Copies& copies, HostCalls& host_calls)
-    : state_(std::make_shared<State>(driver, handles, copies, host_calls)) {}
+Graphs::Graphs(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
+               HostCalls& host_calls)
+    : state_(std::make_shared<State>(driver, gate, handles, copies, host_calls)) {}
 
 Graphs::~Graphs() = default;
 
@@ -29,25 +30,32 @@ void Graphs::Step::Run(void* raw) {
   const uint64_t word = launched->words[step.word];
   const bool acts = word != 0 && !state.released;
   lock.unlock();
-  if (acts) step.Act(launched->forms[step.index].get(), word, launched->bytes);
+  if (acts) step.Act(*launched, word);
   lock.lock();
   if (--launched->steps_left == 0 && !graph.launches.empty()) graph.launches.pop_front();
   state.changed.notify_all();
 }
 
-void Graphs::Step::Act(const Form* form, uint64_t word, std::span<const std::byte> sent) {
+void Graphs::Step::Act(const Graph::Launched& launched, uint64_t word) {
+  State& state = graph.state;
+  const Form* const form = launched.forms[index].get();
   switch (kind) {
     case wire::GraphNodeKind::kHostCall:
-      return graph.state.host_calls.Run(word);
+      return state.host_calls.Run(word, launched.stream);
     case wire::GraphNodeKind::kWrite:
-      if ((word & wire::kWithLaunch) == 0) return graph.state.copies.PullNow(word, {form->block, form->bytes});
-      if (const uint64_t at = word - wire::kWithLaunch; at <= sent.size() && form->bytes <= sent.size() - at)
-        std::memcpy(form->block, sent.data() + at, form->bytes);
+      if ((word & wire::kWithLaunch) == 0) {
+        state.gate.Hold(launched.stream);
+        state.copies.PullNow(word, {form->block, form->bytes});
+        return state.gate.Unhold(launched.stream);
+      }
+      if (const uint64_t at = word - wire::kWithLaunch;
+          at <= launched.bytes.size() && form->bytes <= launched.bytes.size() - at)
+        std::memcpy(form->block, launched.bytes.data() + at, form->bytes);
       return;
     case wire::GraphNodeKind::kRead: {
       Box to = form->host;
       to.address = word;
-      return graph.state.copies.LandNow(to, form->extent, {form->block, form->bytes});
+      return state.copies.LandNow(to, form->extent, {form->block, form->bytes});
     }
     default:
       return;
@@ -142,6 +150,8 @@ CUresult Graphs::Launch(uint64_t number, CUstream stream, std::span<const unsign
   if (graph == nullptr || words.size() != graph->words) return CUDA_ERROR_INVALID_VALUE;
   if (graph->steps.empty()) return state_->driver.cuGraphLaunch(graph->exec, stream);
   const auto launched = std::make_shared<Graph::Launched>();
+  const auto get_id = state_->driver.cuStreamGetId;
+  if (get_id != nullptr && get_id(stream, &launched->stream) != CUDA_SUCCESS) launched->stream = 0;
   launched->words.assign(words.begin(), words.end());
   launched->bytes.assign(bytes.begin(), bytes.end());
   launched->steps_left = graph->steps.size();

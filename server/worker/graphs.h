@@ -8,6 +8,7 @@
 #include <span>
 
 #include "server/driver/driver_table.h"
+#include "server/slice/gate.h"
 #include "server/worker/copies.h"
 #include "server/worker/handle_table.h"
 #include "server/worker/host_calls.h"
@@ -31,7 +32,8 @@ namespace outboard::worker {
 class Graphs {
  public:
   // All outlive this.
-  Graphs(const driver::DriverTable& driver, const HandleTable& handles, Copies& copies, HostCalls& host_calls);
+  Graphs(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
+         HostCalls& host_calls);
   // Precondition: EndAll was called.
   ~Graphs();
   Graphs(const Graphs&) = delete;

@@ -29,24 +29,20 @@ struct Graphs::Form {
   BoxExtent extent;
 };
 
-// A host node of the driver's, which acts for the client.
-struct Graphs::Step {
-  Graph& graph;
-  wire::GraphNodeKind kind;
-  uint64_t word;                     // which of a launch's
-  size_t index = 0;                  // among the graph's steps
-  std::shared_ptr<const Form> form;  // of launches to come, null for a host function. Guarded by State::mutex
-
-  static void Run(void* step);
-  void Act(const Form* form, uint64_t word, std::span<const std::byte> sent);
-};
-
 struct Graphs::Graph {
   // One node as the client numbers it.
   struct Entry {
     wire::GraphNodeKind kind;
     CUgraphNode node;  // the driver's that can be changed; null for a graph
     Step* step;        // null for what does not touch the client
+  };
+  // A launch whose steps have not all run.
+  struct Launched {
+    unsigned long long stream = 0;  // its id; 0 when it is not known
+    std::vector<uint64_t> words;
+    std::vector<std::byte> bytes;                    // that came with it
+    std::vector<std::shared_ptr<const Form>> forms;  // of the steps
+    size_t steps_left;                               // guarded by State::mutex
   };
 
   explicit Graph(State& state) : state(state) {}
@@ -61,15 +57,20 @@ struct Graphs::Graph {
 
   std::mutex order;  // held while the driver is given a launch or changes, or the end of the graph
 
-  // Launches whose steps have not all run; the driver is at the first.
-  struct Launched {
-    std::vector<uint64_t> words;
-    std::vector<std::byte> bytes;                    // that came with it
-    std::vector<std::shared_ptr<const Form>> forms;  // of the steps
-    size_t steps_left;                               // guarded by State::mutex
-  };
-  std::deque<std::shared_ptr<Launched>> launches;  // guarded by State::mutex, as is what follows
+  std::deque<std::shared_ptr<Launched>> launches;  // the driver is at the first. Guarded by State::mutex, as is is_dead
   bool is_dead = false;                            // blocks of it have ended with their context
+};
+
+// A host node of the driver's, which acts for the client.
+struct Graphs::Step {
+  Graph& graph;
+  wire::GraphNodeKind kind;
+  uint64_t word;                     // which of a launch's
+  size_t index = 0;                  // among the graph's steps
+  std::shared_ptr<const Form> form;  // of launches to come, null for a host function. Guarded by State::mutex
+
+  static void Run(void* step);
+  void Act(const Graph::Launched& launched, uint64_t word);
 };
 
 // What the driver tells when it has done with a graph that has steps.
@@ -81,10 +82,12 @@ struct Graphs::Ended {
 };
 
 struct Graphs::State {
-  State(const driver::DriverTable& driver, const HandleTable& handles, Copies& copies, HostCalls& host_calls)
-      : driver(driver), handles(handles), copies(copies), host_calls(host_calls) {}
+  State(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
+        HostCalls& host_calls)
+      : driver(driver), gate(gate), handles(handles), copies(copies), host_calls(host_calls) {}
 
   const driver::DriverTable& driver;
+  slice::Gate& gate;
   const HandleTable& handles;
   Copies& copies;
   HostCalls& host_calls;

@@ -20,7 +20,7 @@ struct HostCalls::State {
   static void OnFunction(void* record) { Run(static_cast<Record*>(record), CUDA_SUCCESS); }
   static void OnCallback(CUstream, CUresult status, void* record) { Run(static_cast<Record*>(record), status); }
   static void Run(Record* record, CUresult status);
-  static void Run(const std::shared_ptr<State>& shared, uint64_t call, CUresult status);
+  static void Run(const std::shared_ptr<State>& shared, uint64_t call, unsigned long long stream, CUresult status);
   // `give` hands the record to the driver.
   template <class Give>
   static CUresult Queue(const std::shared_ptr<State>& state, uint64_t call, CUstream stream, Give give);
@@ -39,16 +39,17 @@ struct HostCalls::State {
 
 void HostCalls::State::Run(Record* raw, CUresult status) {
   const std::unique_ptr<Record> record(raw);
-  Run(record->state, record->call, status);
+  Run(record->state, record->call, record->stream, status);
 }
 
-void HostCalls::State::Run(const std::shared_ptr<State>& shared, uint64_t call, CUresult status) {
+void HostCalls::State::Run(const std::shared_ptr<State>& shared, uint64_t call, unsigned long long stream,
+                           CUresult status) {
   State& state = *shared;
   std::unique_lock lock(state.mutex);
   // A number that is in use already: the client contradicts itself, and has the stream go on.
   if (state.released || !state.waiting.emplace(call, false).second) return;
   ++state.running;
-  state.gate.Hold(record->stream);
+  state.gate.Hold(stream);
   lock.unlock();
   // The driver permits no calls here, so the copies that are complete land from another thread.
   state.copies.LandThen([self = shared, call, status] {
@@ -58,7 +59,7 @@ void HostCalls::State::Run(const std::shared_ptr<State>& shared, uint64_t call, 
   lock.lock();
   state.changed.wait(lock, [&] { return state.released || state.waiting.at(call); });
   state.waiting.erase(call);
-  state.gate.Unhold(record->stream);
+  state.gate.Unhold(stream);
   --state.running;
   state.changed.notify_all();
 }
@@ -94,7 +95,7 @@ CUresult HostCalls::AddCallback(CUstream stream, uint64_t call) {
   return State::Queue(state_, call, stream, [&](void* record) { return add(stream, &State::OnCallback, record, 0); });
 }
 
-void HostCalls::Run(uint64_t call) { State::Run(state_, call, CUDA_SUCCESS); }
+void HostCalls::Run(uint64_t call, unsigned long long stream) { State::Run(state_, call, stream, CUDA_SUCCESS); }
 
 bool HostCalls::OnDone(uint64_t call) {
   std::lock_guard lock(state_->mutex);

@@ -29,9 +29,9 @@ class HostCalls {
   CUresult Launch(CUstream stream, uint64_t call);
   CUresult AddCallback(CUstream stream, uint64_t call);
 
-  // The driver has come to call number `call` of a graph: has the client run it. Returns when it has. Called by the
-  // driver's own threads.
-  void Run(uint64_t call);
+  // The driver has come to call number `call` of a graph, in the stream of this id (0: it is not known): has the client
+  // run it. Returns when it has. Called by the driver's own threads.
+  void Run(uint64_t call, unsigned long long stream);
 
   // The client has run it. Called by the reader; never waits or enters the driver. False when no stream waits for this
   // call: the client does not keep to the protocol.

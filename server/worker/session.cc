@@ -26,7 +26,7 @@ Session::State::State(Session& session, FrameSink* sink)
                  [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                    session.Send(control, 0, head, bytes);
                  }),
-      graphs(session.driver(), session.handles(), copies, host_calls),
+      graphs(session.driver(), session.gate(), session.handles(), copies, host_calls),
       linkers(session.driver()),
       texture_objects(session.driver()) {
   if (session.driver().cuDriverGetVersion != nullptr) session.driver().cuDriverGetVersion(&driver_version);

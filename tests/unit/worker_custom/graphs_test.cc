@@ -203,14 +203,14 @@ class GraphsTest : public testing::Test {
  protected:
   static constexpr wire::HandleId kContext = wire::MakeHandle(wire::HandleKind::kContext, 1, wire::kFirstSlot);
 
-  GraphsTest() : copies_(driver_.table(), sent_.sender()) {
+  GraphsTest() : copies_(driver_.table(), gate_, sent_.sender()) {
     fake = &fake_;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
     EXPECT_TRUE(handles_.Add(wire::HandleKind::kContext, kContext, FakeDriver::Context(1)));
     table_ = driver_.table();
     AddGraphs(&table_);
-    calls_.emplace(table_, copies_, sent_.sender());
-    graphs_.emplace(table_, handles_, copies_, *calls_);
+    calls_.emplace(table_, copies_, gate_, sent_.sender());
+    graphs_.emplace(table_, gate_, handles_, copies_, *calls_);
   }
   ~GraphsTest() override {
     graphs_->ReleaseAll();
@@ -223,6 +223,7 @@ class GraphsTest : public testing::Test {
 
   FakeGraphs fake_;
   FakeDriver driver_;
+  slice::Gate gate_;
   Sent sent_;
   Copies copies_;
   HandleTable handles_;

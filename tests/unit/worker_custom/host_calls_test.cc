@@ -13,15 +13,16 @@ namespace {
 
 class HostCallsTest : public testing::Test {
  protected:
-  HostCallsTest() : copies_(driver_.table(), sent_.sender()) {
+  HostCallsTest() : copies_(driver_.table(), gate_, sent_.sender()) {
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
     driver_.HoldsHostFunctions(stream_);
-    calls_.emplace(driver_.table(), copies_, sent_.sender());
+    calls_.emplace(driver_.table(), copies_, gate_, sent_.sender());
   }
   ~HostCallsTest() override { copies_.ReleaseAll(); }
 
   const CUstream stream_ = FakeDriver::Stream(11), other_ = FakeDriver::Stream(12);
   FakeDriver driver_;
+  slice::Gate gate_;
   Sent sent_;
   Copies copies_;
   std::optional<HostCalls> calls_;

@@ -81,8 +81,9 @@ TEST_F(OutputTest, AnAbortingWorkersLastWordsGoToItsLog) {
 
 TEST_F(OutputTest, GoesBeforeTheReplyAndOfStandardErrorToo) {
   FakeDriver driver;
+  slice::Gate gate;
   Sent sent;
-  Copies copies(driver.table(), sent.sender());
+  Copies copies(driver.table(), gate, sent.sender());
   const UniqueFd errors(memfd_create("errors", MFD_CLOEXEC));
   copies.SetOutput(std::move(output_), std::make_unique<Output>(UniqueFd(dup(errors.get()))));
   copies.LandCompleted();
