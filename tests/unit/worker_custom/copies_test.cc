@@ -16,7 +16,7 @@ namespace {
 
 class CopiesTest : public testing::Test {
  protected:
-  CopiesTest() : copies_(std::in_place, driver_.table(), sent_.sender()) { FakeDriver::MakeCurrent(context_); }
+  CopiesTest() : copies_(std::in_place, driver_.table(), gate_, sent_.sender()) { FakeDriver::MakeCurrent(context_); }
   ~CopiesTest() override {
     copies_->ReleaseAll();
     copies_.reset();
@@ -32,6 +32,7 @@ class CopiesTest : public testing::Test {
   const CUcontext context_ = FakeDriver::Context(1);
   const CUstream stream_ = FakeDriver::Stream(11), other_ = FakeDriver::Stream(12);
   FakeDriver driver_;
+  slice::Gate gate_;
   Sent sent_;
   std::optional<Copies> copies_;
 };

@@ -29,8 +29,9 @@ class SoftgpuTest : public testing::Test {
         allocations_(SoftwareGpu(), devices_, &aside_) {
     EXPECT_EQ(SoftwareGpu().cuDevicePrimaryCtxRetain(&context_, 0), CUDA_SUCCESS);
     EXPECT_EQ(SoftwareGpu().cuCtxSetCurrent(context_), CUDA_SUCCESS);
-    copies_.emplace(SoftwareGpu(), [this](auto control, auto head, auto bytes) { Client(control, head, bytes); });
-    calls_.emplace(SoftwareGpu(), *copies_,
+    copies_.emplace(SoftwareGpu(), gate_,
+                    [this](auto control, auto head, auto bytes) { Client(control, head, bytes); });
+    calls_.emplace(SoftwareGpu(), *copies_, gate_,
                    [this](auto control, auto head, auto bytes) { Client(control, head, bytes); });
   }
   ~SoftgpuTest() override {
@@ -95,6 +96,7 @@ class SoftgpuTest : public testing::Test {
   std::vector<LeasedDevice> devices_;
   AsideRanges aside_;
   Allocations allocations_;
+  slice::Gate gate_;
   std::optional<Copies> copies_;
   std::optional<HostCalls> calls_;
   std::function<void()> host_function_;
