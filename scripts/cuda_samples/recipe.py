@@ -14,6 +14,8 @@ WORD = re.compile(r'"[^"]*"|[^\s"]+')
 LIBRARIES = {
     "CUDA::cuda_driver": ("-lcuda",),
     "CUDA::cudart": ("-cudart=shared",),
+    # With what it needs itself, as CMake's FindCUDAToolkit has it.
+    "CUDA::cusolver": ("-lcusolver", "-lcublas", "-lcusparse", "-lnvJitLink"),
     "OpenMP::OpenMP_CXX": ("-Xcompiler=-fopenmp", "-lgomp"),
     "${OPENGL_LIBRARIES}": ("-lGL", "-lGLU"),
     "${GLUT_LIBRARIES}": ("-lglut",),
