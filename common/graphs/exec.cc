@@ -1,6 +1,7 @@
 #include "common/graphs/exec.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace outboard::graphs {
 namespace {
@@ -81,6 +82,7 @@ bool Exec::Prepare(const Graph& original, const Graph& copy, Node** on_cycle) {
     const auto child = node->child();
     if (!child) {
       order_.push_back(node);
+      if (node->is_memory_node()) memory_nodes_.push_back(node);
       continue;
     }
     const auto whole = std::ranges::find(original.nodes(), node->origin, [](const auto& each) { return each->id; });
@@ -108,6 +110,40 @@ Exec::Mismatch Exec::Update(const Graph& mine, const Graph& to) {
   Mismatch mismatch = Compare(mine, to, &changes);
   if (mismatch.result == CU_GRAPH_EXEC_UPDATE_SUCCESS) mismatch.error = Apply(std::move(changes));
   return mismatch;
+}
+
+CUresult Exec::ChangeMemory(MemoryChanges* changes) const {
+  if (memory_nodes_.empty()) return CUDA_SUCCESS;
+  std::vector<std::shared_ptr<Memory>> freed;
+  std::unordered_set<std::shared_ptr<Memory>> allocated;
+  for (const Node* node : memory_nodes_) {
+    if (const auto memory = node->operation()->allocates()) {
+      allocated.insert(memory);
+    } else {
+      freed.push_back(node->operation()->frees());
+    }
+  }
+  const bool frees_before = (flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0;
+  const auto is_left = [](const auto& memory) { return memory->allocated(); };
+  if (!frees_before && std::ranges::any_of(allocated, is_left)) return CUDA_ERROR_INVALID_VALUE;
+  const auto is_there = [&](const auto& memory) {
+    return memory && (memory->allocated() || allocated.contains(memory));
+  };
+  if (!std::ranges::all_of(freed, is_there)) return CUDA_ERROR_INVALID_VALUE;
+
+  for (const auto& memory : allocated) changes->before.emplace_back(memory, memory->allocated());
+  for (const auto& memory : freed) {
+    if (!allocated.contains(memory)) changes->before.emplace_back(memory, true);
+  }
+  const auto free = [&](Memory& memory) {
+    if (memory.allocated()) changes->freed.push_back(memory.Free());
+  };
+  for (const auto& memory : allocated) {
+    free(*memory);
+    memory->Allocate();
+  }
+  for (const auto& memory : freed) free(*memory);  // not again when two graphs in this one free it
+  return CUDA_SUCCESS;
 }
 
 CUresult Exec::SetEnabled(Node& node, bool enabled) {

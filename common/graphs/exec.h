@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/graphs/graph.h"
+#include "common/graphs/memory.h"
 
 namespace outboard::graphs {
 
@@ -50,6 +51,10 @@ class Exec : public Object {
   // The same for the graph of a child graph node of this one.
   Mismatch UpdateChild(const Node& mine, const Graph& to) { return Update(*mine.child(), to); }
 
+  // What a launch does to memory, all or nothing. CUDA_ERROR_INVALID_VALUE when it would allocate what is allocated,
+  // but for graphs that free it first, or free what is not.
+  CUresult ChangeMemory(MemoryChanges* changes) const;
+
   // Of a node that may be disabled.
   virtual CUresult SetEnabled(Node& node, bool enabled);
 
@@ -65,6 +70,7 @@ class Exec : public Object {
 
   const std::shared_ptr<Graph> graph_;
   std::vector<Node*> order_;
+  std::vector<Node*> memory_nodes_;                // of these
   std::unordered_map<uint64_t, Node*> by_origin_;  // child graphs' nodes included
 };
 

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "common/graphs/graphs.h"
+#include "common/graphs/memory.h"
 
 namespace outboard::graphs {
 
@@ -55,14 +56,24 @@ bool Graph::HasMemoryNodes() const {
   });
 }
 
+// Memory is freed once, and either in the graph that allocates it or in others.
 CUresult Graph::MayAdd(const Content& content) const {
   const auto* operation = std::get_if<OperationPtr>(&content);
-  return operation ? (*operation)->MayJoin(*this) : CUDA_SUCCESS;
+  if (!operation || (*operation)->type() != CU_GRAPH_NODE_TYPE_MEM_FREE) return CUDA_SUCCESS;
+  const auto memory = (*operation)->frees();
+  const bool is_freed = std::ranges::any_of(nodes_, [&](const auto& node) {
+    const Operation* other = node->operation();
+    return other && other->frees() == memory;
+  });
+  return memory && !is_freed && memory->MayBeFreedIn(*this) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 const std::shared_ptr<Node>& Graph::Add(Content content, std::span<Node* const> dependencies, uint64_t origin) {
   const auto* operation = std::get_if<OperationPtr>(&content);
-  if (operation && origin == 0) (*operation)->Joined(*this);
+  if (operation && origin == 0) {
+    if (const auto memory = (*operation)->allocates()) memory->LivesIn(*this);
+    if (const auto memory = (*operation)->frees()) memory->WillBeFreedIn(*this);
+  }
   const auto& node = nodes_.emplace_back(std::make_shared<Node>(*this, graphs_.NextId(), origin, std::move(content)));
   for (Node* from : dependencies) Connect(*from, *node);
   if (handle()) PublishNode(node);

@@ -9,6 +9,7 @@
 namespace outboard::graphs {
 
 class Graph;
+class Memory;
 class Node;
 
 // What a node of a graph does, unless it is a graph itself: made of a call's description (Host::Make) and shared by a
@@ -30,9 +31,9 @@ class Operation {
   // What a picture of the graph says of it beside its type.
   virtual std::string label() const { return {}; }
 
-  // Whether `graph` may get a node that does this; that it has got one.
-  virtual CUresult MayJoin(const Graph&) const { return CUDA_SUCCESS; }
-  virtual void Joined(const Graph&) const {}
+  // The memory that it allocates; that it frees, for as long as that may be allocated. Null for all others.
+  virtual std::shared_ptr<Memory> allocates() const { return nullptr; }
+  virtual std::shared_ptr<Memory> frees() const { return nullptr; }
 };
 
 using OperationPtr = std::shared_ptr<const Operation>;

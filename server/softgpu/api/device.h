@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "common/base/result.h"
-#include "server/softgpu/api/graph_memory.h"
+#include "common/graphs/memory.h"
 #include "server/softgpu/device/config.h"
 #include "server/softgpu/device/device_memory.h"
 
@@ -43,7 +43,7 @@ class Device {
   const int cc_major, cc_minor;
   const LaunchLimits limits;
   const std::unique_ptr<DeviceMemory> memory;
-  GraphMemoryUse graph_memory;
+  graphs::MemoryUse graph_memory;
 
   CUuuid uuid() const;
   int pci_bus() const { return static_cast<int>(physical) + 1; }  // domain 0, device 0

@@ -1,6 +1,5 @@
 #include "server/softgpu/api/graph_exec.h"
 
-#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -9,36 +8,6 @@
 #include "server/softgpu/api/operation.h"
 
 namespace outboard::softgpu::api {
-namespace {
-
-const Operation& OperationOf(const graphs::Node& node) { return static_cast<const Operation&>(*node.operation()); }
-
-}  // namespace
-
-// All or nothing.
-CUresult GraphExec::PlanMemory(Plan* plan) const {
-  std::vector<std::shared_ptr<GraphMemory>> allocated, freed;
-  for (const graphs::Node* node : order()) {
-    const auto& what = OperationOf(*node).what;
-    if (const auto* alloc = std::get_if<AllocOperation>(&what)) allocated.push_back(alloc->memory);
-    if (const auto* free = std::get_if<FreeOperation>(&what)) freed.push_back(free->memory.lock());
-  }
-  const bool frees_before = (flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0;
-  const auto is_left = [](const auto& memory) { return memory->allocated(); };
-  if (!frees_before && std::ranges::any_of(allocated, is_left)) return CUDA_ERROR_INVALID_VALUE;
-  for (const auto& memory : freed) {
-    const bool is_there = memory && (memory->allocated() || std::ranges::count(allocated, memory) > 0);
-    if (!is_there) return CUDA_ERROR_INVALID_VALUE;
-  }
-  for (const auto& memory : allocated) {
-    if (memory->allocated()) plan->freed.push_back(memory->Free());
-    memory->Allocate();
-  }
-  for (const auto& memory : freed) {
-    if (memory->allocated()) plan->freed.push_back(memory->Free());  // not when two nodes free it
-  }
-  return CUDA_SUCCESS;
-}
 
 GraphExec::Plan GraphExec::MakePlan(const Driver& driver) const {
   Plan plan;
@@ -71,15 +40,16 @@ CUresult GraphExec::Launch(Stream& stream) {
   // Held until the work is queued, so that launches run in the order in which they were planned.
   std::lock_guard launch_lock(launch_mutex_);
   Plan plan;
+  graphs::MemoryChanges memory;
   {
     Driver& driver = stream.context.driver;
     std::lock_guard lock(driver.graphs.mutex);
     plan = MakePlan(driver);
-    if (CUresult result = PlanMemory(&plan); result != CUDA_SUCCESS) return result;
+    if (CUresult result = ChangeMemory(&memory); result != CUDA_SUCCESS) return result;
   }
   // The graph lives as long as it runs, for the sake of its user objects, and so does what it frees.
   auto steps = [&context = stream.context, steps = std::move(plan.steps), graph = shared_graph(),
-                freed = std::move(plan.freed)] {
+                freed = std::move(memory.freed)] {
     for (const auto& step : steps) {
       if (context.MayRun()) step();
     }

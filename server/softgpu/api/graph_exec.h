@@ -11,7 +11,6 @@
 
 #include "common/graphs/exec.h"
 #include "server/softgpu/api/event.h"
-#include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/stream.h"
 
 namespace outboard::softgpu::api {
@@ -33,10 +32,8 @@ class GraphExec final : public graphs::Exec {
   struct Plan {
     std::vector<std::function<void()>> steps;
     std::vector<std::pair<std::shared_ptr<Event>, Event::Moment>> records;  // what the steps bring about
-    std::vector<std::shared_ptr<GraphMemory>> freed;                        // when all steps are done
   };
 
-  CUresult PlanMemory(Plan* plan) const;
   Plan MakePlan(const Driver& driver) const;
 
   std::mutex launch_mutex_;  // taken before Graphs::mutex

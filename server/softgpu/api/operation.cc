@@ -419,23 +419,14 @@ std::string Operation::label() const {
   return kernel ? kernel->function->info.name : std::string();
 }
 
-// Memory is freed once, and either in the graph that allocates it or in others.
-CUresult Operation::MayJoin(const graphs::Graph& graph) const {
-  const auto* free = std::get_if<FreeOperation>(&what);
-  if (!free) return CUDA_SUCCESS;
-  for (const auto& node : graph.nodes()) {
-    const auto* operation = static_cast<const Operation*>(node->operation());
-    const auto* other = operation ? std::get_if<FreeOperation>(&operation->what) : nullptr;
-    if (other && other->address == free->address) return CUDA_ERROR_INVALID_VALUE;
-  }
-  const auto memory = free->memory.lock();
-  return memory && memory->MayBeFreedIn(graph) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+std::shared_ptr<graphs::Memory> Operation::allocates() const {
+  const auto* alloc = std::get_if<AllocOperation>(&what);
+  return alloc ? alloc->memory : nullptr;
 }
 
-void Operation::Joined(const graphs::Graph& graph) const {
-  if (const auto* alloc = std::get_if<AllocOperation>(&what)) alloc->memory->LivesIn(graph);
+std::shared_ptr<graphs::Memory> Operation::frees() const {
   const auto* free = std::get_if<FreeOperation>(&what);
-  if (const auto memory = free ? free->memory.lock() : nullptr) memory->WillBeFreedIn(graph);
+  return free ? free->memory.lock() : nullptr;
 }
 
 }  // namespace outboard::softgpu::api

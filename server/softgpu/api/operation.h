@@ -85,8 +85,8 @@ struct Operation final : graphs::Operation {
   CUgraphExecUpdateResult MayBecome(const graphs::Operation& after) const override;
   void Describe(graphs::Node& node, CUgraphNodeParams* params) const override;
   std::string label() const override;
-  CUresult MayJoin(const graphs::Graph& graph) const override;
-  void Joined(const graphs::Graph& graph) const override;
+  std::shared_ptr<graphs::Memory> allocates() const override;
+  std::shared_ptr<graphs::Memory> frees() const override;
 
   std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation, WaitOperation,
                EmptyOperation, MemOpsOperation, AllocOperation, FreeOperation>

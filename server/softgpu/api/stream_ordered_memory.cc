@@ -32,7 +32,7 @@ auto MakeAllocNode(Driver& driver, const Device& device, size_t bytes, CUdevicep
 
 // The memory stays until the stream gets there.
 CUresult FreeGraphMemory(Driver& driver, GraphMemory& memory, Stream& stream) {
-  std::shared_ptr<GraphMemory> held;
+  std::shared_ptr<outboard::graphs::Memory> held;
   {
     std::lock_guard lock(driver.graphs.mutex);
     if (!memory.MayBeFreedByCall()) return CUDA_ERROR_INVALID_VALUE;
