@@ -304,7 +304,7 @@ std::optional<CUresult> Capture(const Job& job) {
     params.type = CU_GRAPH_NODE_TYPE_MEMCPY;
     params.memcpy.copyCtx = job.current.context;
     params.memcpy.copyParams = ParamsOf(job);
-    return MakeOperation(job.process, params, operation);
+    return MakeOperation(job.process, &params, operation);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "client/shim/copies.h"
+#include "client/shim/graph_memory.h"
 #include "common/wire/codec.h"
 
 namespace outboard::shim {
@@ -86,6 +87,16 @@ struct GraphEncoder::Putter {
     begin(Kind::kMemoryOps);
     out.Put(wire::GraphMemoryOps{IdOf(op.context), op.operations.size()});
     out.PutArray(std::span<const CUstreamBatchMemOpParams>(op.operations));
+  }
+
+  void operator()(const AllocOperation& op) const {
+    begin(Kind::kMemAlloc);
+    out.Put(wire::GraphMemory{op.memory->number()});
+  }
+
+  void operator()(const FreeOperation& op) const {
+    begin(Kind::kMemFree);
+    out.Put(wire::GraphMemory{op.number});
   }
 
   void operator()(const EmptyOperation&) const { begin(Kind::kEmpty); }

@@ -33,7 +33,9 @@ CUresult GraphExec::Instantiate() {
   numbers_ = std::move(encoder.numbers());
   words_ = std::move(encoder.words());
   const uint64_t number = process_.graph_model().NextExec();
-  CUresult result = remote::outboardGraphInstantiate(number, flags, bytes.data(), bytes.size());
+  // What a launch frees first is decided here.
+  constexpr uint64_t kOurs = CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+  CUresult result = remote::outboardGraphInstantiate(number, flags & ~kOurs, bytes.data(), bytes.size());
   if (result != CUDA_SUCCESS) {
     // It may be that of earlier work, with the graph there all the same.
     if (!NotCarriedOut(result)) static_cast<void>(remote::outboardGraphExecDestroy(number, true));
@@ -84,22 +86,23 @@ uint64_t GraphExec::WordOf(const LaunchWord& word, bool may_send, Launched* laun
   return to.box.address;
 }
 
-GraphExec::Launched GraphExec::Begin() {
+CUresult GraphExec::Begin(Launched* launched) {
   std::lock_guard lock(process_.graph_model().graphs.mutex);
-  Launched launched;
+  if (CUresult result = ChangeMemory(&launched->memory); result != CUDA_SUCCESS) return result;
   // As of any copy (copies.cc): host memory is read now if nothing can write it before the stream gets there.
   const bool may_send =
       OnlyReadsHostMemory() && !process_.host_calls().outstanding() && !process_.memory().streams_may_wait();
-  for (const LaunchWord& word : words_) launched.words.push_back(WordOf(word, may_send, &launched));
+  for (const LaunchWord& word : words_) launched->words.push_back(WordOf(word, may_send, launched));
   for (const graphs::Node* node : order()) {
     const auto* record = std::get_if<RecordOperation>(&OperationOf(*node).what);
     if (record != nullptr) process_.graph_model().events.Recorded(record->event);
   }
-  return launched;
+  return CUDA_SUCCESS;
 }
 
 CUresult GraphExec::Launch(CUstream stream) {
-  const Launched launched = Begin();
+  Launched launched;
+  if (CUresult refused = Begin(&launched); refused != CUDA_SUCCESS) return refused;
   const CUresult result =
       remote::outboardGraphLaunch(number_, stream, launched.words.data(), launched.words.size(), launched.bytes.data(),
                                   launched.bytes.size(), IsOfCurrentContext(stream));
@@ -107,6 +110,8 @@ CUresult GraphExec::Launch(CUstream stream) {
   // The result may be that of earlier work, with this launch under way all the same: then it is waited for.
   for (const auto& [begin, bytes] : launched.host_ranges) process_.memory().DrainHost(begin, bytes);
   for (const uint64_t call : launched.host_calls) process_.host_calls().Drop(call);
+  std::lock_guard lock(process_.graph_model().graphs.mutex);
+  launched.memory.TakeBack();
   return result;
 }
 

@@ -41,8 +41,9 @@ class GraphExec final : public graphs::Exec {
     std::vector<std::byte> bytes;  // of host memory
     std::vector<uint64_t> host_calls;
     std::vector<std::pair<uint64_t, uint64_t>> host_ranges;  // begin and bytes
+    graphs::MemoryChanges memory;
   };
-  Launched Begin();
+  CUresult Begin(Launched* launched);
   uint64_t WordOf(const LaunchWord& word, bool may_send, Launched* launched);
   bool OnlyReadsHostMemory() const;
 

@@ -35,7 +35,7 @@ void CapturedEvents::Recorded(CUevent event) {
 }
 
 CUresult GraphModel::Make(CUgraphNodeParams* params, graphs::OperationPtr* operation) {
-  return MakeOperation(process_, *params, operation);
+  return MakeOperation(process_, params, operation);
 }
 
 CUresult GraphModel::Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,

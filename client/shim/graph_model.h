@@ -2,7 +2,9 @@
 
 #include <cuda.h>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -10,8 +12,10 @@
 #include <mutex>
 #include <optional>
 
+#include "common/base/limits.h"
 #include "common/graphs/captures.h"
 #include "common/graphs/graphs.h"
+#include "common/graphs/memory.h"
 #include "common/libcuda/handles.h"
 
 namespace outboard::shim {
@@ -62,8 +66,12 @@ class GraphModel final : private outboard::graphs::Host {
   outboard::graphs::Graphs graphs{handles_, *this};
   CapturedEvents events;
 
-  // A number for an executable graph.
+  // A number for an executable graph, and for memory of a graph.
   uint64_t NextExec() { return last_exec_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  uint64_t NextMemory() { return last_memory_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+  // What the graphs have of a device that exists.
+  outboard::graphs::MemoryUse& memory_use(CUdevice device) { return memory_use_.at(static_cast<size_t>(device)); }
 
  private:
   CUresult Make(CUgraphNodeParams* params, outboard::graphs::OperationPtr* operation) override;
@@ -73,7 +81,8 @@ class GraphModel final : private outboard::graphs::Host {
   CUstreamCaptureMode& capture_mode() override;
 
   Process& process_;
-  std::atomic<uint64_t> last_exec_{0};
+  std::atomic<uint64_t> last_exec_{0}, last_memory_{0};
+  std::array<outboard::graphs::MemoryUse, kMaxDevices> memory_use_;
 };
 
 }  // namespace outboard::shim

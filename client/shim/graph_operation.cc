@@ -6,6 +6,7 @@
 
 #include "client/shim/contexts.h"
 #include "client/shim/copies.h"
+#include "client/shim/graph_memory.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/modules.h"
@@ -157,6 +158,21 @@ CUresult Make(Process& process, const CUDA_BATCH_MEM_OP_NODE_PARAMS_v2& params, 
   return Done(std::move(made), operation);
 }
 
+CUresult Make(Process& process, CUDA_MEM_ALLOC_NODE_PARAMS_v2* params, OperationPtr* operation) {
+  const CUDA_MEM_ALLOC_NODE_PARAMS given{params->poolProps, params->accessDescs, params->accessDescCount,
+                                         params->bytesize, 0};
+  std::shared_ptr<GraphMemory> memory;
+  if (CUresult result = GraphMemory::Create(process, given, &memory); result != CUDA_SUCCESS) return result;
+  params->dptr = memory->params().dptr;
+  return Done(AllocOperation{std::move(memory)}, operation);
+}
+
+CUresult Make(Process& process, const CUDA_MEM_FREE_NODE_PARAMS& params, OperationPtr* operation) {
+  const auto memory = process.memory().FindOfGraph(params.dptr);
+  if (!memory) return CUDA_ERROR_INVALID_VALUE;
+  return Done(FreeOperation{params.dptr, memory->number(), memory}, operation);
+}
+
 // What may change, by the operation's kind.
 struct Change {
   const GraphOperation& after;
@@ -199,6 +215,14 @@ struct Change {
       return !is_barrier || a.memoryBarrier.flags == b.memoryBarrier.flags;
     };
     return If(now.context == before.context && std::ranges::equal(now.operations, before.operations, same_kind));
+  }
+
+  CUgraphExecUpdateResult operator()(const AllocOperation& before) const {
+    return If(std::get<AllocOperation>(after.what).memory == before.memory);
+  }
+
+  CUgraphExecUpdateResult operator()(const FreeOperation& before) const {
+    return If(std::get<FreeOperation>(after.what).number == before.number);
   }
 
   template <class Any>
@@ -248,6 +272,11 @@ struct Describer {
     auto* const operations = const_cast<CUstreamBatchMemOpParams*>(op.operations.data());  // as above
     params.memOp = {op.context, static_cast<unsigned>(op.operations.size()), operations, 0};
   }
+  void operator()(const AllocOperation& op) const {
+    const CUDA_MEM_ALLOC_NODE_PARAMS& alloc = op.memory->params();
+    params.alloc = {alloc.poolProps, alloc.accessDescs, alloc.accessDescCount, alloc.bytesize, alloc.dptr};
+  }
+  void operator()(const FreeOperation& op) const { params.free.dptr = op.address; }
   void operator()(const EmptyOperation&) const {}
 };
 
@@ -257,7 +286,8 @@ CUgraphNodeType GraphOperation::type() const {
   constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_KERNEL,       CU_GRAPH_NODE_TYPE_MEMCPY,
                                         CU_GRAPH_NODE_TYPE_MEMSET,       CU_GRAPH_NODE_TYPE_HOST,
                                         CU_GRAPH_NODE_TYPE_EVENT_RECORD, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
-                                        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_EMPTY};
+                                        CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, CU_GRAPH_NODE_TYPE_MEM_ALLOC,
+                                        CU_GRAPH_NODE_TYPE_MEM_FREE,     CU_GRAPH_NODE_TYPE_EMPTY};
   static_assert(std::variant_size_v<What> == std::size(kTypes));
   return kTypes[what.index()];
 }
@@ -275,30 +305,42 @@ std::string GraphOperation::label() const {
   return kernel != nullptr ? kernel->function->identity().name : std::string();
 }
 
+std::shared_ptr<graphs::Memory> GraphOperation::allocates() const {
+  const auto* alloc = std::get_if<AllocOperation>(&what);
+  return alloc != nullptr ? alloc->memory : nullptr;
+}
+
+std::shared_ptr<graphs::Memory> GraphOperation::frees() const {
+  const auto* free = std::get_if<FreeOperation>(&what);
+  return free != nullptr ? free->memory.lock() : nullptr;
+}
+
 const GraphOperation& OperationOf(const graphs::Node& node) {
   return static_cast<const GraphOperation&>(*node.operation());
 }
 
-CUresult MakeOperation(Process& process, const CUgraphNodeParams& params, OperationPtr* operation) {
-  switch (NumberOf(params.type)) {
+CUresult MakeOperation(Process& process, CUgraphNodeParams* params, OperationPtr* operation) {
+  switch (NumberOf(params->type)) {
     case CU_GRAPH_NODE_TYPE_KERNEL:
-      return Make(process, params.kernel, operation);
+      return Make(process, params->kernel, operation);
     case CU_GRAPH_NODE_TYPE_MEMCPY:
-      return Make(process, params.memcpy, operation);
+      return Make(process, params->memcpy, operation);
     case CU_GRAPH_NODE_TYPE_MEMSET:
-      return Make(process, params.memset, operation);
+      return Make(process, params->memset, operation);
     case CU_GRAPH_NODE_TYPE_HOST:
-      return Make(process, params.host, operation);
+      return Make(process, params->host, operation);
     case CU_GRAPH_NODE_TYPE_EMPTY:
       return Done(EmptyOperation{}, operation);
     case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
-      return MakeOfEvent<WaitOperation>(process, params.eventWait.event, operation);
+      return MakeOfEvent<WaitOperation>(process, params->eventWait.event, operation);
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
-      return MakeOfEvent<RecordOperation>(process, params.eventRecord.event, operation);
+      return MakeOfEvent<RecordOperation>(process, params->eventRecord.event, operation);
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
-      return Make(process, params.memOp, operation);
+      return Make(process, params->memOp, operation);
     case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+      return Make(process, &params->alloc, operation);
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
+      return Make(process, params->free, operation);
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
     case CU_GRAPH_NODE_TYPE_CONDITIONAL:

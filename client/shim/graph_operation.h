@@ -17,6 +17,7 @@
 
 namespace outboard::shim {
 
+class GraphMemory;
 class Process;
 
 // What the nodes of a graph do, as the client keeps it: what a program asks back, what a launch needs of host memory
@@ -62,17 +63,29 @@ struct MemoryOperations {
   std::vector<CUstreamBatchMemOpParams> operations;
 };
 
+struct AllocOperation {
+  std::shared_ptr<GraphMemory> memory;
+};
+
+struct FreeOperation {
+  CUdeviceptr address;
+  uint64_t number;                    // of the memory
+  std::weak_ptr<GraphMemory> memory;  // there for as long as it may be allocated
+};
+
 struct EmptyOperation {};
 
 struct GraphOperation final : graphs::Operation {
   using What = std::variant<KernelOperation, CopyOperation, FillOperation, HostOperation, RecordOperation,
-                            WaitOperation, MemoryOperations, EmptyOperation>;
+                            WaitOperation, MemoryOperations, AllocOperation, FreeOperation, EmptyOperation>;
   explicit GraphOperation(What what) : what(std::move(what)) {}
 
   CUgraphNodeType type() const override;
   CUgraphExecUpdateResult MayBecome(const graphs::Operation& after) const override;
   void Describe(graphs::Node& node, CUgraphNodeParams* params) const override;
   std::string label() const override;
+  std::shared_ptr<graphs::Memory> allocates() const override;
+  std::shared_ptr<graphs::Memory> frees() const override;
 
   const What what;
 };
@@ -80,9 +93,9 @@ struct GraphOperation final : graphs::Operation {
 // The operation of a node that is no graph.
 const GraphOperation& OperationOf(const graphs::Node& node);
 
-// Makes an operation of a description, with the errors of the calls that take it. CUDA_ERROR_NOT_SUPPORTED for memory
-// of graphs, conditions and semaphores.
-CUresult MakeOperation(Process& process, const CUgraphNodeParams& params, graphs::OperationPtr* operation);
+// Makes an operation of a description, with the errors of the calls that take it, and writes the address of memory into
+// that. CUDA_ERROR_NOT_SUPPORTED for conditions and semaphores.
+CUresult MakeOperation(Process& process, CUgraphNodeParams* params, graphs::OperationPtr* operation);
 
 // The same of a launch in a stream of the current context.
 CUresult MakeKernel(std::shared_ptr<Function> function, CUcontext context, const OutboardLaunchShape& shape,

@@ -48,7 +48,24 @@ bool Memory::Has(CUcontext context, CUdevice device, uint64_t address, uint64_t 
 }
 
 std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {
-  return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0; });
+  return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0 && !range.info.of_graph; });
+}
+
+void Memory::BecomesOfGraph(uint64_t begin, const std::shared_ptr<GraphMemory>& memory) {
+  device_.Update(begin, [&](DeviceMemory* info) {
+    info->of_graph = true;
+    info->graph_memory = memory;
+  });
+}
+
+std::shared_ptr<GraphMemory> Memory::FindOfGraph(uint64_t begin) const {
+  const auto range = device_.Find(begin);
+  return range && range->begin == begin ? range->info.graph_memory.lock() : nullptr;
+}
+
+std::optional<DeviceRange> Memory::TakeOfGraph(uint64_t begin) {
+  return device_.Take(
+      begin, [](const DeviceRange& range) { return range.info.of_graph && range.info.graph_memory.expired(); });
 }
 
 bool Memory::SetSyncMemops(uint64_t address, bool sync_memops) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -17,6 +18,7 @@
 
 namespace outboard::shim {
 
+class GraphMemory;  // graph_memory.h: what allocation nodes of graphs stand for
 class Process;
 
 // A range of device memory that the application knows.
@@ -27,6 +29,8 @@ struct DeviceMemory {
   wire::HandleId module = 0;              // whose variable it is; 0 for an allocation of the application's
   std::optional<CUmemoryPool> pool = {};  // that gave it; null for the device's default pool
   bool sync_memops = false;               // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
+  bool of_graph = false;                  // graph_memory, which may be over
+  std::weak_ptr<GraphMemory> graph_memory = {};
 };
 using DeviceRange = Range<DeviceMemory>;
 
@@ -72,6 +76,11 @@ class Memory {
   std::optional<DeviceRange> TakeDevice(uint64_t begin);
   void Release(const DeviceRange& range) { reservations_.Release(range.begin, range.size); }
   void PutBack(const DeviceRange& range);
+  // What was allocated at `begin` is memory of a graph: TakeDevice leaves it alone, and FindOfGraph finds it.
+  void BecomesOfGraph(uint64_t begin, const std::shared_ptr<GraphMemory>& memory);
+  std::shared_ptr<GraphMemory> FindOfGraph(uint64_t begin) const;  // null for what is none
+  // Takes out such a range whose object is over.
+  std::optional<DeviceRange> TakeOfGraph(uint64_t begin);
   // Sets sync_memops of the range that the address is in. False when it is in none that is known.
   [[nodiscard]] bool SetSyncMemops(uint64_t address, bool sync_memops);
   bool SyncsMemops(uint64_t address) const;

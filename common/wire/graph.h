@@ -22,6 +22,8 @@ enum class GraphNodeKind : uint32_t {
   kMemoryOps,  // cuStreamBatchMemOp
   kWrite,      // bytes of the client's memory: come with the launch, or are asked for (Control::kPull)
   kRead,       // bytes for the client's memory (Control::kLand, kLandBox)
+  kMemAlloc,   // of memory that is there already (outboardGraphMemAlloc)
+  kMemFree,
 };
 
 struct GraphHead {
@@ -96,6 +98,11 @@ struct GraphRead {
   Box host;  // host.address is not used
   BoxExtent extent;
   uint64_t word;  // which of a launch's words is the address in the client's memory; 0 there: nothing lands
+};
+
+// Of both kinds. Whether the memory is allocated the client knows; a launch says that work under way may use it.
+struct GraphMemory {
+  uint64_t memory;  // the client's number; one that is not known, or no more, is passed over
 };
 
 // One of a list of changes; a node of the same kind, without dependencies, follows.

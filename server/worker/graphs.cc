@@ -14,8 +14,8 @@ constexpr std::chrono::microseconds kDrainPause{500};
 }  // namespace
 
 Graphs::Graphs(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
-               HostCalls& host_calls)
-    : state_(std::make_shared<State>(driver, gate, handles, copies, host_calls)) {}
+               HostCalls& host_calls, GraphMemory& memory)
+    : state_(std::make_shared<State>(driver, gate, handles, copies, host_calls, memory)) {}
 
 Graphs::~Graphs() = default;
 
@@ -148,25 +148,32 @@ CUresult Graphs::Launch(uint64_t number, CUstream stream, std::span<const unsign
                         std::span<const std::byte> bytes) {
   const auto graph = state_->Find(number);
   if (graph == nullptr || words.size() != graph->words) return CUDA_ERROR_INVALID_VALUE;
-  if (graph->steps.empty()) return state_->driver.cuGraphLaunch(graph->exec, stream);
+  const CUresult result = graph->steps.empty() ? state_->driver.cuGraphLaunch(graph->exec, stream)
+                                               : LaunchSteps(*graph, stream, words, bytes);
+  if (result == CUDA_SUCCESS) state_->memory.Use(graph->memory, stream);
+  return result;
+}
+
+CUresult Graphs::LaunchSteps(Graph& graph, CUstream stream, std::span<const unsigned long long> words,
+                             std::span<const std::byte> bytes) {
   const auto launched = std::make_shared<Graph::Launched>();
   const auto get_id = state_->driver.cuStreamGetId;
   if (get_id != nullptr && get_id(stream, &launched->stream) != CUDA_SUCCESS) launched->stream = 0;
   launched->words.assign(words.begin(), words.end());
   launched->bytes.assign(bytes.begin(), bytes.end());
-  launched->steps_left = graph->steps.size();
+  launched->steps_left = graph.steps.size();
   // Held so that the words of launches are in the order in which the driver runs them. The steps do not take it.
-  std::lock_guard order(graph->order);
+  std::lock_guard order(graph.order);
   {
     std::lock_guard lock(state_->mutex);
-    if (graph->is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    for (const auto& step : graph->steps) launched->forms.push_back(step->form);
-    graph->launches.push_back(launched);
+    if (graph.is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    for (const auto& step : graph.steps) launched->forms.push_back(step->form);
+    graph.launches.push_back(launched);
   }
-  const CUresult result = state_->driver.cuGraphLaunch(graph->exec, stream);
+  const CUresult result = state_->driver.cuGraphLaunch(graph.exec, stream);
   if (result != CUDA_SUCCESS) {
     std::lock_guard lock(state_->mutex);
-    std::erase(graph->launches, launched);
+    std::erase(graph.launches, launched);
   }
   return result;
 }

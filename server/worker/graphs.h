@@ -10,6 +10,7 @@
 #include "server/driver/driver_table.h"
 #include "server/slice/gate.h"
 #include "server/worker/copies.h"
+#include "server/worker/graph_memory.h"
 #include "server/worker/handle_table.h"
 #include "server/worker/host_calls.h"
 
@@ -33,7 +34,7 @@ class Graphs {
  public:
   // All outlive this.
   Graphs(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
-         HostCalls& host_calls);
+         HostCalls& host_calls, GraphMemory& memory);
   // Precondition: EndAll was called.
   ~Graphs();
   Graphs(const Graphs&) = delete;
@@ -73,6 +74,8 @@ class Graphs {
   struct Ended;
   class Builder;
 
+  CUresult LaunchSteps(Graph& graph, CUstream stream, std::span<const unsigned long long> words,
+                       std::span<const std::byte> bytes);
   CUresult Keep(const std::shared_ptr<Graph>& graph);
 
   std::shared_ptr<State> state_;

@@ -118,6 +118,9 @@ CUresult Graphs::Builder::Put(wire::GraphNodeKind kind, const Place& place, uint
       return PutWrite(place, made);
     case wire::GraphNodeKind::kRead:
       return PutRead(place, made);
+    case wire::GraphNodeKind::kMemAlloc:
+    case wire::GraphNodeKind::kMemFree:
+      return PutMemory(place, made);
   }
   return kMalformed;
 }
@@ -245,6 +248,14 @@ CUresult Graphs::Builder::PutEmpty(const Place& place, Made* made) {
       CallIf(driver_.cuGraphAddEmptyNode, &made->node, place.into, place.behind.data(), place.behind.size());
   made->last = made->node;
   return result;
+}
+
+// The memory is there as long as the client has a use for it; only the node's place in the order means anything.
+CUresult Graphs::Builder::PutMemory(const Place& place, Made* made) {
+  wire::GraphMemory memory;
+  if (!reader_.Get(&memory) || place.changed != nullptr) return kMalformed;
+  graph_.memory.push_back(memory.memory);
+  return PutEmpty(place, made);
 }
 
 // The driver copies the graph into the node, whose own nodes are then those that a change has to name.

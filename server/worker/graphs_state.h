@@ -54,6 +54,7 @@ struct Graphs::Graph {
   std::vector<Entry> nodes;
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
+  std::vector<uint64_t> memory;  // numbers of what it allocates or frees
 
   std::mutex order;  // held while the driver is given a launch or changes, or the end of the graph
 
@@ -83,14 +84,15 @@ struct Graphs::Ended {
 
 struct Graphs::State {
   State(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
-        HostCalls& host_calls)
-      : driver(driver), gate(gate), handles(handles), copies(copies), host_calls(host_calls) {}
+        HostCalls& host_calls, GraphMemory& memory)
+      : driver(driver), gate(gate), handles(handles), copies(copies), host_calls(host_calls), memory(memory) {}
 
   const driver::DriverTable& driver;
   slice::Gate& gate;
   const HandleTable& handles;
   Copies& copies;
   HostCalls& host_calls;
+  GraphMemory& memory;
   std::atomic<uint64_t> staging_bytes{0};
 
   std::mutex mutex;  // never held over a call of the driver
@@ -143,6 +145,7 @@ class Graphs::Builder {
   CUresult PutMemoryOps(const Place& place, Made* made);
   CUresult PutEvent(const Place& place, bool records, Made* made);
   CUresult PutEmpty(const Place& place, Made* made);
+  CUresult PutMemory(const Place& place, Made* made);
   CUresult PutGraph(const Place& place, uint32_t depth, Made* made);
   CUresult PutHostCall(const Place& place, Made* made);
   CUresult PutWrite(const Place& place, Made* made);

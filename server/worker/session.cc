@@ -26,7 +26,8 @@ Session::State::State(Session& session, FrameSink* sink)
                  [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                    session.Send(control, 0, head, bytes);
                  }),
-      graphs(session.driver(), session.gate(), session.handles(), copies, host_calls),
+      graph_memory(session.driver(), &allocations),
+      graphs(session.driver(), session.gate(), session.handles(), copies, host_calls, graph_memory),
       linkers(session.driver()),
       texture_objects(session.driver()) {
   if (session.driver().cuDriverGetVersion != nullptr) session.driver().cuDriverGetVersion(&driver_version);
@@ -76,6 +77,7 @@ void Session::EndContexts() {
       driver.cuDevicePrimaryCtxReset_v2(device->ordinal);
     }
     // Only now: whoever is promised this memory must be able to get it.
+    state_->graph_memory.ForgetContext(context);
     state_->allocations.ForgetContext(context);
     state_->arrays.ForgetContext(context);
     state_->texture_objects.ForgetContext(context);
@@ -191,6 +193,7 @@ Arrays& Session::arrays() { return state_->arrays; }
 TextureObjects& Session::texture_objects() { return state_->texture_objects; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
+GraphMemory& Session::graph_memory() { return state_->graph_memory; }
 Graphs& Session::graphs() { return state_->graphs; }
 HostCalls& Session::host_calls() { return state_->host_calls; }
 Linkers& Session::linkers() { return state_->linkers; }
@@ -198,11 +201,13 @@ Uploads& Session::uploads() { return state_->uploads; }
 VirtualMemory& Session::virtual_memory() { return state_->virtual_memory; }
 
 void Session::SettleMemory() {
+  state_->graph_memory.FreeReleased();
   state_->memory_pools.Settle();
   state_->allocations.RefundFreed();
 }
 
 bool Session::ReleaseUnusedMemory() {
+  state_->graph_memory.FreeReleased();
   const bool refunded = state_->allocations.RefundFreed();
   return state_->memory_pools.ReleaseUnused() || refunded;
 }

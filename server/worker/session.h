@@ -24,6 +24,7 @@ namespace outboard::worker {
 class Allocations;     // device memory of the session, charged to the ledger
 class Arrays;          // CUDA arrays of the session, charged to the ledger
 class Copies;          // copies between host memory of the client and the device
+class GraphMemory;     // memory of graphs, charged to the ledger
 class Graphs;          // executable graphs
 class HostCalls;       // host functions that streams wait for
 struct Lane;           // the worker's side of one thread of the client
@@ -91,6 +92,7 @@ class Session {
   Arrays& arrays();
   MemoryPools& memory_pools();
   Copies& copies();
+  GraphMemory& graph_memory();
   Graphs& graphs();
   HostCalls& host_calls();
   Linkers& linkers();

@@ -12,6 +12,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/credits.h"
+#include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
 #include "server/worker/host_calls.h"
 #include "server/worker/lanes.h"
@@ -69,6 +70,7 @@ struct Session::State {
   VirtualMemory virtual_memory;
   Copies copies;
   HostCalls host_calls;
+  GraphMemory graph_memory;
   Graphs graphs;
   Uploads uploads;
   Linkers linkers;

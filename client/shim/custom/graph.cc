@@ -61,7 +61,8 @@ CUresult cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream) {
     if (CapturesOf(process).any()) {
       graphs::StreamId id;
       if (CUresult result = FindStreamId(process, hStream, false, &id); result != CUDA_SUCCESS) return result;
-      const auto captured = CapturesOf(process).Add(id, [&](graphs::Content* content) {
+      const auto captured = CapturesOf(process).Add(id, [&](graphs::Content* content) -> CUresult {
+        if (exec.graph().HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
         auto graph = exec.graph().Clone();
         graph->embedded = true;
         *content = std::move(graph);

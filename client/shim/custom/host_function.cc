@@ -15,7 +15,7 @@ CUresult cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void* userData) {
       CUgraphNodeParams params{};
       params.type = CU_GRAPH_NODE_TYPE_HOST;
       params.host = {fn, userData};
-      return shim::MakeOperation(process, params, operation);
+      return shim::MakeOperation(process, &params, operation);
     });
     if (captured) return *captured;
     const uint64_t call = process.host_calls().Add(fn, userData);

@@ -2,6 +2,7 @@
 
 #include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
+#include "client/shim/graph_memory.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
 #include "common/libcuda/copy_calls.h"
@@ -44,6 +45,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
   if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
   if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   Memory& memory = process.memory();
+  if (const auto of_graph = memory.FindOfGraph(dptr)) return of_graph->FreeByCall();
   // Taken out first: another thread may get the same address as soon as the worker has freed it.
   const auto range = memory.TakeDevice(dptr);
   const CUresult result = remote::cuMemFree_v2(dptr);

@@ -1,8 +1,10 @@
 #include <cstring>
+#include <optional>
 
 #include "client/shim/call.h"
 #include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
+#include "client/shim/graph_memory.h"
 #include "client/shim/memory.h"
 #include "client/shim/memory_call.h"
 #include "client/shim/memory_pools.h"
@@ -10,13 +12,40 @@
 #include "common/base/number_of.h"
 #include "common/libcuda/memory_pools.h"
 
-// Stream ordered memory allocator. Its calls cannot be captured: graphs of the stack have no memory of their own.
+// Stream ordered memory allocator. In a capture its allocations and frees become nodes, whose memory is the graph's and
+// no pool's.
 
 namespace outboard::custom {
 
 using namespace shim;
 
 namespace {
+
+// What an allocation in the stream becomes if that captures; nullopt if it does not. `device` is none for a pool that
+// does not exist.
+std::optional<CUresult> CaptureAllocation(Process& process, std::optional<CUdevice> device, CUdeviceptr* dptr,
+                                          size_t bytes, CUstream stream) {
+  return CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) -> CUresult {
+    if (dptr == nullptr || !device) return CUDA_ERROR_INVALID_VALUE;
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+    params.alloc.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    params.alloc.poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, *device};
+    params.alloc.bytesize = bytes;
+    const CUresult result = MakeOperation(process, &params, operation);
+    if (result == CUDA_SUCCESS) *dptr = params.alloc.dptr;
+    return result;
+  });
+}
+
+std::optional<CUresult> CaptureFree(Process& process, CUdeviceptr address, CUstream stream) {
+  return CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) {
+    CUgraphNodeParams params{};
+    params.type = CU_GRAPH_NODE_TYPE_MEM_FREE;
+    params.free.dptr = address;
+    return MakeOperation(process, &params, operation);
+  });
+}
 
 // `allocate` has the worker allocate in the stream: (CUdeviceptr*). The memory is of `pool`, null for the default one,
 // of `device`.
@@ -61,7 +90,7 @@ CUresult cuMemAllocAsync(CUdeviceptr* dptr, size_t bytesize, CUstream hStream) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  if (const CUresult refused = RefuseOn(process, hStream); refused != CUDA_SUCCESS) return refused;
+  if (const auto captured = CaptureAllocation(process, current.device, dptr, bytesize, hStream)) return *captured;
   const CUmemoryPool pool = process.memory_pools().CurrentOrNull(current.device);
   return AllocateFrom(current.device, pool, dptr, bytesize, hStream,
                       [&](CUdeviceptr* address) { return remote::cuMemAllocAsync(address, bytesize, hStream); });
@@ -71,9 +100,9 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr* dptr, size_t bytesize, CUmemoryPoo
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  if (const CUresult refused = RefuseOn(process, hStream); refused != CUDA_SUCCESS) return refused;
-  const CUdevice device = process.memory_pools().DeviceOf(pool).value_or(current.device);
-  return AllocateFrom(device, pool, dptr, bytesize, hStream, [&](CUdeviceptr* address) {
+  const auto device = process.memory_pools().DeviceOf(pool);
+  if (const auto captured = CaptureAllocation(process, device, dptr, bytesize, hStream)) return *captured;
+  return AllocateFrom(device.value_or(current.device), pool, dptr, bytesize, hStream, [&](CUdeviceptr* address) {
     return remote::cuMemAllocFromPoolAsync(address, bytesize, pool, hStream);
   });
 }
@@ -82,8 +111,9 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  if (const CUresult refused = RefuseOn(process, hStream); refused != CUDA_SUCCESS) return refused;
+  if (const auto captured = CaptureFree(process, dptr, hStream)) return *captured;
   Memory& memory = process.memory();
+  if (const auto of_graph = memory.FindOfGraph(dptr)) return of_graph->FreeByCall(hStream);
   if (IsOfCurrentContext(hStream)) {
     // Taken out first: another thread may get the same address as soon as the worker has freed it.
     const auto range = memory.TakeDevice(dptr);

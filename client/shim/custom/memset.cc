@@ -29,7 +29,7 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
       CUgraphNodeParams params{};
       params.type = CU_GRAPH_NODE_TYPE_MEMSET;
       params.memset = {address, pitch, value, sizeof(T), width, height, current.context};
-      return MakeOperation(process, params, operation);
+      return MakeOperation(process, &params, operation);
     });
     if (captured) return *captured;
   }

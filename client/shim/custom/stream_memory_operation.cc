@@ -63,7 +63,7 @@ std::optional<CUresult> Capture(Process& process, const Current& current, CUstre
     CUgraphNodeParams params{};
     params.type = CU_GRAPH_NODE_TYPE_BATCH_MEM_OP;
     params.memOp = {current.context, count, const_cast<CUstreamBatchMemOpParams*>(operations), flags};
-    return MakeOperation(process, params, operation);
+    return MakeOperation(process, &params, operation);
   });
 }
 

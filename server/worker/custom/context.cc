@@ -3,6 +3,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
 #include "server/worker/session.h"
 #include "server/worker/texture_objects.h"
@@ -15,6 +16,7 @@ namespace {
 
 // What ends with a context.
 void ForgetOwned(Call& call, CUcontext context, wire::HandleId handle) {
+  call.session().graph_memory().ForgetContext(context);
   call.session().allocations().ForgetContext(context);
   call.session().arrays().ForgetContext(context);
   call.session().texture_objects().ForgetContext(context);

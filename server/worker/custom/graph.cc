@@ -1,12 +1,14 @@
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "server/worker/call.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
 #include "server/worker/session.h"
 
-// Graph management: executable graphs, which the client describes.
+// Graph management: executable graphs, which the client describes, and their memory.
 
 namespace outboard::worker::custom {
 namespace {
@@ -42,6 +44,27 @@ CUresult outboardGraphNodeSetEnabled(Call& call, unsigned long long number, unsi
 
 CUresult outboardGraphExecDestroy(Call& call, unsigned long long number) {
   return call.session().graphs().Destroy(number);
+}
+
+CUresult outboardGraphMemAlloc(Call& call, CUdeviceptr* address, unsigned long long memory, size_t bytes) {
+  Session& session = call.session();
+  const CUresult result = session.graph_memory().Allocate(address, memory, bytes);
+  if (result != CUDA_ERROR_OUT_OF_MEMORY || !session.ReleaseUnusedMemory()) return result;
+  return session.graph_memory().Allocate(address, memory, bytes);
+}
+
+CUresult outboardGraphMemSetAside(Call& call, unsigned long long memory) {
+  return call.session().graph_memory().SetAside(memory);
+}
+
+CUresult outboardGraphMemFree(Call& call, unsigned long long memory, CUstream stream) {
+  const uint64_t number = memory;
+  call.session().graph_memory().Use({&number, 1}, stream);
+  return CUDA_SUCCESS;
+}
+
+CUresult outboardGraphMemRelease(Call& call, unsigned long long memory) {
+  return call.session().graph_memory().Release(memory);
 }
 
 }  // namespace outboard::worker::custom

@@ -15,6 +15,8 @@
 #include "common/base/limits.h"
 #include "common/wire/codec.h"
 #include "common/wire/graph.h"
+#include "server/worker/allocations.h"
+#include "server/worker/graph_memory.h"
 #include "tests/unit/worker_custom/fake_driver.h"
 
 namespace outboard::worker {
@@ -210,7 +212,7 @@ class GraphsTest : public testing::Test {
     table_ = driver_.table();
     AddGraphs(&table_);
     calls_.emplace(table_, copies_, gate_, sent_.sender());
-    graphs_.emplace(table_, gate_, handles_, copies_, *calls_);
+    graphs_.emplace(table_, gate_, handles_, copies_, *calls_, memory_);
   }
   ~GraphsTest() override {
     graphs_->ReleaseAll();
@@ -228,6 +230,9 @@ class GraphsTest : public testing::Test {
   Copies copies_;
   HandleTable handles_;
   driver::DriverTable table_;
+  AsideRanges aside_;
+  Allocations allocations_{table_, {}, &aside_};
+  GraphMemory memory_{table_, &allocations_};
   std::optional<HostCalls> calls_;
   std::optional<Graphs> graphs_;
   const CUstream stream_ = FakeDriver::Stream(11);
@@ -264,6 +269,22 @@ TEST_F(GraphsTest, WhatDoesNotAddUpIsRefused) {
   EXPECT_EQ(graphs_->SetEnabled(1, 5, true), CUDA_ERROR_INVALID_VALUE) << "there is no such node";
   EXPECT_EQ(graphs_->SetEnabled(1, 1, true), CUDA_ERROR_INVALID_VALUE) << "a host function";
   EXPECT_EQ(graphs_->Destroy(2), CUDA_SUCCESS);  // it may have been refused
+}
+
+TEST_F(GraphsTest, MemoryThatIsNotKnownIsPassedOver) {
+  Description good(2, 0);
+  good.Node(GraphNodeKind::kMemAlloc, {}, wire::GraphMemory{5})
+      .Node(GraphNodeKind::kMemFree, {0}, wire::GraphMemory{5});
+  for (size_t bytes = 0; bytes < good.bytes().size(); bytes += 8) {
+    EXPECT_EQ(graphs_->Instantiate(1, 0, good.bytes().first(bytes)), CUDA_ERROR_INVALID_VALUE) << bytes;
+  }
+  ASSERT_EQ(graphs_->Instantiate(1, 0, good.bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Launch(1, stream_, {}, {}), CUDA_SUCCESS);
+  Changes changes;
+  changes.Node(0, GraphNodeKind::kMemAlloc, wire::GraphMemory{6});
+  EXPECT_EQ(graphs_->Change(1, changes.bytes()), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(memory_.SetAside(5), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(memory_.Release(5), CUDA_SUCCESS);
 }
 
 TEST_F(GraphsTest, NoWordOfADescriptionIsBelieved) {
