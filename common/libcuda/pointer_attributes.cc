@@ -66,6 +66,7 @@ CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& fa
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
       return Answer(data, facts.pool);
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+      return Answer(data, facts.can_be_shared);
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
       return Answer(data, false);

@@ -101,7 +101,7 @@ bool Context::Destroy() {
   legacy_->Last().Wait();
   for (const auto& range :
        driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
-    device.memory->Free(range.begin);
+    range.info.device->memory->Free(range.begin);  // of another device where another process shares its memory
   }
   if (auto heap = heap_.Unplace()) device.memory->Free(*heap);
   prints_.Clear();

@@ -51,8 +51,8 @@ std::string Device::PciBusId() const {
   return text;
 }
 
-// Whatever is not listed is not supported: 0. That includes mapped, managed and pageable memory, sharing between
-// processes, cluster launches, sparse arrays.
+// Whatever is not listed is not supported: 0. That includes mapped, managed and pageable memory, cluster launches,
+// sparse arrays, and sharing between processes but for events and for what cuMemAlloc gives.
 int Device::Attribute(CUdevice_attribute attribute) const {
   switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
@@ -146,6 +146,7 @@ int Device::Attribute(CUdevice_attribute attribute) const {
     case CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR:
       return 1;
     case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
+    case CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED:
       return 1;
     case CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT:
       return 1;

@@ -35,6 +35,10 @@ struct Allocation {
   std::shared_ptr<MemoryPool> pool;           // it comes from; then it is no context's. Null for others
   bool sync_memops = false;                   // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
   std::weak_ptr<GraphMemory> graph_memory{};  // it is; then it is no context's. Null for others
+  unsigned opened = 0;                        // by cuIpcOpenMemHandle, so often; 0 for memory of this process
+
+  // Whether cuMemAlloc gave it, and cuMemFree takes it.
+  bool IsPlain() const { return !of_module && pool == nullptr && graph_memory.expired() && opened == 0; }
 };
 
 // Page-locked host memory.
@@ -95,6 +99,7 @@ class Driver {
   VirtualMemory virtual_memory{handles, [this] { return NextId(); }};
   RangeMap<Allocation> allocations;
   RangeMap<Pinned> pinned;
+  std::mutex ipc_mutex;  // held while memory of other processes is opened or closed
   Textures textures;
   HostThread host_thread;
 

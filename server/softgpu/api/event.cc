@@ -1,7 +1,10 @@
 #include "server/softgpu/api/event.h"
 
+#include <memory>
+#include <thread>
 #include <utility>
 
+#include "common/base/log.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
@@ -12,8 +15,15 @@ namespace outboard::softgpu::api {
 
 void Event::RecordBehind(Stream& stream, std::vector<Point> after) {
   auto time = std::make_shared<Time>();
-  Point point = stream.Submit([time] { *time = std::chrono::steady_clock::now(); }, std::move(after));
-  Become({std::move(point), std::move(time)});
+  const auto note_time = [time] { *time = std::chrono::steady_clock::now(); };
+  if (!shared) return Become({stream.Submit(note_time, std::move(after)), time});
+  const uint64_t record = NextSharedRecord();
+  // Not skipped when a kernel has failed: other processes would wait for ever.
+  const auto reach = [note_time, shared = shared, record] {
+    note_time();
+    shared->Reach(record);
+  };
+  Become({stream.SubmitAlways(reach, std::move(after)), time, record});
 }
 
 void Event::Become(Moment moment) {
@@ -48,8 +58,23 @@ bool Event::recorded() const {
 }
 
 Point Event::RecordedPoint() const {
+  const uint64_t record = shared ? shared->last() : 0;
   std::lock_guard lock(mutex_);
-  return moment_.point;
+  return record == moment_.shared_record ? moment_.point : PointOfOthers(record);
+}
+
+// The caller holds the mutex.
+Point Event::PointOfOthers(uint64_t record) const {
+  if (shared->Reached(record)) return {};
+  if (watched_.shared_record != record) {
+    const auto signal = std::make_shared<Signal>();
+    watched_ = {signal->point(), nullptr, record};
+    std::thread([shared = shared, record, signal] {
+      shared->Wait(record);
+      signal->Reach();
+    }).detach();
+  }
+  return watched_.point;
 }
 
 std::optional<Event::Time> Event::ReachedAt() const {
@@ -99,6 +124,16 @@ CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultSt
   });
 }
 
+CUresult MakeShared(const Driver& driver, std::shared_ptr<outboard::softgpu::SharedEvent>* shared) {
+  auto made = outboard::softgpu::SharedEvent::Make(driver.config().directory);
+  if (!made) {
+    outboard::Log(outboard::LogLevel::kError, "%s", made.error().message.c_str());
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *shared = std::move(*made);
+  return CUDA_SUCCESS;
+}
+
 // Runs `body` with the context of a handle: (Context&).
 template <class Body>
 CUresult ActiveContextCall(CUcontext handle, Body body) {
@@ -141,10 +176,12 @@ CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     constexpr unsigned kFlags = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
     if (!phEvent || (Flags & ~kFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    std::shared_ptr<outboard::softgpu::SharedEvent> shared;
     if (Flags & CU_EVENT_INTERPROCESS) {
-      return Flags & CU_EVENT_DISABLE_TIMING ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+      if ((Flags & CU_EVENT_DISABLE_TIMING) == 0) return CUDA_ERROR_INVALID_VALUE;
+      if (CUresult result = MakeShared(driver, &shared); result != CUDA_SUCCESS) return result;
     }
-    auto event = std::make_shared<Event>(context, Flags);
+    auto event = std::make_shared<Event>(context, Flags, std::move(shared));
     driver.handles.Add(event);
     *phEvent = static_cast<CUevent>(event->handle());
     return CUDA_SUCCESS;

@@ -20,9 +20,12 @@ GraphExec::Plan GraphExec::MakePlan(const Driver& driver) const {
       auto signal = std::make_shared<Signal>();
       Event::Moment moment{signal->point(), std::make_shared<Event::Time>()};
       recorded[record->event.get()] = moment.point;
-      plan.steps.push_back([signal = std::move(signal), time = moment.time] {
+      moment.shared_record = record->event->NextSharedRecord();
+      plan.steps.push_back([signal = std::move(signal), time = moment.time, shared = record->event->shared,
+                            number = moment.shared_record] {
         *time = std::chrono::steady_clock::now();
         signal->Reach();
+        if (shared) shared->Reach(number);
       });
       plan.records.emplace_back(record->event, std::move(moment));
     } else if (const auto* wait = std::get_if<WaitOperation>(&operation->what)) {
@@ -45,7 +48,12 @@ CUresult GraphExec::Launch(Stream& stream) {
     Driver& driver = stream.context.driver;
     std::lock_guard lock(driver.graphs.mutex);
     plan = MakePlan(driver);
-    if (CUresult result = ChangeMemory(&memory); result != CUDA_SUCCESS) return result;
+    if (CUresult result = ChangeMemory(&memory); result != CUDA_SUCCESS) {
+      for (const auto& [event, moment] : plan.records) {
+        if (event->shared) event->shared->Reach(moment.shared_record);
+      }
+      return result;
+    }
   }
   // The graph lives as long as it runs, for the sake of its user objects, and so does what it frees.
   auto steps = [&context = stream.context, steps = std::move(plan.steps), graph = shared_graph(),

@@ -83,7 +83,8 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
   return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (dptr == 0) return CUDA_SUCCESS;
     const auto found = driver.allocations.Find(dptr);
-    if (!found || found->begin != dptr || found->info.of_module) return CUDA_ERROR_INVALID_VALUE;
+    if (!found || found->begin != dptr || found->info.of_module || found->info.opened != 0)
+      return CUDA_ERROR_INVALID_VALUE;
     if (const auto memory = found->info.graph_memory.lock()) {
       std::lock_guard lock(driver.graphs.mutex);
       if (!memory->MayBeFreedByCall()) return CUDA_ERROR_INVALID_VALUE;

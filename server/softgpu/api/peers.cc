@@ -33,6 +33,19 @@ CUresult Peers::Disable(const Context& peer) {
 void Peers::DisableAll() {
   std::lock_guard lock(mutex_);
   peers_.clear();
+  opened_.clear();
+}
+
+void Peers::Open(Device& device) {
+  if (&device == &owner_.device) return;
+  std::lock_guard lock(mutex_);
+  opened_.push_back(&device);
+}
+
+void Peers::Close(const Device& device) {
+  std::lock_guard lock(mutex_);
+  const auto found = std::find(opened_.begin(), opened_.end(), &device);
+  if (found != opened_.end()) opened_.erase(found);
 }
 
 std::shared_ptr<const ExtentTable> Peers::Memory() const {
@@ -40,11 +53,13 @@ std::shared_ptr<const ExtentTable> Peers::Memory() const {
   std::vector<const Device*> devices;
   {
     std::lock_guard lock(mutex_);
+    const auto add = [&](const Device* device) {
+      if (std::find(devices.begin(), devices.end(), device) == devices.end()) devices.push_back(device);
+    };
     for (const Peer& peer : peers_) {
-      if (IsActive(peer) && std::find(devices.begin(), devices.end(), peer.device) == devices.end()) {
-        devices.push_back(peer.device);
-      }
+      if (IsActive(peer)) add(peer.device);
     }
+    for (const Device* device : opened_) add(device);
   }
   const auto mapped = owner_.driver.virtual_memory.Extents(owner_.device.ordinal);
   ExtentTable shared;

@@ -16,7 +16,7 @@ class Device;
 
 // Whose device memory kernels of one context may touch: its own device's, that of the contexts that it was given access
 // to, pools of other devices that its own has access to, and what is mapped into address ranges for its device. Access
-// to a context ends with that context.
+// to a context ends with that context. Memory that another process shares brings access to its device's.
 //
 // Thread-safe.
 class Peers {
@@ -28,6 +28,9 @@ class Peers {
   CUresult Enable(const Context& peer);
   CUresult Disable(const Context& peer);
   void DisableAll();
+  // Memory of a device that another process shares, while it is open in the context.
+  void Open(Device& device);
+  void Close(const Device& device);
 
   // What a kernel may touch that starts now.
   std::shared_ptr<const ExtentTable> Memory() const;
@@ -43,6 +46,7 @@ class Peers {
   const Context& owner_;
   mutable std::mutex mutex_;
   std::vector<Peer> peers_;
+  std::vector<Device*> opened_;  // other devices, one for each piece of memory
 };
 
 // Whether a device reaches the other's memory: all software GPUs lie in one machine.

@@ -21,6 +21,7 @@ PointerFacts Facts(uint64_t address, PointerFacts::Kind kind, const auto& range)
 PointerFacts FactsOf(const Driver& driver, const Context& context, CUdeviceptr address) {
   if (const auto range = driver.allocations.Find(address)) {
     PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
+    facts.can_be_shared = range->info.IsPlain();
     if (range->info.pool) facts.pool = static_cast<CUmemoryPool>(range->info.pool->handle());
     return facts;
   }

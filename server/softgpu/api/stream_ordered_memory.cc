@@ -87,7 +87,7 @@ CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
       if (const auto memory = found->info.graph_memory.lock()) return FreeGraphMemory(driver, *memory, *stream);
     }
     // From now on the address is nobody's, as far as later calls go.
-    const auto is_its = [](const auto& range) { return !range.info.of_module && range.info.graph_memory.expired(); };
+    const auto is_its = [](const auto& range) { return range.info.pool != nullptr || range.info.IsPlain(); };
     const auto taken = driver.allocations.Take(dptr, is_its);
     if (!taken) return CUDA_ERROR_INVALID_VALUE;
     if (taken->info.pool) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 namespace outboard::softgpu {
@@ -33,6 +34,7 @@ void BlockHeap::Reset(uint32_t ready) {
   head_->used = 0;
   head_->ready = std::min(ready, capacity_);
   ClearDerived();
+  std::memset(head_->holds, 0, sizeof head_->holds);
   const uint32_t all = NewRecord();
   At(all).begin = 0;
   At(all).granules = granules_;
@@ -167,6 +169,7 @@ uint32_t BlockHeap::Take(uint32_t block, uint64_t skip, uint64_t granules, uint3
   if (At(block).granules > granules) InsertInBin(SplitAt(block, granules));
   head_->free_granules -= granules;
   At(block).owner = owner;
+  At(block).share = 0;
   At(block).state.store(kLive, std::memory_order_release);
   return block;
 }
@@ -199,15 +202,74 @@ uint32_t BlockHeap::ReleaseAndJoin(uint32_t block) {
   return block;
 }
 
+uint64_t BlockHeap::Share(uint32_t block) {
+  uint64_t& share = At(block).share;
+  if (share == 0) share = ++head_->last_share;
+  return share;
+}
+
+bool BlockHeap::IsShared(uint32_t block, uint64_t share) const {
+  if (block == kNone || block > head_->used) return false;
+  const Block& at = At(block);
+  return at.state.load(std::memory_order_relaxed) == kLive && share != 0 && at.share == share;
+}
+
+bool BlockHeap::AddHold(uint32_t block, uint32_t owner) {
+  for (Hold& hold : head_->holds) {
+    if (hold.block != kNone) continue;
+    hold.owner = owner;
+    std::atomic_ref(hold.block).store(block, std::memory_order_release);  // last: a kill before it leaves no hold
+    return true;
+  }
+  return false;
+}
+
+void BlockHeap::Leave(uint32_t block, uint32_t owner) {
+  if (IsLive(block, owner)) {
+    if (!PassOn(block)) Release(block);
+    return;
+  }
+  for (Hold& hold : head_->holds) {
+    if (hold.block == block && hold.owner == owner) hold.block = kNone;
+  }
+}
+
+// Makes one who holds the block its owner. False when nobody does.
+bool BlockHeap::PassOn(uint32_t block) {
+  Block& at = At(block);
+  if (at.share == 0) return false;
+  const uint32_t owner = at.owner;
+  for (Hold& hold : head_->holds) {
+    if (hold.block != block) continue;
+    // Who was killed here has left the new owner's hold behind, which is none any more.
+    if (hold.owner != owner) std::atomic_ref(at.owner).store(hold.owner, std::memory_order_release);
+    hold.block = kNone;
+    if (at.owner != owner) return true;
+  }
+  return false;
+}
+
 void BlockHeap::ReleaseOwners(const std::bitset<kMaxAttachments>& owners) {
+  for (Hold& hold : head_->holds) {
+    if (hold.block != kNone && hold.owner < owners.size() && owners[hold.owner]) hold.block = kNone;
+  }
   for (uint32_t block = head_->first; block != kNone; block = At(block).next) {
     const bool live = At(block).state.load(std::memory_order_relaxed) == kLive;
-    if (live && At(block).owner < owners.size() && owners[At(block).owner]) block = ReleaseAndJoin(block);
+    if (!live || At(block).owner >= owners.size() || !owners[At(block).owner]) continue;
+    if (!PassOn(block)) block = ReleaseAndJoin(block);
   }
 }
 
 bool BlockHeap::IsLive(uint32_t block, uint32_t owner) const {
   return block != kNone && At(block).state.load(std::memory_order_relaxed) == kLive && At(block).owner == owner;
+}
+
+// Whether it is a hold of something, or a free place for one.
+bool BlockHeap::Holds(const Hold& hold) const {
+  if (hold.block == kNone) return true;
+  if (hold.block > head_->used || hold.owner >= kMaxAttachments) return false;
+  const Block& block = At(hold.block);
+  return block.state.load(std::memory_order_relaxed) == kLive && block.share != 0;
 }
 
 bool BlockHeap::Valid() const {
@@ -233,6 +295,8 @@ bool BlockHeap::Valid() const {
     position += at.granules;
   }
   if (position != granules_ || free_granules != head_->free_granules) return false;
+  if (!std::all_of(std::begin(head_->holds), std::end(head_->holds), [this](const Hold& hold) { return Holds(hold); }))
+    return false;
 
   uint32_t spares = 0;
   for (uint32_t block = head_->spare; block != kNone; block = At(block).next) {
@@ -294,6 +358,9 @@ bool BlockHeap::Rebuild() {
     previous = gap;
     return true;
   };
+  for (Hold& hold : head_->holds) {
+    if (!Holds(hold)) hold.block = kNone;
+  }
   for (const uint32_t block : live) {
     if (At(block).begin < position || !fill_gap(At(block).begin)) return false;
     LinkAfter(block, previous);

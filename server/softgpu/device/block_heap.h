@@ -9,6 +9,7 @@ namespace outboard::softgpu {
 
 inline constexpr uint64_t kGranule = 512;          // bytes; unit and alignment of every allocation
 inline constexpr uint32_t kMaxAttachments = 1024;  // owners: DeviceMemory objects of one device, over all processes
+inline constexpr uint32_t kMaxHolds = 4096;        // of blocks, by others than their owners
 
 // The allocator of a device's memory. Its structures lie in memory that processes share; this class is a view of them.
 // It counts in granules and never touches the memory it hands out.
@@ -16,6 +17,9 @@ inline constexpr uint32_t kMaxAttachments = 1024;  // owners: DeviceMemory objec
 // Blocks tile the memory; neighbours are linked, no two free ones touch. Free blocks also hang in bins by size, sixteen
 // to each power of two. Take and Release are constant time, Find nearly so; all are exact: Find fails only when no free
 // block is large enough.
+//
+// A block may be shared: then others hold it beside its owner, and it is freed when the last of them leaves it. An
+// owner that leaves first makes a holder the owner.
 //
 // Promise to survivors of a process that was killed at any instruction of Take or Release: Rebuild restores everything,
 // and the block in question is then either allocated or free. It needs only the records in state kLive, and one store
@@ -31,6 +35,11 @@ class BlockHeap {
     uint32_t owner;           // below kMaxAttachments; of a kLive block
     uint32_t previous, next;  // neighbours by address; `next` also links spare records
     uint32_t bin_previous, bin_next;
+    uint64_t share;  // of a kLive block: not 0 once it is shared, and then no other has had this number
+  };
+  struct Hold {
+    uint32_t block;  // kNone: of none
+    uint32_t owner;
   };
   static constexpr uint32_t kSpare = 0, kFree = 1, kLive = 2;
 
@@ -47,6 +56,8 @@ class BlockHeap {
     uint64_t level_mask;  // levels with a block
     uint16_t step_mask[kLevels];
     uint32_t bins[kLevels][kSteps];
+    uint64_t last_share;
+    Hold holds[kMaxHolds];
   };
 
   // Blocks are named by the number of their record; this is none of them.
@@ -77,7 +88,15 @@ class BlockHeap {
   // Frees an allocated block and joins it with free neighbours.
   void Release(uint32_t block);
 
-  // Frees what the named owners have.
+  // Lets others hold an allocated block from now on; they name it by this number as well.
+  uint64_t Share(uint32_t block);
+  bool IsShared(uint32_t block, uint64_t share) const;
+  // Makes `owner`, who has no part in it yet, one of those who hold the shared block. False when there are kMaxHolds.
+  [[nodiscard]] bool AddHold(uint32_t block, uint32_t owner);
+  // Ends the part that `owner` has in an allocated block, if any.
+  void Leave(uint32_t block, uint32_t owner);
+
+  // Ends what the named owners have and hold.
   void ReleaseOwners(const std::bitset<kMaxAttachments>& owners);
 
   // Calls `visit(begin, granules)` for every free block, in order of address.
@@ -108,12 +127,14 @@ class BlockHeap {
   void Retire(uint32_t block);
   uint32_t SplitAt(uint32_t block, uint64_t granules);
   uint32_t ReleaseAndJoin(uint32_t block);
+  bool PassOn(uint32_t block);
   void LinkAfter(uint32_t block, uint32_t previous);
   void Unlink(uint32_t block);
   void InsertInBin(uint32_t block);
   void RemoveFromBin(uint32_t block);
   void ClearDerived();
   bool BinsValid(uint32_t free_blocks) const;
+  bool Holds(const Hold& hold) const;
 
   Head* head_;
   Block* blocks_;

@@ -133,6 +133,32 @@ bool DeviceMemory::Free(uint64_t address) {
   return true;
 }
 
+std::optional<SharedAllocation> DeviceMemory::Share(uint64_t address) {
+  if (state_->InForkedChild()) return std::nullopt;
+  const std::lock_guard lock(state_->mutex);
+  const auto entry = state_->FindEntry(address);
+  if (entry == state_->allocations.end()) return std::nullopt;
+  const auto& [bytes, block] = entry->second;
+  const uint64_t share = state_->object->Share(block);
+  if (share == 0) return std::nullopt;
+  return SharedAllocation{state_->object->process(), block, 0, share, bytes};
+}
+
+bool DeviceMemory::IsOwn(const SharedAllocation& shared) const { return shared.maker == state_->object->process(); }
+
+std::optional<uint64_t> DeviceMemory::Open(const SharedAllocation& shared) {
+  if (state_->InForkedChild()) return std::nullopt;
+  const std::lock_guard lock(state_->mutex);
+  const auto offset = state_->object->FindShared(shared.block, shared.share, shared.bytes);
+  if (!offset) return std::nullopt;
+  const uint64_t address = state_->base + *offset;
+  if (state_->allocations.count(address) != 0) return address;
+  if (!state_->object->Hold(shared.block, shared.share)) return std::nullopt;
+  state_->allocations.emplace(address, State::Allocation{shared.bytes, shared.block});
+  state_->snapshot.reset();
+  return address;
+}
+
 std::optional<Extent> DeviceMemory::Find(uint64_t address) const {
   if (state_->InForkedChild()) return std::nullopt;
   const std::lock_guard lock(state_->mutex);

@@ -8,11 +8,21 @@
 
 #include "common/base/result.h"
 #include "server/softgpu/device/config.h"
+#include "server/softgpu/device/process_identity.h"
 #include "server/softgpu/exec/engine.h"
 
 namespace outboard::softgpu {
 
 class PhysicalMemory;
+
+// How another process finds an allocation. A plain value.
+struct SharedAllocation {
+  ProcessIdentity maker;
+  uint32_t block;
+  uint32_t padding;
+  uint64_t share;
+  uint64_t bytes;
+};
 
 // Facts of a device that all processes see alike. They are fixed when the device's object is made, by the first
 // process.
@@ -57,8 +67,18 @@ class DeviceMemory {
   // multiple of kPageBytes.
   std::unique_ptr<PhysicalMemory> AllocatePhysical(uint64_t bytes);
 
-  // False when `address` is not the start of an allocation of this object.
+  // False when `address` is not the start of an allocation of this object. Memory that other processes have opened
+  // stays theirs; it is free when the last of them has freed it, or has ended.
   bool Free(uint64_t address);
+
+  // Lets other processes open the allocation that contains `address`; nullopt when there is none. It is to be one that
+  // this object allocated.
+  std::optional<SharedAllocation> Share(uint64_t address);
+  // Whether this process has shared it.
+  bool IsOwn(const SharedAllocation& shared) const;
+  // Makes an allocation that another process has shared one of this object's, until it is freed, and gives its address
+  // here. One that is open already is left as it is. nullopt when the memory is gone, or too many are open.
+  std::optional<uint64_t> Open(const SharedAllocation& shared);
 
   // The allocation of this object that contains `address`: exact size, not rounded.
   std::optional<Extent> Find(uint64_t address) const;

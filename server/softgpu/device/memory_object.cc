@@ -21,11 +21,11 @@ namespace outboard::softgpu {
 namespace {
 
 // The first line of the file. Any change of the structures below changes it.
-constexpr char kLayout[] = "outboard software GPU memory, layout 1\n";
+constexpr char kLayout[] = "outboard software GPU memory, layout 2\n";
 
 constexpr uint64_t kChunk = 64 << 10;      // bytes of memory whose file space is reserved together
 constexpr uint64_t kChunksAtOnce = 256;    // per system call, so that one that a signal interrupts has little to repeat
-constexpr uint32_t kRecordsAtOnce = 1638;  // of the heap, about 64 KiB
+constexpr uint32_t kRecordsAtOnce = 1365;  // of the heap, about 64 KiB
 
 struct Owner {
   uint32_t taken = 0;
@@ -447,7 +447,24 @@ bool MemoryObject::MapAt(std::byte* at, uint64_t offset, uint64_t bytes) const {
 
 void MemoryObject::Free(uint32_t block) {
   const Lock lock(*this);
-  if (lock.held() && heap_->IsLive(block, owner_)) heap_->Release(block);
+  if (lock.held()) heap_->Leave(block, owner_);
+}
+
+uint64_t MemoryObject::Share(uint32_t block) {
+  const Lock lock(*this);
+  return lock.held() ? heap_->Share(block) : 0;
+}
+
+std::optional<uint64_t> MemoryObject::FindShared(uint32_t block, uint64_t share, uint64_t bytes) {
+  const Lock lock(*this);
+  if (!lock.held() || !heap_->IsShared(block, share)) return std::nullopt;
+  if (RoundUp(bytes, kGranule) != heap_->Granules(block) * kGranule) return std::nullopt;
+  return heap_->Begin(block) * kGranule;
+}
+
+bool MemoryObject::Hold(uint32_t block, uint64_t share) {
+  const Lock lock(*this);
+  return lock.held() && heap_->IsShared(block, share) && heap_->AddHold(block, owner_);
 }
 
 uint64_t MemoryObject::FreeBytes() {

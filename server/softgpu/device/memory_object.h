@@ -69,7 +69,7 @@ class MemoryObject {
   // Makes the file, with these facts, when it is not there. `memory_bytes` is rounded down to the granule.
   static Result<std::unique_ptr<MemoryObject>> Open(const std::string& directory, unsigned ordinal,
                                                     uint64_t memory_bytes, uint32_t sm_count);
-  // Frees what this object allocated.
+  // Frees what this object allocated, unless others hold it.
   ~MemoryObject();
   MemoryObject(const MemoryObject&) = delete;
   MemoryObject& operator=(const MemoryObject&) = delete;
@@ -82,7 +82,15 @@ class MemoryObject {
   // Takes memory back from processes that have ended before it gives up. With `chaos` not 0 the place varies with it.
   // The piece begins at a multiple of `alignment`, itself a multiple of kGranule.
   std::optional<Piece> Allocate(uint64_t bytes, uint64_t chaos, uint64_t alignment = kGranule);
+  // Ends this object's part in a block that it allocated or holds; who has the last one frees it.
   void Free(uint32_t block);
+  // Sharing with other processes: from now on they find the block, by its number and this one. 0 when the file is
+  // damaged.
+  uint64_t Share(uint32_t block);
+  // Where a shared block of so many bytes begins; nullopt when it is gone, or another.
+  std::optional<uint64_t> FindShared(uint32_t block, uint64_t share, uint64_t bytes);
+  // Keeps it until Free. It must not be this object's. False when it is gone, or there are too many holds.
+  [[nodiscard]] bool Hold(uint32_t block, uint64_t share);
   // Maps bytes of the memory at `at` once more, in place of what this process has there. All three are multiples of
   // kPageBytes.
   [[nodiscard]] bool MapAt(std::byte* at, uint64_t offset, uint64_t bytes) const;
@@ -90,6 +98,7 @@ class MemoryObject {
   uint64_t FreeBytes();
 
   const DeviceFacts& facts() const;
+  const ProcessIdentity& process() const { return self_; }
   const std::string& path() const { return path_; }
   std::byte* memory() const { return memory_.begin(); }
 

@@ -10,6 +10,8 @@ struct ProcessIdentity {
   uint32_t pid_namespace = 0;  // inode number; 0 = unknown
   uint64_t start_time = 0;     // clock ticks since boot; 0 = unknown
   uint64_t program = 0;        // differs after execve, which keeps the rest
+
+  bool operator==(const ProcessIdentity&) const = default;
 };
 
 // Reads /proc; to be asked anew after fork.

@@ -114,6 +114,57 @@ TEST(BlockHeap, ReleasesWhatOwnersHave) {
   EXPECT_EQ(heap->FreeGranules(), 67u);
 }
 
+TEST(BlockHeap, ASharedBlockIsFreedByTheLastWhoLeavesIt) {
+  SharedHeap heap(100);
+  const uint32_t block = heap->Take(heap->Find(10), 0, 10, 0);
+  EXPECT_FALSE(heap->IsShared(block, 0));
+  const uint64_t share = heap->Share(block);
+  EXPECT_EQ(heap->Share(block), share);
+  EXPECT_TRUE(heap->IsShared(block, share));
+  EXPECT_FALSE(heap->IsShared(block, share + 1));
+  EXPECT_FALSE(heap->IsShared(77, share));
+  EXPECT_TRUE(heap->AddHold(block, 1));
+  EXPECT_TRUE(heap->AddHold(block, 2));
+  heap->Leave(block, 1);
+  heap->Leave(block, 1);
+  heap->Leave(block, 0);
+  EXPECT_TRUE(heap->IsLive(block, 2));
+  EXPECT_TRUE(heap->Valid());
+  EXPECT_EQ(heap->FreeGranules(), 90u);
+  heap->Leave(block, 2);
+  EXPECT_EQ(heap->FreeGranules(), 100u);
+  EXPECT_FALSE(heap->IsShared(block, share));
+  const uint32_t again = heap->Take(heap->Find(10), 0, 10, 0);
+  EXPECT_NE(heap->Share(again), share);
+}
+
+TEST(BlockHeap, OwnersThatEndLeaveWhatOthersHold) {
+  SharedHeap heap(100);
+  const uint32_t first = heap->Take(heap->Find(10), 0, 10, 0), second = heap->Take(heap->Find(10), 0, 10, 0);
+  heap->Share(first);
+  heap->Share(second);
+  EXPECT_TRUE(heap->AddHold(first, 1));
+  EXPECT_TRUE(heap->AddHold(second, 2));
+  std::bitset<kMaxAttachments> owners;
+  owners.set(0).set(2);
+  heap->ReleaseOwners(owners);
+  EXPECT_TRUE(heap->IsLive(first, 1));
+  EXPECT_EQ(heap->FreeGranules(), 90u);
+  EXPECT_TRUE(heap->Valid());
+}
+
+TEST(BlockHeap, HasRoomForSoManyHoldsAndRebuildDropsThoseOfNothing) {
+  SharedHeap heap(100);
+  const uint32_t block = heap->Take(heap->Find(10), 0, 10, 0);
+  heap->Share(block);
+  for (uint32_t i = 0; i < kMaxHolds; ++i) ASSERT_TRUE(heap->AddHold(block, 1));
+  EXPECT_FALSE(heap->AddHold(block, 1));
+  heap->Release(block);
+  EXPECT_FALSE(heap->Valid());
+  EXPECT_TRUE(heap->Rebuild());
+  EXPECT_TRUE(heap->Valid());
+}
+
 TEST(BlockHeap, ValidNoticesDamageAndRebuildRepairsWhatIsDerived) {
   SharedHeap heap(1000);
   std::vector<uint32_t> blocks;

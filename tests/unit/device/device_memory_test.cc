@@ -132,7 +132,7 @@ TEST_F(DeviceMemoryTest, FactsAreReadableAsText) {
   std::ifstream file(config_.directory + "/gpu0");
   std::string line;
   std::getline(file, line);
-  EXPECT_EQ(line, "outboard software GPU memory, layout 1");
+  EXPECT_EQ(line, "outboard software GPU memory, layout 2");
   std::getline(file, line);
   EXPECT_EQ(line, "memory 1048576 bytes");
   std::getline(file, line);
@@ -457,6 +457,73 @@ TEST_F(DeviceMemoryTest, TakesBackFromAKilledOwner) {
     }
     EXPECT_TRUE(memory->Allocate(kMiB).has_value());
   }
+}
+
+TEST_F(DeviceMemoryTest, SharedMemoryIsOnePieceForAllWhoHaveItOpen) {
+  const auto maker = Attach(), user = Attach();
+  const uint64_t before = maker->FreeBytes();
+  const uint64_t made = *maker->Allocate(1000);
+  const auto shared = maker->Share(made + 999);
+  ASSERT_TRUE(shared);
+  EXPECT_EQ(maker->Share(made + 1000), std::nullopt);
+  EXPECT_TRUE(maker->IsOwn(*shared));
+  const auto opened = user->Open(*shared);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(*opened - user->base(), made - maker->base());
+  EXPECT_EQ(user->Open(*shared), opened) << "it is open already";
+  EXPECT_EQ(user->Find(*opened)->end - user->Find(*opened)->begin, 1000u);
+  EXPECT_EQ(user->Extents()->size(), 1u);
+  std::memset(maker->ToHost(made), 7, 1000);
+  EXPECT_EQ(user->ToHost(*opened)[999], std::byte{7});
+  // Who made it frees it: it is not free yet, and nobody else can open it by another number.
+  EXPECT_TRUE(maker->Free(made));
+  EXPECT_EQ(maker->FreeBytes(), before - 1024);
+  EXPECT_TRUE(user->Free(*opened));
+  EXPECT_EQ(user->FreeBytes(), before);
+  EXPECT_EQ(user->Open(*shared), std::nullopt);
+}
+
+TEST_F(DeviceMemoryTest, OpensNothingButWhatWasShared) {
+  const auto maker = Attach(), user = Attach();
+  const uint64_t made = *maker->Allocate(1000);
+  SharedAllocation shared = *maker->Share(made);
+  const auto with = [&](auto change) {
+    SharedAllocation other = shared;
+    change(&other);
+    return user->Open(other);
+  };
+  EXPECT_EQ(with([](auto* other) { ++other->share; }), std::nullopt);
+  EXPECT_EQ(with([](auto* other) { other->share = 0; }), std::nullopt);
+  EXPECT_EQ(with([](auto* other) { other->block = UINT32_MAX; }), std::nullopt);
+  EXPECT_EQ(with([](auto* other) { other->bytes = 2000; }), std::nullopt);
+  EXPECT_EQ(user->Extents()->size(), 0u);
+  EXPECT_TRUE(maker->Free(made));
+  ASSERT_TRUE(maker->Allocate(1000));
+  EXPECT_EQ(user->Open(shared), std::nullopt) << "other memory lies there";
+}
+
+TEST_F(DeviceMemoryTest, WhatAKilledProcessHasSharedStaysWithWhoHasItOpen) {
+  int pipe_ends[2];
+  ASSERT_EQ(pipe2(pipe_ends, O_CLOEXEC), 0);
+  Child child([&](auto say_ready, auto wait_for_end) {
+    const auto memory = Attach();
+    const auto shared = memory->Share(*memory->Allocate(kMiB / 2));
+    return write(pipe_ends[1], &*shared, sizeof *shared) == sizeof *shared && say_ready() && wait_for_end();
+  });
+  const auto memory = Attach();
+  ASSERT_TRUE(child.WaitReady());
+  SharedAllocation shared;
+  ASSERT_EQ(read(pipe_ends[0], &shared, sizeof shared), static_cast<ssize_t>(sizeof shared));
+  EXPECT_FALSE(memory->IsOwn(shared));
+  const auto opened = memory->Open(shared);
+  ASSERT_TRUE(opened);
+  child.Kill();
+  EXPECT_EQ(memory->FreeBytes(), kMiB / 2);
+  EXPECT_EQ(memory->Allocate(kMiB / 2 + 512), std::nullopt);
+  EXPECT_TRUE(memory->Free(*opened));
+  EXPECT_EQ(memory->FreeBytes(), kMiB);
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
 }
 
 TEST_F(DeviceMemoryTest, FreeBytesCountsAKilledOwnersMemory) {
