@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,8 +19,9 @@
 namespace outboard::slice {
 namespace {
 
-constexpr uint64_t kMagic = 0x3152474c424f;  // "OBLGR1"
+constexpr uint64_t kMagic = 0x3252474c424f;  // "OBLGR2"
 constexpr uint64_t kOpen = uint64_t{1} << 63;
+constexpr uint32_t kBusy = UINT32_MAX;
 // Nobody changes the size under a process that has mapped the page: it would fault.
 constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 
@@ -29,6 +31,28 @@ Error SystemError(const std::string& what) {
 
 }  // namespace
 
+// Where an export is. Who has a part in it, who exported it and who opened it, counts in `holders`; the last one to
+// leave gives back what is nobody's and frees the place. Who is killed in between counts for ever, so that the place
+// and its bytes stay taken: the safe side.
+struct Ledger::Place {
+  std::atomic<uint32_t> holders;  // 0: free. kBusy: one process alone is at it
+  std::atomic<uint32_t> owner;    // account + 1 that exported it; 0 once that has ended its part
+  std::atomic<uint64_t> key;      // 0 while there is none
+  std::atomic<uint64_t> nobodys;  // bytes that are taken and in no account
+  std::atomic<uint64_t> opened[kMaxWorkersPerLease / 64];  // by which accounts
+  Export what;                                             // constant while there is a key
+
+  // False when the account is already marked, or not.
+  bool Mark(uint32_t account) {
+    const uint64_t bit = uint64_t{1} << account % 64;
+    return (opened[account / 64].fetch_or(bit) & bit) == 0;
+  }
+  bool Unmark(uint32_t account) {
+    const uint64_t bit = uint64_t{1} << account % 64;
+    return (opened[account / 64].fetch_and(~bit) & bit) != 0;
+  }
+};
+
 // An account is 0 while it is free, else kOpen plus its bytes. What is taken counts in `used` before it counts in the
 // account, and what is given back leaves the account first: whenever a process dies, `used` errs on the safe side.
 struct Ledger::Page {
@@ -36,6 +60,7 @@ struct Ledger::Page {
   uint64_t limit;
   std::atomic<uint64_t> used;
   std::atomic<uint64_t> accounts[kMaxWorkersPerLease];
+  Place exports[kMaxExportsPerLedger];
 
   static_assert(std::atomic<uint64_t>::is_always_lock_free);
 };
@@ -112,13 +137,23 @@ std::optional<uint32_t> Ledger::OpenAccount() {
 
 void Ledger::Settle(uint32_t account) {
   if (account >= kMaxWorkersPerLease) return;
+  for (Place& place : page_->exports) {
+    EndPart(place, account);
+    if (place.Unmark(account)) Leave(place);
+  }
   GiveBack(page_->accounts[account].exchange(0) & ~kOpen);
 
   // With no account open nothing is taken. Whoever opens one and charges meanwhile changes `used`.
   uint64_t rest = page_->used.load();
   const bool any_open = std::any_of(std::begin(page_->accounts), std::end(page_->accounts),
                                     [](const std::atomic<uint64_t>& other) { return other.load() != 0; });
-  if (!any_open) page_->used.compare_exchange_strong(rest, 0);
+  if (any_open) return;
+  page_->used.compare_exchange_strong(rest, 0);
+  for (Place& place : page_->exports) {
+    place.key.store(0);
+    place.nobodys.store(0);
+    place.holders.store(0);
+  }
 }
 
 bool Ledger::Charge(uint32_t account, uint64_t bytes) {
@@ -138,14 +173,90 @@ bool Ledger::Charge(uint32_t account, uint64_t bytes) {
   return true;
 }
 
-void Ledger::Refund(uint32_t account, uint64_t bytes) {
-  if (account >= kMaxWorkersPerLease) return;
+void Ledger::Refund(uint32_t account, uint64_t bytes) { GiveBack(TakeOut(account, bytes)); }
+
+// Out of the account, and still taken. Returns how many it had of these bytes.
+uint64_t Ledger::TakeOut(uint32_t account, uint64_t bytes) {
+  if (account >= kMaxWorkersPerLease) return 0;
   uint64_t has = page_->accounts[account].load();
-  uint64_t returned;
+  uint64_t taken;
   do {
-    returned = std::min(bytes, has & ~kOpen);
-  } while (!page_->accounts[account].compare_exchange_weak(has, has - returned));
-  GiveBack(returned);
+    taken = std::min(bytes, has & ~kOpen);
+  } while (!page_->accounts[account].compare_exchange_weak(has, has - taken));
+  return taken;
+}
+
+std::optional<ExportName> Ledger::AddExport(uint32_t account, const Export& what) {
+  if (account >= kMaxWorkersPerLease) return std::nullopt;
+  ExportName name{};
+  while (name.key == 0) {
+    if (getrandom(&name.key, sizeof name.key, 0) != ssize_t{sizeof name.key}) return std::nullopt;
+  }
+  for (; name.place < kMaxExportsPerLedger; ++name.place) {
+    Place& place = page_->exports[name.place];
+    uint32_t free = 0;
+    if (!place.holders.compare_exchange_strong(free, kBusy)) continue;
+    place.what = what;
+    place.owner.store(account + 1);
+    place.key.store(name.key);
+    place.holders.store(1);
+    return name;
+  }
+  return std::nullopt;
+}
+
+// Null for what no account can name.
+Ledger::Place* Ledger::Find(const ExportName& name, uint32_t account) const {
+  const bool may_be = name.place < kMaxExportsPerLedger && name.key != 0 && account < kMaxWorkersPerLease;
+  return may_be ? &page_->exports[name.place] : nullptr;
+}
+
+std::optional<Export> Ledger::OpenExport(const ExportName& name, ExportKind kind, uint32_t account) {
+  Place* const place = Find(name, account);
+  if (place == nullptr) return std::nullopt;
+  uint32_t holders = place->holders.load();
+  do {
+    if (holders == 0 || holders == kBusy) return std::nullopt;
+  } while (!place->holders.compare_exchange_weak(holders, holders + 1));
+  // From here on the place keeps what it has.
+  const uint32_t owner = place->owner.load();
+  const bool is_meant = place->key.load() == name.key && place->what.kind == kind;
+  if (is_meant && owner != 0 && owner != account + 1 && place->Mark(account)) return place->what;
+  Leave(*place);
+  return std::nullopt;
+}
+
+void Ledger::CloseExport(const ExportName& name, uint32_t account) {
+  Place* const place = Find(name, account);
+  if (place != nullptr && place->key.load() == name.key && place->Unmark(account)) Leave(*place);
+}
+
+void Ledger::EndExport(const ExportName& name, uint32_t account) {
+  if (IsExportOf(name, account)) EndPart(*Find(name, account), account);
+}
+
+bool Ledger::IsExportOf(const ExportName& name, uint32_t account) const {
+  const Place* const place = Find(name, account);
+  return place != nullptr && place->key.load() == name.key && place->owner.load() == account + 1;
+}
+
+void Ledger::EndPart(Place& place, uint32_t account) {
+  const uint64_t charged = place.what.charged;
+  uint32_t owner = account + 1;
+  if (!place.owner.compare_exchange_strong(owner, 0)) return;
+  place.nobodys.store(TakeOut(account, charged));
+  Leave(place);
+}
+
+void Ledger::Leave(Place& place) {
+  uint32_t holders = place.holders.load();
+  do {
+    if (holders == 0 || holders == kBusy) return;
+  } while (!place.holders.compare_exchange_weak(holders, holders == 1 ? kBusy : holders - 1));
+  if (holders != 1) return;
+  place.key.store(0);
+  GiveBack(place.nobodys.exchange(0));
+  place.holders.store(0);
 }
 
 void Ledger::GiveBack(uint64_t bytes) {

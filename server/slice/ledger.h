@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -7,8 +9,28 @@
 
 namespace outboard::slice {
 
+// What one worker of a lease lets the others open: memory, or an event.
+enum class ExportKind : uint32_t { kMemory = 1, kEvent = 2 };
+using DriverHandle = std::array<std::byte, 64>;  // by which the driver shares it between processes
+struct Export {
+  ExportKind kind;
+  DriverHandle handle;
+  uint64_t bytes;    // of memory, as the program asked for it
+  uint64_t charged;  // bytes
+};
+// Its name within the lease. The key is random, so nobody has it who was not told.
+inline constexpr uint32_t kMaxExportsPerLedger = 1024;
+struct ExportName {
+  uint32_t place;
+  uint64_t key;
+};
+
 // The device memory of one lease on one GPU: what it may use and what its workers have taken. A page of shared memory
 // (memfd) that gpu-node makes and every worker of the lease maps, so that several processes share one slice.
+// It also says what the workers let each other open.
+//
+// Exported memory is charged to who allocated it, alone. If that frees it, or ends, while others have it open, the
+// bytes are nobody's and stay taken until the last of them has closed it, or has ended.
 //
 // Thread-safe, also between processes, and never waits for another process. A worker that dies leaves its account
 // behind; the node settles it.
@@ -31,8 +53,9 @@ class Ledger {
   // A worker's account, by which what it took can be given back when it dies. nullopt when kMaxWorkersPerLease are
   // open.
   std::optional<uint32_t> OpenAccount();
-  // Closes an account and gives back everything that it still has. Its worker is gone. If the worker was killed in the
-  // very middle of Charge or Refund, those bytes stay taken until no account of the ledger is open.
+  // Closes an account and gives back everything that it still has. Its worker is gone, and what it exported cannot be
+  // opened any more. If the worker was killed in the very middle of Charge or Refund, or of a function below, those
+  // bytes stay taken until no account of the ledger is open.
   void Settle(uint32_t account);
 
   // Takes `bytes`, all or nothing: false past the limit, and for an account that is not open. The sum of all accounts
@@ -41,10 +64,26 @@ class Ledger {
   // Gives back `bytes`, at most what the account has.
   void Refund(uint32_t account, uint64_t bytes);
 
+  // Lets others open what the account has. nullopt for kMaxExportsPerLedger exports.
+  std::optional<ExportName> AddExport(uint32_t account, const Export& what);
+  // What another account has exported and still has; it is open for this one until CloseExport. nullopt for a name that
+  // is none, for one's own, and for what the account has open.
+  std::optional<Export> OpenExport(const ExportName& name, ExportKind kind, uint32_t account);
+  void CloseExport(const ExportName& name, uint32_t account);
+  // The account has freed what it exported: Refund of what was charged, once nobody has it open.
+  void EndExport(const ExportName& name, uint32_t account);
+  // Whether the name is one of this account's own exports.
+  bool IsExportOf(const ExportName& name, uint32_t account) const;
+
  private:
   struct Page;
+  struct Place;
   Ledger(int fd, Page* page) : fd_(fd), page_(page) {}
   void GiveBack(uint64_t bytes);
+  uint64_t TakeOut(uint32_t account, uint64_t bytes);
+  Place* Find(const ExportName& name, uint32_t account) const;
+  void EndPart(Place& place, uint32_t account);
+  void Leave(Place& place);
 
   int fd_ = -1;
   Page* page_ = nullptr;

@@ -115,6 +115,128 @@ TEST(Ledger, SettlesOneAccountAndLeavesTheOthers) {
   EXPECT_TRUE(ledger.Charge(alive, 700));
 }
 
+Export Memory(uint64_t charged) { return {ExportKind::kMemory, {std::byte{9}}, charged - 1, charged}; }
+
+TEST(Ledger, OthersOpenWhatAnAccountHasExported) {
+  Ledger ledger = NewLedger();
+  const uint32_t owner = *ledger.OpenAccount(), other = *ledger.OpenAccount(), third = *ledger.OpenAccount();
+  ASSERT_TRUE(ledger.Charge(owner, 500));
+  const auto name = ledger.AddExport(owner, Memory(500));
+  ASSERT_TRUE(name);
+  EXPECT_TRUE(ledger.IsExportOf(*name, owner));
+  EXPECT_FALSE(ledger.IsExportOf(*name, other));
+  const auto opened = ledger.OpenExport(*name, ExportKind::kMemory, other);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->bytes, 499u);
+  EXPECT_EQ(opened->handle[0], std::byte{9});
+  EXPECT_FALSE(ledger.OpenExport(*name, ExportKind::kMemory, other)) << "it has it open";
+  EXPECT_FALSE(ledger.OpenExport(*name, ExportKind::kMemory, owner)) << "it is its own";
+  EXPECT_FALSE(ledger.OpenExport(*name, ExportKind::kEvent, third));
+  EXPECT_FALSE(ledger.OpenExport({name->place, name->key + 1}, ExportKind::kMemory, third));
+  EXPECT_FALSE(ledger.OpenExport({name->place + 1, name->key}, ExportKind::kMemory, third));
+  EXPECT_FALSE(ledger.OpenExport({kMaxExportsPerLedger, name->key}, ExportKind::kMemory, third));
+  EXPECT_FALSE(ledger.OpenExport({name->place + 1, 0}, ExportKind::kMemory, third));
+  EXPECT_EQ(ledger.used(), 500u) << "opening costs nothing";
+  EXPECT_EQ(ledger.used(other), 0u);
+  ledger.CloseExport(*name, other);
+  ledger.CloseExport(*name, other);
+  EXPECT_TRUE(ledger.OpenExport(*name, ExportKind::kMemory, third)) << "it is still there";
+}
+
+TEST(Ledger, AnotherLeasesNamesAreNone) {
+  Ledger ledger = NewLedger(), other = NewLedger();
+  const auto name = ledger.AddExport(*ledger.OpenAccount(), Memory(1));
+  const uint32_t account = *other.OpenAccount();
+  ASSERT_TRUE(other.AddExport(*other.OpenAccount(), Memory(1)));
+  EXPECT_FALSE(other.OpenExport(*name, ExportKind::kMemory, account));
+}
+
+TEST(Ledger, ExportedMemoryStaysTakenUntilNobodyHasIt) {
+  Ledger ledger = NewLedger();
+  const uint32_t owner = *ledger.OpenAccount(), other = *ledger.OpenAccount();
+  // Whoever goes first, and however.
+  for (const bool owner_dies : {false, true}) {
+    for (const bool other_dies : {false, true}) {
+      const uint32_t now = owner_dies ? *ledger.OpenAccount() : owner,
+                     user = other_dies ? *ledger.OpenAccount() : other;
+      ASSERT_TRUE(ledger.Charge(now, 300));
+      const auto name = ledger.AddExport(now, Memory(300));
+      ASSERT_TRUE(ledger.OpenExport(*name, ExportKind::kMemory, user));
+      owner_dies ? ledger.Settle(now) : ledger.EndExport(*name, now);
+      EXPECT_EQ(ledger.used(), 300u);
+      EXPECT_EQ(ledger.used(now) + ledger.used(user), 0u);
+      EXPECT_FALSE(ledger.OpenExport(*name, ExportKind::kMemory, *ledger.OpenAccount())) << "it was freed";
+      ledger.EndExport(*name, now);
+      other_dies ? ledger.Settle(user) : ledger.CloseExport(*name, user);
+      EXPECT_EQ(ledger.used(), 0u);
+    }
+  }
+  ASSERT_TRUE(ledger.Charge(owner, 300));
+  const auto name = ledger.AddExport(owner, Memory(300));
+  ASSERT_TRUE(ledger.OpenExport(*name, ExportKind::kMemory, other));
+  ledger.CloseExport(*name, other);
+  EXPECT_EQ(ledger.used(owner), 300u);
+  ledger.EndExport(*name, owner);
+  EXPECT_EQ(ledger.used(), 0u);
+}
+
+TEST(Ledger, HasRoomForSoManyExports) {
+  Ledger ledger = NewLedger();
+  const uint32_t account = *ledger.OpenAccount();
+  std::vector<ExportName> names;
+  for (uint32_t i = 0; i < kMaxExportsPerLedger; ++i) names.push_back(*ledger.AddExport(account, Memory(1)));
+  EXPECT_FALSE(ledger.AddExport(account, Memory(1)));
+  ledger.EndExport(names[5], account);
+  const auto name = ledger.AddExport(account, Memory(1));
+  ASSERT_TRUE(name);
+  EXPECT_EQ(name->place, names[5].place);
+  EXPECT_NE(name->key, names[5].key);
+  ledger.EndExport(names[5], account);
+  EXPECT_TRUE(ledger.IsExportOf(*name, account)) << "a former name ends nothing";
+  ledger.Settle(account);
+  EXPECT_TRUE(ledger.AddExport(*ledger.OpenAccount(), Memory(1)));
+}
+
+// Kills workers while they export, open, close and free: once all accounts are settled nothing is taken.
+TEST(Ledger, SettlesExportsOfKilledWorkers) {
+  Ledger ledger = NewLedger();
+  for (int round = 0; round < 50; ++round) {
+    const uint32_t owner = *ledger.OpenAccount(), other = *ledger.OpenAccount();
+    int names[2];
+    ASSERT_EQ(pipe(names), 0);
+    const pid_t exporter = Fork([&] {
+      for (;;) {
+        if (!ledger.Charge(owner, 7)) continue;
+        const auto name = ledger.AddExport(owner, Memory(7));
+        if (name && write(names[1], &*name, sizeof *name) < 0) _exit(1);
+        if (name) ledger.EndExport(*name, owner);
+      }
+    });
+    int opened[2];
+    ASSERT_EQ(pipe(opened), 0);
+    const pid_t opener = Fork([&] {
+      ExportName name;
+      for (bool told = false; read(names[0], &name, sizeof name) == sizeof name;) {
+        if (ledger.OpenExport(name, ExportKind::kMemory, other)) ledger.CloseExport(name, other);
+        if (!told && write(opened[1], "", 1) == 1) told = true;
+      }
+    });
+    char byte;
+    ASSERT_EQ(read(opened[0], &byte, 1), 1);
+    kill(round % 2 == 0 ? exporter : opener, SIGKILL);
+    EXPECT_TRUE(WIFSIGNALED(Wait(round % 2 == 0 ? exporter : opener)));
+    ledger.Settle(round % 2 == 0 ? owner : other);
+    EXPECT_LE(ledger.used(), kLimit);
+    kill(round % 2 == 0 ? opener : exporter, SIGKILL);
+    Wait(round % 2 == 0 ? opener : exporter);
+    ledger.Settle(round % 2 == 0 ? other : owner);
+    ASSERT_EQ(ledger.used(), 0u) << "round " << round;
+    for (const int end : {names[0], names[1], opened[0], opened[1]}) close(end);
+  }
+  const uint32_t account = *ledger.OpenAccount();
+  for (uint32_t i = 0; i < kMaxExportsPerLedger; ++i) ASSERT_TRUE(ledger.AddExport(account, Memory(1)));
+}
+
 TEST(Ledger, IsSharedWithWhoMapsItsDescriptor) {
   Ledger ledger = NewLedger();
   Result<Ledger> other = Ledger::Map(dup(ledger.fd()));
