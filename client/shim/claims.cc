@@ -15,7 +15,7 @@ constexpr const char* kUnifiedFunctions = "functions with one address on host an
 constexpr const char* kCompression = "compressed memory";
 constexpr const char* kMulticast = "multicast objects";
 constexpr const char* kRdma = "devices of other vendors beside the GPU";
-constexpr const char* kShared = "memory and events shared between processes";
+constexpr const char* kShared = "memory shared between processes by descriptors";
 constexpr const char* kInterop = "interoperation with graphics";
 constexpr const char* kArrays = "CUDA arrays";
 constexpr const char* kTensorMap = "tensor maps";
@@ -49,7 +49,6 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0, kArrays},
     {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0, kRdma},
-    {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED, 0, kTensorMap},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_FABRIC_SUPPORTED, 0, kFabric},
     {CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS, 0, kUnifiedFunctions},

@@ -23,6 +23,7 @@ void ContextObjects::Add(wire::HandleId object, CUcontext context) {
   }
   Entry& entry = *Find(object);
   entry.context.store(context, std::memory_order_relaxed);
+  entry.is_shared.store(false, std::memory_order_relaxed);
   entry.object.store(object, std::memory_order_release);
 }
 
@@ -35,6 +36,17 @@ CUcontext ContextObjects::ContextOf(wire::HandleId object) const {
   const Entry* entry = Find(object);
   if (entry == nullptr || entry->object.load(std::memory_order_acquire) != object) return nullptr;
   return entry->context.load(std::memory_order_relaxed);
+}
+
+void ContextObjects::SetShared(wire::HandleId event) {
+  Entry* entry = Find(event);
+  if (entry != nullptr) entry->is_shared.store(true, std::memory_order_relaxed);
+}
+
+bool ContextObjects::IsShared(wire::HandleId event) const {
+  const Entry* entry = Find(event);
+  return entry != nullptr && entry->object.load(std::memory_order_acquire) == event &&
+         entry->is_shared.load(std::memory_order_relaxed);
 }
 
 std::vector<wire::HandleId> ContextObjects::Take(CUcontext context) {

@@ -13,9 +13,9 @@
 
 namespace outboard::shim {
 
-// Which context each stream, event and array of this process belongs to.
+// Which context each stream, event and array of this process belongs to, and which events other processes know too.
 //
-// Thread-safe. ContextOf is on the path of calls that are sent without waiting: it takes no lock.
+// Thread-safe. ContextOf and IsShared are on the path of calls that are sent without waiting: they take no lock.
 class ContextObjects {
  public:
   ContextObjects() = default;
@@ -29,6 +29,11 @@ class ContextObjects {
   // Null for what was not added, such as the streams that every context has.
   CUcontext ContextOf(wire::HandleId object) const;
 
+  // What is done with an event of several processes, the others can see, or it depends on what they do. The program may
+  // go on to tell them only when the driver has it, so such calls wait for the worker.
+  void SetShared(wire::HandleId event);
+  bool IsShared(wire::HandleId event) const;
+
   // The objects of a context that is gone. They are known no more.
   std::vector<wire::HandleId> Take(CUcontext context);
 
@@ -36,6 +41,7 @@ class ContextObjects {
   struct Entry {
     std::atomic<wire::HandleId> object{0};  // in use while not 0
     std::atomic<CUcontext> context{nullptr};
+    std::atomic<bool> is_shared{false};
   };
   static constexpr uint32_t kChunk = 4096;
   using Chunk = std::array<Entry, kChunk>;

@@ -48,7 +48,7 @@ bool Memory::Has(CUcontext context, CUdevice device, uint64_t address, uint64_t 
 }
 
 std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {
-  return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0 && !range.info.of_graph; });
+  return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0 && range.info.opened == 0 && !range.info.of_graph; });
 }
 
 void Memory::BecomesOfGraph(uint64_t begin, const std::shared_ptr<GraphMemory>& memory) {
@@ -75,7 +75,9 @@ bool Memory::SetSyncMemops(uint64_t address, bool sync_memops) {
 }
 
 bool Memory::SyncsMemops(uint64_t address) const {
-  if (const auto range = device_.Find(address)) return range->info.sync_memops;
+  if (const auto range = device_.Find(address)) {
+    return range->info.sync_memops || range->info.exported || range->info.opened != 0;
+  }
   if (const auto mapping = virtual_memory_.Find(address)) return mapping->sync_memops;
   const auto range = host_.Find(address);
   return range && range->info.sync_memops;
@@ -83,6 +85,28 @@ bool Memory::SyncsMemops(uint64_t address) const {
 
 void Memory::PutBack(const DeviceRange& range) {
   if (!device_.Add(range.begin, range.size, range.info)) Release(range);
+}
+
+bool Memory::AddOpened(uint64_t begin, uint64_t size, CUcontext context, CUdevice device) {
+  const auto known = device_.Find(begin);
+  if (known && known->begin == begin && known->size == size && known->info.opened != 0) {
+    return device_.Update(begin, [](DeviceMemory* info) { ++info->opened; });
+  }
+  if (!reservations_.Reserve(begin, size)) return false;
+  Add(begin, size, {.context = context, .device = device, .id = NextId(), .opened = 1});
+  return true;
+}
+
+std::optional<DeviceRange> Memory::CloseOpened(uint64_t begin) {
+  const auto last = device_.Take(begin, [](const DeviceRange& range) { return range.info.opened == 1; });
+  if (last) {
+    Release(*last);
+    return last;
+  }
+  const auto range = device_.Find(begin);
+  if (!range || range->begin != begin || range->info.opened == 0) return std::nullopt;
+  device_.Update(begin, [](DeviceMemory* info) { --info->opened; });
+  return range;
 }
 
 void Memory::ForgetModule(wire::HandleId module) {

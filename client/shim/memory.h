@@ -31,6 +31,11 @@ struct DeviceMemory {
   bool sync_memops = false;               // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
   bool of_graph = false;                  // graph_memory, which may be over
   std::weak_ptr<GraphMemory> graph_memory = {};
+  unsigned opened = 0;                    // of another process, by cuIpcOpenMemHandle, so often; 0 for our own
+  bool exported = false;                  // others may have it open
+
+  // Whether cuMemAlloc gave it, and cuMemFree takes it.
+  bool IsPlain() const { return module == 0 && !pool && opened == 0 && !of_graph; }
 };
 using DeviceRange = Range<DeviceMemory>;
 
@@ -81,8 +86,17 @@ class Memory {
   std::shared_ptr<GraphMemory> FindOfGraph(uint64_t begin) const;  // null for what is none
   // Takes out such a range whose object is over.
   std::optional<DeviceRange> TakeOfGraph(uint64_t begin);
+  // Memory of another process: counts how often it is open, and reserves its addresses while it is. False when
+  // something of this process lies there.
+  [[nodiscard]] bool AddOpened(uint64_t begin, uint64_t size, CUcontext context, CUdevice device);
+  // Counts down. The range as it was; nullopt when there is none that begins there.
+  std::optional<DeviceRange> CloseOpened(uint64_t begin);
+  void NoteExported(uint64_t address) {
+    device_.Update(address, [](DeviceMemory* info) { info->exported = true; });
+  }
   // Sets sync_memops of the range that the address is in. False when it is in none that is known.
   [[nodiscard]] bool SetSyncMemops(uint64_t address, bool sync_memops);
+  // Also true of memory that other processes have: when a synchronous call has returned, they may be told.
   bool SyncsMemops(uint64_t address) const;
   // Reserves addresses that the worker has reserved (cuMemAddressReserve), for what will be mapped there. False when
   // something of this process lies there.

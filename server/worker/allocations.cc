@@ -1,6 +1,8 @@
 #include "server/worker/allocations.h"
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "server/worker/session.h"
@@ -27,7 +29,15 @@ Allocations::~Allocations() {
   for (const Freed& freed : freed_) Refund(freed.block);
 }
 
-void Allocations::Refund(const Block& block) { block.device->ledger->Refund(block.device->account, block.charged); }
+// Of what was exported, others may have it open yet.
+void Allocations::Refund(const Block& block) {
+  const LeasedDevice& device = *block.device;
+  if (block.exported) {
+    device.ledger->EndExport(*block.exported, device.account);
+  } else {
+    device.ledger->Refund(device.account, block.charged);
+  }
+}
 
 CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   if (address == nullptr || bytes == 0) return driver_.cuMemAlloc_v2(address, bytes);
@@ -36,6 +46,7 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
     return result;
   }
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
+  block.bytes = bytes;
   block.charged = WholeGranules(bytes);
   if (!block.device->ledger->Charge(block.device->account, block.charged)) return CUDA_ERROR_OUT_OF_MEMORY;
   CUresult result = aside_.AllocateElsewhere(address, bytes, driver_.cuMemAlloc_v2, driver_.cuMemFree_v2);
@@ -152,6 +163,41 @@ CUresult Allocations::SetAside(CUdeviceptr address) {
   const CUresult result = Free(address);
   if (result != CUDA_SUCCESS) aside_.Remove(address);
   return result;
+}
+
+// The block that contains the address. The caller holds the mutex.
+std::map<CUdeviceptr, Allocations::Block>::iterator Allocations::FindBlock(CUdeviceptr address) {
+  const auto after = blocks_.upper_bound(address);
+  if (after == blocks_.begin()) return blocks_.end();
+  const auto found = std::prev(after);
+  return address - found->first < found->second.bytes ? found : blocks_.end();
+}
+
+CUresult Allocations::Export(CUdeviceptr address, slice::ExportName* name, const LeasedDevice** device) {
+  if (driver_.cuIpcGetMemHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUdeviceptr begin;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = FindBlock(address);
+    if (found == blocks_.end()) return CUDA_ERROR_INVALID_VALUE;
+    begin = found->first;
+  }
+  CUipcMemHandle handle;
+  if (const CUresult result = driver_.cuIpcGetMemHandle(&handle, begin); result != CUDA_SUCCESS) return result;
+  std::lock_guard lock(mutex_);
+  const auto found = blocks_.find(begin);
+  if (found == blocks_.end()) return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it
+  Block& block = found->second;
+  if (!block.exported) {
+    slice::Export what{slice::ExportKind::kMemory, {}, block.bytes, block.charged};
+    static_assert(sizeof what.handle == sizeof handle);
+    std::memcpy(&what.handle, &handle, sizeof handle);
+    block.exported = block.device->ledger->AddExport(block.device->account, what);
+    if (!block.exported) return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *name = *block.exported;
+  *device = block.device;
+  return CUDA_SUCCESS;
 }
 
 CUresult Allocations::Info(size_t* free, size_t* total) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -47,6 +48,9 @@ class Allocations {
   bool RefundFreed();
   // Frees, and gives out no address of this range again.
   CUresult SetAside(CUdeviceptr address);
+  // cuIpcGetMemHandle for the allocation that contains `address`: its name in the ledger of `device`, the same each
+  // time.
+  CUresult Export(CUdeviceptr address, slice::ExportName* name, const LeasedDevice** device);
   // cuMemGetInfo: what the slice and what the device has, the smaller of the two.
   CUresult Info(size_t* free, size_t* total);
 
@@ -62,6 +66,8 @@ class Allocations {
     uint64_t charged = 0;  // bytes
     CUcontext context = nullptr;
     const LeasedDevice* device = nullptr;
+    size_t bytes = 0;  // as asked for
+    std::optional<slice::ExportName> exported = {};
   };
   // A block that a stream is to free, with an event behind that.
   struct Freed {
@@ -70,6 +76,7 @@ class Allocations {
   };
 
   Block Take(CUdeviceptr address);
+  std::map<CUdeviceptr, Block>::iterator FindBlock(CUdeviceptr address);
   CUresult Zero(CUcontext context, CUdeviceptr address, size_t bytes);
   static void Refund(const Block& block);
 

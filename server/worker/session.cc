@@ -16,6 +16,7 @@ Session::State::State(Session& session, FrameSink* sink)
       outbox(sink, &credits),
       allocations(session.driver(), session.config_.devices, &aside),
       arrays(session.driver(), session.config_.devices, &allocations),
+      exports(session.driver(), session.config_.devices, &allocations),
       memory_pools(session.driver(), session.config_.devices, &aside),
       virtual_memory(session.driver(), session.config_.devices),
       copies(session.driver(), session.gate(),
@@ -80,6 +81,7 @@ void Session::EndContexts() {
     state_->graph_memory.ForgetContext(context);
     state_->allocations.ForgetContext(context);
     state_->arrays.ForgetContext(context);
+    state_->exports.ForgetContext(context);
     state_->texture_objects.ForgetContext(context);
   });
   // No context's; the work that used it has ended with the contexts.
@@ -193,6 +195,7 @@ Arrays& Session::arrays() { return state_->arrays; }
 TextureObjects& Session::texture_objects() { return state_->texture_objects; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
+Exports& Session::exports() { return state_->exports; }
 GraphMemory& Session::graph_memory() { return state_->graph_memory; }
 Graphs& Session::graphs() { return state_->graphs; }
 HostCalls& Session::host_calls() { return state_->host_calls; }

@@ -24,6 +24,7 @@ namespace outboard::worker {
 class Allocations;     // device memory of the session, charged to the ledger
 class Arrays;          // CUDA arrays of the session, charged to the ledger
 class Copies;          // copies between host memory of the client and the device
+class Exports;         // memory and events that the session shares with others of its lease
 class GraphMemory;     // memory of graphs, charged to the ledger
 class Graphs;          // executable graphs
 class HostCalls;       // host functions that streams wait for
@@ -92,6 +93,7 @@ class Session {
   Arrays& arrays();
   MemoryPools& memory_pools();
   Copies& copies();
+  Exports& exports();
   GraphMemory& graph_memory();
   Graphs& graphs();
   HostCalls& host_calls();

@@ -224,6 +224,25 @@ class Calls {
     Once("cuMemAddressFree", [&] { return cuMemAddressFree(range, bytes); });
   }
 
+  // What another process shares is not there to be had.
+  void Sharing() {
+    CUdeviceptr memory = 0;
+    CUevent event = nullptr, opened = nullptr;
+    CUipcMemHandle memory_handle{};
+    CUipcEventHandle event_handle{};
+    check::Ok(cuMemAlloc_v2(&memory, 512));
+    check::Ok(cuEventCreate(&event, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING));
+    Once("cuIpcGetMemHandle", [&] { return cuIpcGetMemHandle(&memory_handle, memory); });
+    Once(
+        "cuIpcCloseMemHandle", [&] { return cuIpcCloseMemHandle(memory); }, CUDA_ERROR_INVALID_VALUE);
+    Once("cuIpcGetEventHandle", [&] { return cuIpcGetEventHandle(&event_handle, event); });
+    Once(
+        "cuIpcOpenEventHandle", [&] { return cuIpcOpenEventHandle(&opened, event_handle); },
+        CUDA_ERROR_INVALID_CONTEXT);
+    check::Ok(cuEventDestroy_v2(event));
+    check::Ok(cuMemFree_v2(memory));
+  }
+
   void Events() {
     CUevent first = nullptr, second = nullptr;
     float milliseconds = 0;
@@ -323,6 +342,7 @@ int main() {
   calls.Peers();
   calls.MemoryPools();
   calls.VirtualMemory();
+  calls.Sharing();
   calls.Events();
   calls.Streams();
   calls.Words();

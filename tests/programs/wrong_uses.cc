@@ -724,6 +724,53 @@ class Checks {
   }
 
   // A range of four pieces: the first with memory and access, the second with memory alone, the others with nothing.
+  void SharingBetweenProcesses() {
+    constexpr unsigned kFlags = CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
+    constexpr char kOwn[] = "cuIpcOpenMemHandle: maps memory exported from another process.";
+    CUipcMemHandle handle, bogus{};
+    CUipcEventHandle event_handle, bogus_event{};
+    CUdeviceptr address, pooled;
+    CUevent event, opened;
+    Do(cuMemAllocAsync(&pooled, 512, stream_));
+    Do(cuEventCreate(&event, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING));
+    Do(cuIpcGetMemHandle(&handle, memory_));
+    Do(cuIpcGetEventHandle(&event_handle, event));
+    Check(
+        "SharingBetweenProcesses",
+        {
+            {"get: null", [&] { return cuIpcGetMemHandle(nullptr, memory_); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"get: nobody's", [&] { return cuIpcGetMemHandle(&bogus, 64); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"get: of a pool", [&] { return cuIpcGetMemHandle(&bogus, pooled); }, CUDA_ERROR_INVALID_VALUE,
+             "cuIpcGetMemHandle: takes a pointer to memory created with cuMemAlloc."},
+            {"open: null", [&] { return cuIpcOpenMemHandle(nullptr, handle, kFlags); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"open: flags", [&] { return cuIpcOpenMemHandle(&address, handle, 0); }, CUDA_ERROR_INVALID_VALUE,
+             "cuIpcOpenMemHandle: flags must be specified as CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS."},
+            {"open: no handle", [&] { return cuIpcOpenMemHandle(&address, bogus, kFlags); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"open: one's own", [&] { return cuIpcOpenMemHandle(&address, handle, kFlags); },
+             CUDA_ERROR_INVALID_CONTEXT, kOwn},
+            {"open: version 2", [&] { return cuIpcOpenMemHandle_v2(&address, bogus, kFlags); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"close: null", [] { return cuIpcCloseMemHandle(0); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"close: one's own", [&] { return cuIpcCloseMemHandle(memory_); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"event: null", [&] { return cuIpcGetEventHandle(nullptr, event); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"event: not for it", [&] { return cuIpcGetEventHandle(&bogus_event, event_); }, CUDA_ERROR_INVALID_HANDLE,
+             "cuIpcGetEventHandle: the event must have been created with CU_EVENT_INTERPROCESS."},
+            {"event: stale", [&] { return cuIpcGetEventHandle(&bogus_event, stale_event_); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"open event: null", [&] { return cuIpcOpenEventHandle(nullptr, event_handle); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"open event: no handle", [&] { return cuIpcOpenEventHandle(&opened, bogus_event); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"open event: one's own", [&] { return cuIpcOpenEventHandle(&opened, event_handle); },
+             CUDA_ERROR_INVALID_CONTEXT, "cuIpcOpenEventHandle: opens a handle exported from another process."},
+        });
+    Do(cuEventDestroy_v2(event));
+    Do(cuMemFreeAsync(pooled, stream_));
+    Do(cuStreamSynchronize(stream_));
+  }
+
   void VirtualMemory() {
     constexpr size_t kPiece = size_t{2} << 20;
     constexpr char kPages[] =
@@ -1463,6 +1510,7 @@ void AfterInit(const Report& report) {
   checks.Arrays();
   checks.TexturesAndSurfaces();
   checks.MemoryPools();
+  checks.SharingBetweenProcesses();
   checks.VirtualMemory();
   checks.HostMemory();
   checks.StreamsAndEvents();

@@ -67,6 +67,11 @@ CUresult Refuse(CUcontext ctx) {
   return process.Enter() == CUDA_SUCCESS ? shim::RefuseIn(process, ctx) : CUDA_SUCCESS;
 }
 
+// Whether other processes know the event too.
+bool IsShared(CUevent event) {
+  return shim::Process::Get().context_objects().IsShared(reinterpret_cast<wire::HandleId>(event));
+}
+
 }  // namespace
 
 CUresult cuCtxCreate(CUcontext* pctx, unsigned int flags, CUdevice dev) { return Create(pctx, flags, dev, 3010); }
@@ -178,14 +183,14 @@ CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
   shim::Process::Get().graph_model().events.Recorded(hEvent);
   const auto event = reinterpret_cast<wire::HandleId>(hEvent);
   const bool is_of_context = hCtx != nullptr && shim::Process::Get().context_objects().ContextOf(event) == hCtx;
-  return remote::cuCtxRecordEvent(hCtx, hEvent, is_of_context && IsActive(hCtx));
+  return remote::cuCtxRecordEvent(hCtx, hEvent, is_of_context && !IsShared(hEvent) && IsActive(hCtx));
 }
 
 CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) {
   if (const CUresult refused = Refuse(hCtx); refused != CUDA_SUCCESS) return refused;
   const CUresult captured = shim::RefuseEvent(shim::Process::Get(), hEvent);
   if (captured != CUDA_SUCCESS) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-  return remote::cuCtxWaitEvent(hCtx, hEvent, IsActive(hCtx));
+  return remote::cuCtxWaitEvent(hCtx, hEvent, !IsShared(hEvent) && IsActive(hCtx));
 }
 
 CUresult cuCtxSynchronize() {

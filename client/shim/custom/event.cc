@@ -24,11 +24,12 @@ CUresult Destroy(CUevent event) {
   return result;
 }
 
-// Whether event and stream are of the current context for sure, so that the driver will record.
-bool AreOfCurrentContext(CUevent event, CUstream stream) {
+// Whether event and stream are of the current context for sure, so that the driver will record; and nobody else sees
+// whether it has.
+bool NeedNotWait(CUevent event, CUstream stream) {
+  const shim::ContextObjects& objects = shim::Process::Get().context_objects();
   const auto id = reinterpret_cast<wire::HandleId>(event);
-  return shim::Process::Get().context_objects().ContextOf(id) == shim::CurrentContext() &&
-         shim::IsOfCurrentContext(stream);
+  return objects.ContextOf(id) == shim::CurrentContext() && shim::IsOfCurrentContext(stream) && !objects.IsShared(id);
 }
 
 // A record in a stream that captures; nullopt when it is to be done.
@@ -76,7 +77,9 @@ CUresult RefuseQuestion(CUevent event) {
 CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
   const CUresult result = remote::cuEventCreate(phEvent, Flags);
   if (result == CUDA_SUCCESS) {
-    shim::Process::Get().context_objects().Add(reinterpret_cast<wire::HandleId>(*phEvent), shim::CurrentContext());
+    const auto id = reinterpret_cast<wire::HandleId>(*phEvent);
+    shim::Process::Get().context_objects().Add(id, shim::CurrentContext());
+    if ((Flags & CU_EVENT_INTERPROCESS) != 0) shim::Process::Get().context_objects().SetShared(id);
   }
   return result;
 }
@@ -86,7 +89,7 @@ CUresult cuEventDestroy(CUevent hEvent) { return Destroy(hEvent); }
 
 CUresult cuEventRecord(CUevent hEvent, CUstream hStream) {
   if (const auto captured = Capture(hEvent, hStream, false)) return *captured;
-  return remote::cuEventRecord(hEvent, hStream, AreOfCurrentContext(hEvent, hStream));
+  return remote::cuEventRecord(hEvent, hStream, NeedNotWait(hEvent, hStream));
 }
 
 CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {
@@ -94,7 +97,7 @@ CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int f
   if ((flags & ~unsigned{CU_EVENT_RECORD_EXTERNAL}) == 0) {
     if (const auto captured = Capture(hEvent, hStream, flags != 0)) return *captured;
   }
-  return remote::cuEventRecordWithFlags(hEvent, hStream, flags, AreOfCurrentContext(hEvent, hStream));
+  return remote::cuEventRecordWithFlags(hEvent, hStream, flags, NeedNotWait(hEvent, hStream));
 }
 
 CUresult cuEventQuery(CUevent hEvent) {

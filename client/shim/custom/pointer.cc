@@ -25,6 +25,7 @@ PointerFacts FactsOf(Process& process, const Current& current, uint64_t address)
   const Memory& memory = process.memory();
   if (const auto range = memory.FindDevice(address)) {
     PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
+    facts.can_be_shared = range->info.IsPlain();
     if (!range->info.pool) return facts;
     facts.pool = *range->info.pool;
     // It stays null if the worker does not tell, as nothing else can be said then.

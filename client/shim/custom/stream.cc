@@ -101,7 +101,9 @@ CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags)
   if ((Flags & ~unsigned{CU_EVENT_WAIT_EXTERNAL}) == 0) {
     if (const auto captured = CaptureWait(hStream, hEvent, Flags != 0)) return *captured;
   }
-  return remote::cuStreamWaitEvent(hStream, hEvent, Flags, shim::IsOfCurrentContext(hStream));
+  const auto event = reinterpret_cast<wire::HandleId>(hEvent);
+  const bool is_shared = shim::Process::Get().context_objects().IsShared(event);
+  return remote::cuStreamWaitEvent(hStream, hEvent, Flags, !is_shared && shim::IsOfCurrentContext(hStream));
 }
 
 CUresult cuStreamGetCtx(CUstream hStream, CUcontext* pctx) { return GetContext(hStream, pctx, nullptr, false); }

@@ -3,6 +3,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/exports.h"
 #include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
 #include "server/worker/session.h"
@@ -19,6 +20,7 @@ void ForgetOwned(Call& call, CUcontext context, wire::HandleId handle) {
   call.session().graph_memory().ForgetContext(context);
   call.session().allocations().ForgetContext(context);
   call.session().arrays().ForgetContext(context);
+  call.session().exports().ForgetContext(context);
   call.session().texture_objects().ForgetContext(context);
   if (handle != 0) call.session().uploads().Forget(call.session().handles().RemoveOwned(handle));
 }

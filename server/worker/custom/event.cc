@@ -1,10 +1,19 @@
 #include "server/worker/call.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/exports.h"
 #include "server/worker/session.h"
 
 // Event management.
 
 namespace outboard::worker::custom {
+
+CUresult cuEventDestroy(Call& call, CUevent hEvent) { return cuEventDestroy_v2(call, hEvent); }
+
+CUresult cuEventDestroy_v2(Call& call, CUevent hEvent) {
+  const CUresult result = call.driver().cuEventDestroy_v2(hEvent);
+  if (result == CUDA_SUCCESS) call.session().exports().ForgetEvent(hEvent);
+  return result;
+}
 
 CUresult cuEventSynchronize(Call& call, CUevent hEvent) {
   const CUresult result = call.driver().cuEventSynchronize(hEvent);

@@ -2,6 +2,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/exports.h"
 #include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
 #include "server/worker/memory_pools.h"
@@ -40,6 +41,7 @@ CUresult cuMemAlloc_v2(Call& call, CUdeviceptr* dptr, size_t bytesize) {
 
 CUresult cuMemFree_v2(Call& call, CUdeviceptr dptr) {
   if (call.session().graph_memory().Has(dptr)) return CUDA_ERROR_INVALID_VALUE;  // the client frees it by its number
+  if (call.session().exports().HasOpen(dptr)) return CUDA_ERROR_INVALID_VALUE;  // it is another process's
   MemoryPools& pools = call.session().memory_pools();
   return pools.Has(dptr) ? pools.Free(dptr) : call.session().allocations().Free(dptr);
 }

@@ -4,6 +4,7 @@
 #include "server/worker/allocations.h"
 #include "server/worker/call.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/exports.h"
 #include "server/worker/graph_memory.h"
 #include "server/worker/memory_pools.h"
 #include "server/worker/session.h"
@@ -41,6 +42,7 @@ CUresult cuMemAllocFromPoolAsync(Call& call, CUdeviceptr* dptr, size_t bytesize,
 
 CUresult cuMemFreeAsync(Call& call, CUdeviceptr dptr, CUstream hStream) {
   if (call.session().graph_memory().Has(dptr)) return CUDA_ERROR_INVALID_VALUE;  // the client frees it by its number
+  if (call.session().exports().HasOpen(dptr)) return CUDA_ERROR_INVALID_VALUE;  // it is another process's
   MemoryPools& pools = call.session().memory_pools();
   return pools.Has(dptr) ? pools.FreeAsync(dptr, hStream) : call.session().allocations().FreeAsync(dptr, hStream);
 }
