@@ -48,7 +48,9 @@ bool Memory::Has(CUcontext context, CUdevice device, uint64_t address, uint64_t 
 }
 
 std::optional<DeviceRange> Memory::TakeDevice(uint64_t begin) {
-  return device_.Take(begin, [](const DeviceRange& range) { return range.info.module == 0 && range.info.opened == 0 && !range.info.of_graph; });
+  return device_.Take(begin, [](const DeviceRange& range) {
+    return range.info.module == 0 && range.info.opened == 0 && !range.info.of_graph;
+  });
 }
 
 void Memory::BecomesOfGraph(uint64_t begin, const std::shared_ptr<GraphMemory>& memory) {

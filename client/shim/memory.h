@@ -31,8 +31,8 @@ struct DeviceMemory {
   bool sync_memops = false;               // synchronous calls on it wait (CU_POINTER_ATTRIBUTE_SYNC_MEMOPS)
   bool of_graph = false;                  // graph_memory, which may be over
   std::weak_ptr<GraphMemory> graph_memory = {};
-  unsigned opened = 0;                    // of another process, by cuIpcOpenMemHandle, so often; 0 for our own
-  bool exported = false;                  // others may have it open
+  unsigned opened = 0;    // of another process, by cuIpcOpenMemHandle, so often; 0 for our own
+  bool exported = false;  // others may have it open
 
   // Whether cuMemAlloc gave it, and cuMemFree takes it.
   bool IsPlain() const { return module == 0 && !pool && opened == 0 && !of_graph; }
