@@ -32,6 +32,9 @@ class Engine {
   void Post(Event event);
   void Post(Look look);
 
+  // By the pool's own clock.
+  Time Now() const;
+
  private:
   using Work = std::variant<Event, Look>;
 
@@ -41,7 +44,6 @@ class Engine {
   std::vector<Work> Wait();
   bool Write(const std::vector<Change>& changes);
   void Refuse(std::vector<Work> works, const std::string& why);
-  Time Now() const;
 
   const std::unique_ptr<Store> store_;
   const Perform perform_;

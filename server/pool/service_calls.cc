@@ -156,6 +156,7 @@ class List final : public ReplyStream<grpc::ServerWriteReactor<ListReply>, ListR
 
  private:
   void Look(const ListRequest& request, Controller& pool) {
+    reply_.set_now_ms(office_.engine->Now().time_since_epoch().count());
     if (request.nodes()) {
       for (const auto& [name, node] : pool.nodes()) Fill(node, pool, Next()->add_nodes());
     }
@@ -173,7 +174,7 @@ class List final : public ReplyStream<grpc::ServerWriteReactor<ListReply>, ListR
     if (request.usage()) {
       for (const auto& [who, usage] : pool.ledger().usage()) Fill(usage, Next()->add_usage());
     }
-    if (entries_ != 0) Say(std::move(reply_));
+    Say(std::move(reply_));
     End(grpc::Status::OK);
   }
 

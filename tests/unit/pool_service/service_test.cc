@@ -210,7 +210,10 @@ TEST_F(ServiceTest, WhoWaitsHearsWhyAndGetsItsTurn) {
   EXPECT_EQ(why.summary(), reply.waiting().reason());
   ASSERT_EQ(why.nodes_size(), 1);
   EXPECT_EQ(why.nodes(0).node(), "n1");
-  EXPECT_EQ(List(all_.get()).queue_size(), 1);
+  const ListReply all = List(all_.get());
+  EXPECT_EQ(all.queue_size(), 1);
+  EXPECT_GE(all.now_ms(), all.queue(0).asked_at_ms());
+  EXPECT_LT(all.now_ms(), all.queue(0).asked_at_ms() + 3600 * 1000);
   EXPECT_EQ(Release(a_.get(), lease.lease()), grpc::StatusCode::OK);
   EXPECT_TRUE(waiting.Read().has_granted());
 }
