@@ -15,18 +15,25 @@ add_custom_target(product DEPENDS gpu-run gpu-node gpu-worker gpu-pool outboard_
 
 target_link_options(outboard_grpc_transport PRIVATE LINKER:--disable-new-dtags)
 set_target_properties(outboard_grpc_transport PROPERTIES INSTALL_RPATH "$ORIGIN/private" BUILD_WITH_INSTALL_RPATH ON)
-install(TARGETS outboard_grpc_transport LIBRARY DESTINATION lib/outboard)
+install(TARGETS outboard_grpc_transport LIBRARY DESTINATION lib/outboard COMPONENT client)
 
-install(CODE "
-  file(GET_RUNTIME_DEPENDENCIES RESOLVED_DEPENDENCIES_VAR libraries CONFLICTING_DEPENDENCIES_PREFIX conflict
-    EXECUTABLES \"$<TARGET_FILE:gpu-run>\" \"$<TARGET_FILE:gpu-node>\" \"$<TARGET_FILE:gpu-worker>\"
-      \"$<TARGET_FILE:gpu-pool>\"
-    MODULES \"$<TARGET_FILE:outboard_grpc_transport>\"
-    PRE_EXCLUDE_REGEXES [[${OUTBOARD_OF_THE_SYSTEM}]])
-  foreach(library IN LISTS libraries)
-    get_filename_component(name \"\${library}\" NAME)
-    file(REAL_PATH \"\${library}\" file)
-    file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/outboard/private\" TYPE PROGRAM
-      RENAME \"\${name}\" FILES \"\${file}\")
-  endforeach()
-")
+# outboard_bundle(COMPONENT PROGRAMS x y MODULES z): the libraries that these need.
+function(outboard_bundle component)
+  cmake_parse_arguments(arg "" "" "PROGRAMS;MODULES" ${ARGN})
+  list(TRANSFORM arg_PROGRAMS REPLACE "(.+)" "\"$<TARGET_FILE:\\1>\"")
+  list(TRANSFORM arg_MODULES REPLACE "(.+)" "\"$<TARGET_FILE:\\1>\"")
+  list(JOIN arg_PROGRAMS " " programs)
+  list(JOIN arg_MODULES " " modules)
+  install(CODE "
+    file(GET_RUNTIME_DEPENDENCIES RESOLVED_DEPENDENCIES_VAR libraries CONFLICTING_DEPENDENCIES_PREFIX conflict
+      EXECUTABLES ${programs} MODULES ${modules} PRE_EXCLUDE_REGEXES [[${OUTBOARD_OF_THE_SYSTEM}]])
+    foreach(library IN LISTS libraries)
+      get_filename_component(name \"\${library}\" NAME)
+      file(REAL_PATH \"\${library}\" file)
+      file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/outboard/private\" TYPE PROGRAM
+        RENAME \"\${name}\" FILES \"\${file}\")
+    endforeach()
+  " COMPONENT ${component})
+endfunction()
+outboard_bundle(client PROGRAMS gpu-run gpu-node gpu-worker MODULES outboard_grpc_transport)
+outboard_bundle(server PROGRAMS gpu-pool gpu-node gpu-worker)

@@ -19,7 +19,7 @@ add_custom_command(OUTPUT ${outputs}
   DEPENDS ${OUTBOARD_SPEC} ${generator}
   COMMENT "Generating from the spec")
 add_custom_target(outboard_codegen DEPENDS ${outputs})
-install(FILES ${CMAKE_BINARY_DIR}/docs/calls.md DESTINATION share/doc/outboard)
+outboard_install(FILES ${CMAKE_BINARY_DIR}/docs/calls.md DESTINATION share/doc/outboard COMPONENTS client server)
 
 add_library(outboard_generated INTERFACE)
 add_dependencies(outboard_generated outboard_codegen)

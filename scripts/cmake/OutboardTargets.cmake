@@ -54,6 +54,15 @@ function(outboard_library name)
   endif()
 endfunction()
 
+# outboard_install(... COMPONENTS x y): install(...) for each of the components: client, which runs programs on GPUs
+# elsewhere, and server, which lends GPUs out (scripts/package).
+function(outboard_install)
+  cmake_parse_arguments(arg "" "" "COMPONENTS" ${ARGN})
+  foreach(component ${arg_COMPONENTS})
+    install(${arg_UNPARSED_ARGUMENTS} COMPONENT ${component})
+  endforeach()
+endfunction()
+
 # outboard_driver_library(NAME LIBRARY FOLDER OBJECTS...): a libLIBRARY.so.1 that stands for NVIDIA's, in
 # lib/outboard/FOLDER, installed there. It exports what the libLIBRARY.map beside the caller says.
 function(outboard_driver_library name library folder)
@@ -70,14 +79,18 @@ function(outboard_driver_library name library folder)
     # --gc-sections: what libstdc++ has beyond our use needs a newer C library than we do.
     target_link_options(${name} PRIVATE LINKER:-z,defs -static-libstdc++ -static-libgcc LINKER:--gc-sections)
   endif()
-  install(TARGETS ${name} LIBRARY DESTINATION lib/outboard/${folder})
+  # A client has the software GPU too, for nodes of its own.
+  outboard_install(TARGETS ${name} LIBRARY DESTINATION lib/outboard/${folder} COMPONENTS client)
+  if(folder STREQUAL softgpu)
+    outboard_install(TARGETS ${name} LIBRARY DESTINATION lib/outboard/${folder} COMPONENTS server)
+  endif()
 endfunction()
 
-# outboard_program(NAME SRCS a.cc DEPS x y): a program in bin/, installed there. It finds the libraries that are bundled
+# outboard_program(NAME SRCS a.cc DEPS x y COMPONENTS z): a program in bin/, installed there with these components. It finds the libraries that are bundled
 # with an installation (OutboardBundle.cmake) before the system's, also those that other bundled libraries need: hence
 # the older kind of run path, which counts for those too.
 function(outboard_program name)
-  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS;COMPONENTS" ${ARGN})
   add_executable(${name} ${arg_SRCS})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
@@ -85,5 +98,5 @@ function(outboard_program name)
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
     INSTALL_RPATH "$ORIGIN/../lib/outboard/private" BUILD_WITH_INSTALL_RPATH ON)
-  install(TARGETS ${name} RUNTIME DESTINATION bin)
+  outboard_install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENTS ${arg_COMPONENTS})
 endfunction()
