@@ -19,7 +19,7 @@ SYSTEM = C_LIBRARY | {"libpthread.so.0", "libdl.so.2", "librt.so.1", "libresolv.
                       "libgcc_s.so.1"}
 DRIVERS = ("lib/outboard/client/libcuda.so.1", "lib/outboard/client/libnvidia-ml.so.1",
            "lib/outboard/softgpu/libcuda.so.1")
-PROGRAMS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker", "bin/gpu-pool")
+PROGRAMS = ("bin/gpu-run", "bin/gpu-node", "bin/gpu-worker", "bin/gpu-pool", "bin/gpu-admin")
 PLUGIN = "lib/outboard/liboutboard_grpc.so"
 PRIVATE = "lib/outboard/private"
 DYNAMIC_ENTRY = re.compile(r"\((NEEDED|RPATH|RUNPATH)\)[^\[]*\[([^\]]*)\]")

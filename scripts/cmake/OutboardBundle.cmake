@@ -10,8 +10,8 @@ endif()
 set(OUTBOARD_OF_THE_SYSTEM
   "^(libc|libm|libpthread|libdl|librt|libresolv|libstdc\\+\\+|libgcc_s|ld-linux-x86-64)\\.so(\\.|$)")
 
-add_custom_target(product DEPENDS gpu-run gpu-node gpu-worker gpu-pool outboard_shim outboard_nvml
-  outboard_grpc_transport softgpu_cuda)
+add_custom_target(product DEPENDS gpu-run gpu-node gpu-worker gpu-pool outboard_admin_texts outboard_shim
+  outboard_nvml outboard_grpc_transport softgpu_cuda)
 
 target_link_options(outboard_grpc_transport PRIVATE LINKER:--disable-new-dtags)
 set_target_properties(outboard_grpc_transport PROPERTIES INSTALL_RPATH "$ORIGIN/private" BUILD_WITH_INSTALL_RPATH ON)
@@ -35,5 +35,5 @@ function(outboard_bundle component)
     endforeach()
   " COMPONENT ${component})
 endfunction()
-outboard_bundle(client PROGRAMS gpu-run gpu-node gpu-worker MODULES outboard_grpc_transport)
-outboard_bundle(server PROGRAMS gpu-pool gpu-node gpu-worker)
+outboard_bundle(client PROGRAMS gpu-run gpu-admin gpu-node gpu-worker MODULES outboard_grpc_transport)
+outboard_bundle(server PROGRAMS gpu-pool gpu-admin gpu-node gpu-worker)
