@@ -232,6 +232,7 @@ Config Read(const YAML::Node& root) {
           ForEach(node, key, [&](const YAML::Node& each) { config.listen.push_back(ReadListening(each)); });
         }},
        {"store", To(&config.store)},
+       {"metrics", To(&config.metrics)},
        {"policy", [&](const YAML::Node& node, const std::string& key) { settings.policy = ReadPolicy(node, key); }},
        {"shapes",
         [&](const YAML::Node& node, const std::string& key) {

@@ -23,7 +23,8 @@ struct Listening {
 struct Config {
   Settings settings;
   std::vector<Listening> listen;
-  std::string store;  // path of the database; empty: what is decided ends with the process
+  std::string store;    // path of the database; empty: what is decided ends with the process
+  std::string metrics;  // HOST:PORT on loopback where metrics are told; empty: nowhere
   std::vector<TenantRecord> tenants;
   std::map<std::string, std::string> tenant_of;  // by user
 };

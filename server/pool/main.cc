@@ -15,11 +15,13 @@
 #include "common/base/log.h"
 #include "common/base/result.h"
 #include "common/base/unique_fd.h"
+#include "server/metrics/endpoint.h"
 #include "server/pool/config.h"
 #include "server/pool/desk.h"
 #include "server/pool/door.h"
 #include "server/pool/engine.h"
 #include "server/pool/memory_store.h"
+#include "server/pool/metrics.h"
 #include "server/pool/service.h"
 #include "server/pool/sqlite_store.h"
 
@@ -32,6 +34,7 @@ struct Options {
   std::string config;
   std::vector<std::string> listen;
   std::string store;
+  std::string metrics;
   bool check_config = false;
   int announce_fd = -1;
 };
@@ -59,6 +62,7 @@ Result<Config> Read(const Options& options) {
   }
   if (config.listen.empty()) config.listen.push_back({"127.0.0.1:0"});
   if (!options.store.empty()) config.store = options.store;
+  if (!options.metrics.empty()) config.metrics = options.metrics;
   return config;
 }
 
@@ -86,7 +90,15 @@ int Serve(const Options& options, const Config& config) {
   const Identity self{.user = "configuration", .tenant = kDefaultTenant, .is_admin = true};
   for (const TenantRecord& tenant : config.tenants) (*engine)->Post(SetTenant{0, self, tenant});
 
-  Service service(engine->get(), &desk);
+  Meters meters;
+  std::unique_ptr<metrics::Endpoint> endpoint;
+  if (!config.metrics.empty()) {
+    Result<std::unique_ptr<metrics::Endpoint>> opened =
+        metrics::Endpoint::Open(config.metrics, std::make_shared<Metrics>(engine->get(), &meters, OUTBOARD_VERSION));
+    if (!opened) return Failed(options, opened.error().message);
+    endpoint = std::move(*opened);
+  }
+  Service service(engine->get(), &desk, &meters);
   Result<std::unique_ptr<Door>> door = Door::Open(
       config, [&service](UniqueFd connection, const Identity& peer) { service.Serve(std::move(connection), peer); });
   if (!door) return Failed(options, door.error().message);
@@ -94,6 +106,7 @@ int Serve(const Options& options, const Config& config) {
   for (const std::string& address : (*door)->addresses()) addresses += (addresses.empty() ? "" : " ") + address;
   if (options.announce_fd >= 0) {
     dprintf(options.announce_fd, "ready %s\n", addresses.c_str());
+    if (endpoint != nullptr) dprintf(options.announce_fd, "metrics %s\n", endpoint->address().c_str());
   } else {
     std::fprintf(stderr, "outboard: the pool is at %s%s\n", addresses.c_str(),
                  config.store.empty() ? ", and forgets everything when it ends" : "");
@@ -119,8 +132,12 @@ int Main(int argc, char** argv) {
                  "HOST:PORT on loopback (port 0: one that is free) or unix:/PATH; repeatable (default 127.0.0.1:0)");
   app.add_option("--store", options.store,
                  "file of the database in which everything is kept; without one it is forgotten at the end");
-  app.add_option("--announce-fd", options.announce_fd,
-                 "a descriptor that gets one line: \"ready ADDRESS...\" or \"failed SENTENCE\"");
+  app.add_option("--metrics", options.metrics,
+                 "HOST:PORT on loopback where Prometheus finds metrics; without one there are none");
+  app.add_option(
+      "--announce-fd", options.announce_fd,
+      "a descriptor that gets \"ready ADDRESS...\" or \"failed SENTENCE\", and \"metrics ADDRESS\" where there "
+      "are any");
   app.set_version_flag("--version", "gpu-pool " OUTBOARD_VERSION);
   try {
     app.parse(argc, argv);

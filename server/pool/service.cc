@@ -192,8 +192,8 @@ class EachSecond {
 // each peer has a server of its own.
 class Service::Implementation {
  public:
-  Implementation(Engine* engine, Desk* desk) : each_second_(engine) {
-    office_ = {engine, desk, [this](EachSecond::Work work) { each_second_.Add(std::move(work)); }};
+  Implementation(Engine* engine, Desk* desk, Meters* meters) : each_second_(engine) {
+    office_ = {engine, desk, meters, [this](EachSecond::Work work) { each_second_.Add(std::move(work)); }};
   }
 
   void Serve(UniqueFd connection, const Identity& peer) {
@@ -252,7 +252,8 @@ class Service::Implementation {
   std::map<Key, PeerServer> servers_;  // guarded by mutex_; an entry stays
 };
 
-Service::Service(Engine* engine, Desk* desk) : implementation_(std::make_unique<Implementation>(engine, desk)) {}
+Service::Service(Engine* engine, Desk* desk, Meters* meters)
+    : implementation_(std::make_unique<Implementation>(engine, desk, meters)) {}
 Service::~Service() = default;
 void Service::Serve(UniqueFd connection, const Identity& peer) { implementation_->Serve(std::move(connection), peer); }
 void Service::Shutdown() { implementation_->Shutdown(); }

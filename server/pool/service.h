@@ -9,12 +9,14 @@
 
 namespace outboard::pool {
 
+struct Meters;
+
 // The gRPC service Pool (proto/pool.proto), on connections that others accepted and whose peers they know.
 // Thread-safe.
 class Service {
  public:
-  // Both outlive this object; the desk performs the engine's actions.
-  Service(Engine* engine, Desk* desk);
+  // All outlive this object; the desk performs the engine's actions.
+  Service(Engine* engine, Desk* desk, Meters* meters);
   ~Service();
 
   // A connection of that peer.

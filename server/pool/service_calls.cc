@@ -1,11 +1,13 @@
 #include "server/pool/service_calls.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "server/pool/metrics.h"
 #include "server/pool/service_messages.h"
 #include "server/pool/service_stream.h"
 
@@ -34,6 +36,8 @@ class Allocate final : public ReplyStream<grpc::ServerWriteReactor<AllocateReply
 
  private:
   void Hear(const Action& action) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - asked_;
+    if (!std::exchange(is_decided_, true)) office_.meters->decision_seconds.Observe(passed.count());
     AllocateReply reply;
     if (const auto* queued = std::get_if<Queued>(&action)) {
       auto self = std::static_pointer_cast<Allocate>(shared_from_this());
@@ -41,6 +45,7 @@ class Allocate final : public ReplyStream<grpc::ServerWriteReactor<AllocateReply
       return;
     }
     if (const auto* granted = std::get_if<Granted>(&action)) {
+      office_.meters->wait_seconds.Observe(passed.count());
       Fill(*granted, reply.mutable_granted());
       Log(LogLevel::kInfo, "lease %s: %d GPUs of node %s for %s of %s: %s", Text(granted->lease.id).c_str(),
           static_cast<int>(granted->lease.gpus.size()), granted->lease.node.c_str(), peer_.user.c_str(),
@@ -76,8 +81,10 @@ class Allocate final : public ReplyStream<grpc::ServerWriteReactor<AllocateReply
 
   const Office office_;
   const Identity peer_;
+  const std::chrono::steady_clock::time_point asked_ = std::chrono::steady_clock::now();
   Asker asker_ = 0;
-  std::string reason_;  // that was said last; of the engine's thread
+  bool is_decided_ = false;  // granted, refused or queued; of the engine's thread, as what follows
+  std::string reason_;       // that was said last
 };
 
 class Watch final : public ReplyStream<grpc::ServerWriteReactor<LeaseNotice>, LeaseNotice> {

@@ -15,10 +15,13 @@
 
 namespace outboard::pool {
 
+struct Meters;
+
 // What a call needs; outlives every call.
 struct Office {
   Engine* engine;
   Desk* desk;
+  Meters* meters;
   // Calls it at once and then about once a second, on the engine's thread, with the pool, as long as it returns true.
   // Where many wait, their turns come less often.
   std::function<void(std::function<bool(Controller&)>)> each_second;

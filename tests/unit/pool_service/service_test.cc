@@ -15,6 +15,7 @@
 #include "server/pool/door.h"
 #include "server/pool/engine.h"
 #include "server/pool/memory_store.h"
+#include "server/pool/metrics.h"
 
 namespace outboard::pool {
 namespace {
@@ -34,7 +35,7 @@ class ServiceTest : public ::testing::Test {
                      {"127.0.0.1:0", "", false, true, false}};
     engine_ = std::move(
         *Engine::Start({}, std::make_unique<MemoryStore>(), [this](const Action& action) { desk_.Perform(action); }));
-    service_.emplace(engine_.get(), &desk_);
+    service_.emplace(engine_.get(), &desk_, &meters_);
     door_ = std::move(*Door::Open(
         config, [this](UniqueFd connection, const Identity& peer) { service_->Serve(std::move(connection), peer); }));
     all_ = Connect("all");
@@ -151,6 +152,7 @@ class ServiceTest : public ::testing::Test {
 
   std::filesystem::path folder_;
   Desk desk_;
+  Meters meters_;
   std::unique_ptr<Engine> engine_;
   std::optional<Service> service_;
   std::unique_ptr<Door> door_;
