@@ -37,3 +37,10 @@ function(outboard_bundle component)
 endfunction()
 outboard_bundle(client PROGRAMS gpu-run gpu-admin gpu-node gpu-worker MODULES outboard_grpc_transport)
 outboard_bundle(server PROGRAMS gpu-pool gpu-admin gpu-node gpu-worker)
+
+# For who runs machines with GPUs.
+set(deploy ${CMAKE_SOURCE_DIR}/scripts/deploy)
+install(FILES ${deploy}/gpu-pool.service ${deploy}/gpu-node.service DESTINATION lib/systemd/system COMPONENT server)
+install(FILES ${deploy}/pool.yaml DESTINATION share/doc/outboard COMPONENT server)
+outboard_install(FILES ${CMAKE_SOURCE_DIR}/docs/operations.md DESTINATION share/doc/outboard COMPONENTS client server)
+outboard_install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION share/doc/outboard COMPONENTS client server)

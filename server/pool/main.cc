@@ -14,6 +14,7 @@
 
 #include "common/base/log.h"
 #include "common/base/result.h"
+#include "common/base/service_manager.h"
 #include "common/base/unique_fd.h"
 #include "server/metrics/endpoint.h"
 #include "server/pool/config.h"
@@ -111,6 +112,7 @@ int Serve(const Options& options, const Config& config) {
     std::fprintf(stderr, "outboard: the pool is at %s%s\n", addresses.c_str(),
                  config.store.empty() ? ", and forgets everything when it ends" : "");
   }
+  TellServiceManager("READY=1");
 
   const UniqueFd signals(signalfd(-1, &ending, SFD_CLOEXEC));
   signalfd_siginfo signal;
@@ -118,6 +120,7 @@ int Serve(const Options& options, const Config& config) {
   }
   // What was acknowledged is stored. What takes longer than this, a disk that is full for example, is cut off.
   alarm(kSecondsToEnd);
+  TellServiceManager("STOPPING=1");
   door->reset();
   service.Shutdown();
   return 0;

@@ -1,6 +1,7 @@
 """gpu-pool as a person starts it."""
 
 import os
+import socket
 
 import stack
 from stack import StackTest, program
@@ -43,6 +44,17 @@ class Pool(StackTest):
         status, _, errors = self.run_to_end(program("gpu-pool"), "--listen", "0.0.0.0:0")
         self.assertEqual(status, 1)
         self.assertIn("no authentication", errors)
+
+    def test_tells_the_service_manager_when_it_is_there(self):
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.settimeout(stack.SECONDS)
+        manager.bind(str(self.folder / "notify"))
+        pool = self.start(program("gpu-pool"), environment={"NOTIFY_SOCKET": str(self.folder / "notify")})
+        self.assertEqual(manager.recv(100), b"READY=1")
+        pool.terminate()
+        self.assertEqual(manager.recv(100), b"STOPPING=1")
+        self.assertEqual(pool.wait(stack.SECONDS), 0)
 
     def test_a_database_is_for_one_and_survives_a_kill(self):
         store = str(self.folder / "pool.db")
