@@ -183,6 +183,25 @@ class Admin(PoolTest):
         self.assertEqual(completed("drain", "n1", "--deadline", "''"), [])
         self.assertEqual(completed("completion", "b"), ["bash"])
 
+    def test_the_documents_use_it_rightly(self):
+        """Each gpu-admin and gpu-pool in an indented line of the documents has a command and options that there are."""
+        documents = stack.HERE.parents[1]
+        helps, seen = {}, 0
+        for document in ("docs/operations.md", "README.md"):
+            for line in (documents / document).read_text().splitlines():
+                words = line.split()[1:] if line.split()[:1] == ["$"] else line.split()
+                if not line.startswith("    ") or words[:1] not in (["gpu-admin"], ["gpu-pool"]) or "|" in words:
+                    continue
+                command = (words[0], words[1]) if words[0] == "gpu-admin" else (words[0],)
+                if command not in helps:
+                    status, helps[command], errors = self.run_to_end(program(words[0]), *command[1:], "--help")
+                    self.assertEqual(status, 0, f"{document}: {line}: {errors}")
+                for word in words:
+                    if word.startswith("--"):
+                        self.assertIn(word, helps[command], f"{document}: {line}")
+                seen += 1
+        self.assertGreater(seen, 20)
+
     def test_manual_and_completion_know_what_help_knows(self):
         """All three are made of the same; what one of them leaves out is seen against the others."""
         help_text = self.admin("--help")
