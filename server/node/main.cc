@@ -20,11 +20,14 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/service_manager.h"
 #include "common/nvml/nvml.h"
+#include "server/metrics/endpoint.h"
 #include "server/node/ask_driver.h"
 #include "server/node/gpus.h"
 #include "server/node/listener.h"
 #include "server/node/loop.h"
+#include "server/node/metrics.h"
 #include "server/node/node.h"
 #include "server/node/reception.h"
 #include "server/node/sensors.h"
@@ -42,6 +45,7 @@ constexpr const char* kManagementLibrary = "libnvidia-ml.so.1";
 struct Options {
   std::string listen = "127.0.0.1:0";
   std::string driver = "auto";
+  std::string metrics;
   bool is_private = false;
   bool has_no_governor = false;
   int announce_fd = -1;
@@ -53,12 +57,15 @@ class Announcement {
  public:
   explicit Announcement(int fd) : fd_(fd) {}
 
-  void Ready(const std::string& address, const Inventory& inventory) {
+  // `metrics`: their address; empty: there are none.
+  void Ready(const std::string& address, const Inventory& inventory, const std::string& metrics) {
     if (fd_ < 0) {
       std::fprintf(stderr, "outboard: lends out %zu GPU%s at %s, with %s\n", inventory.gpus.size(),
                    inventory.gpus.size() == 1 ? "" : "s", address.c_str(), inventory.driver.c_str());
     }
     Write("ready " + address);
+    if (!metrics.empty()) Write("metrics " + metrics);
+    TellServiceManager("READY=1");
   }
   int Failed(const std::string& sentence) {
     if (fd_ < 0) Log(LogLevel::kError, "%s", sentence.c_str());
@@ -144,6 +151,13 @@ int Serve(const Options& options, Announcement& announcement) {
   if (!inventory->is_software) {
     sensors.emplace(ReadByNvml(kManagementLibrary, Uuids(inventory->gpus)), Sensors::Limits{});
   }
+  std::unique_ptr<metrics::Endpoint> endpoint;
+  if (!options.metrics.empty()) {
+    Result<std::unique_ptr<metrics::Endpoint>> opened = metrics::Endpoint::Open(
+        options.metrics, std::make_shared<Metrics>(inventory->gpus, sensors ? &*sensors : nullptr, OUTBOARD_VERSION));
+    if (!opened) return announcement.Failed(opened.error().message);
+    endpoint = std::move(*opened);
+  }
   Loop loop;
   Node node(&loop, inventory->gpus,
             {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private},
@@ -172,7 +186,7 @@ int Serve(const Options& options, Announcement& announcement) {
     loop.Forget(signals.get());
     end();
   });
-  announcement.Ready(listener->address(), *inventory);
+  announcement.Ready(listener->address(), *inventory, endpoint != nullptr ? endpoint->address() : "");
   if (options.is_private && announcement.fd() >= 0) {
     // The other end of this pipe closes when who started us ends, in whatever way.
     loop.Watch(announcement.fd(), 0, [&](short) {
@@ -195,9 +209,12 @@ int Main(int argc, char** argv) {
                  "path of the libcuda.so.1 to use, or auto: NVIDIA's if it works, else the software GPU");
   app.add_flag("--no-governor", options.has_no_governor,
                "let the driver share a GPU's time among slices, instead of giving them turns by their shares");
+  app.add_option("--metrics", options.metrics,
+                 "HOST:PORT on loopback where Prometheus finds metrics; without one there are none");
   app.add_flag("--private", options.is_private, "end with the process at the other end of --announce-fd");
-  app.add_option("--announce-fd", options.announce_fd,
-                 "a descriptor that gets one line: \"ready ADDRESS\" or \"failed SENTENCE\"");
+  app.add_option(
+      "--announce-fd", options.announce_fd,
+      "a descriptor that gets \"ready ADDRESS\" or \"failed SENTENCE\", and \"metrics ADDRESS\" where there are any");
   app.set_version_flag("--version", "gpu-node " OUTBOARD_VERSION);
   try {
     app.parse(argc, argv);

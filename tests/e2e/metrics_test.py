@@ -1,5 +1,6 @@
 """What gpu-pool tells Prometheus, held against the rules of its text format."""
 
+import os
 import re
 import urllib.request
 
@@ -153,6 +154,19 @@ class Metrics(PoolTest):
         self.assertIn("outboard_gpu_memory_total_bytes", families)
         for family in ("outboard_gpu_memory_used_bytes", "outboard_gpu_utilization_ratio"):
             self.assertNotIn(family, families)
+
+    def test_a_node(self):
+        reader, writer = os.pipe()
+        self.start(program("gpu-node"), "--metrics", "127.0.0.1:0", "--announce-fd", str(writer), pass_fds=[writer],
+                   environment={"SOFTGPU_DIR": str(self.folder / "softgpu")})
+        os.close(writer)
+        with open(reader) as announcement:
+            self.assertTrue(announcement.readline().startswith("ready "))
+            word, address = announcement.readline().split()
+        self.assertEqual(word, "metrics")
+        families = self.scrape(address)
+        self.assertEqual([value for value in families["outboard_gpu_memory_total_bytes"][1].values()], [64 << 20])
+        self.assertIn('program="gpu-node"', next(iter(families["outboard_build_info"][1]))[1])
 
     def test_metrics_are_for_this_machine_alone(self):
         for address in ("0.0.0.0:0", "[::]:0", "here", "127.0.0.1:many"):
