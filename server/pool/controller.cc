@@ -11,11 +11,12 @@ Controller::Controller(Settings settings) : settings_(std::move(settings)) {}
 
 Effects Controller::Restore(const Snapshot& snapshot, Time now) {
   moment_.now = now;
-  numbers_.Restore(snapshot.counter);
+  numbers_.Restore(snapshot.counter, now);
   ledger_.Restore(snapshot);
   for (const NodeRecord& record : snapshot.nodes) nodes_.Restore(record);
   for (const LeaseRecord& record : snapshot.leases) RestoreLease(record);
   nodes_.Restored();
+  numbers_.Save();
   return moment_.TakeEffects();
 }
 
@@ -37,6 +38,7 @@ Effects Controller::Handle(const Event& event, Time now) {
   queue_.Schedule();  // what became free then is for those who wait
   On(event);
   queue_.Schedule();
+  numbers_.Save();
   return moment_.TakeEffects();
 }
 

@@ -53,6 +53,7 @@ class Controller {
   const Ledger& ledger() const { return ledger_; }
   const std::map<LeaseId, LeaseState>& leases() const { return leases_.all(); }
   size_t LeasesOn(const std::string& node) const { return leases_.On(node).size(); }  // that have room there
+  const std::map<StrayKey, Placement>& strays() const { return leases_.strays(); }
   const Holds& holds() const { return holds_; }
   const std::map<std::string, NodeState>& nodes() const { return nodes_.all(); }
   const std::map<RequestId, WaitingRequest>& requests() const { return queue_.requests(); }

@@ -83,6 +83,49 @@ void Leases::AddEnding(LeaseRecord record, const Placement& placement) {
   TellNodeToEnd(lease);
 }
 
+void Leases::TakeStray(const StrayKey& stray, const Placement& placement) {
+  const auto& [node, id] = stray;
+  if (!strays_.contains(stray)) strays_[stray] = TakeFree(&cluster_, placement);
+  moment_.Do(EndAtNode{node, id, numbers_.Next(),
+                       "the pool has lost it, and lease " + Text(id) + " is one of another node now."});
+}
+
+void Leases::FreeStray(const StrayKey& stray) {
+  const auto found = strays_.find(stray);
+  if (found == strays_.end()) return;
+  cluster_.Give(found->second);
+  strays_.erase(found);
+  moment_.room_came = true;
+}
+
+void Leases::KeepStrays(const std::string& node, const std::set<LeaseId>& reported) {
+  std::vector<StrayKey> gone;
+  for (auto each = strays_.lower_bound({node, {}}); each != strays_.end() && each->first.first == node; ++each) {
+    const LeaseId id = each->first.second;
+    const LeaseState* const same = Find(id);
+    const bool is_stray = same != nullptr && same->record.node != node;
+    if (!is_stray || !reported.contains(id)) gone.push_back(each->first);
+  }
+  for (const StrayKey& each : gone) FreeStray(each);
+}
+
+void Leases::GiveWay(const Placement& placement) {
+  const auto overlaps = [&placement](const Placement& other) {
+    return other.node == placement.node &&
+           std::any_of(other.slices.begin(), other.slices.end(), [&placement](const Slice& one) {
+             return std::any_of(placement.slices.begin(), placement.slices.end(),
+                                [&one](const Slice& each) { return each.gpu == one.gpu; });
+           });
+  };
+  std::vector<LeaseId> in_the_way;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.phase == LeaseState::Phase::kGranted && overlaps(lease.placement)) in_the_way.push_back(id);
+  }
+  for (const LeaseId id : in_the_way) {
+    if (!cluster_.IsFree(placement)) End(leases_.at(id), "its node does not have it, and has another in its place.");
+  }
+}
+
 void Leases::AwaitOpening(LeaseId id) {
   moment_.timers.Set(Due::kLeaseUnopened, id.number, After(moment_.now, settings_.open_within));
 }
@@ -169,6 +212,7 @@ void Leases::TellNodeToEnd(const LeaseState& lease) {
 }
 
 void Leases::LiftFrom(const std::string& node) {
+  KeepStrays(node, {});  // the node says again what it has
   for (const LeaseId id : On(node)) cluster_.Give(leases_.at(id).placement);
 }
 

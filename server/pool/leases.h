@@ -46,6 +46,16 @@ class Leases {
   // it.
   void AddEnding(LeaseRecord record, const Placement& placement);
 
+  // What a node has under the number of another node's lease: its room, so far as it is free, is taken until the node
+  // has ended it, as it is told to.
+  void TakeStray(const StrayKey& stray, const Placement& placement);
+  void FreeStray(const StrayKey& stray);
+  // The node still has these, and no others.
+  void KeepStrays(const std::string& node, const std::set<LeaseId>& reported);
+  const std::map<StrayKey, Placement>& strays() const { return strays_; }
+  // What was granted on these GPUs and their node does not have makes room for what it has.
+  void GiveWay(const Placement& placement);
+
   // Its node asks for it. False: the node may not have it.
   bool Open(LeaseId id, const std::string& node, uint64_t epoch);
   // Its node says that nothing of it is left.
@@ -93,6 +103,7 @@ class Leases {
   std::map<LeaseId, LeaseState> leases_;
   std::map<std::string, std::set<LeaseId>> on_;  // by node
   std::map<RequestName, LeaseId> of_;            // of leases that are not over
+  std::map<StrayKey, Placement> strays_;         // with the room that is taken
 };
 
 }  // namespace outboard::pool

@@ -65,10 +65,11 @@ void Nodes::Handle(const Register& event) {
     return moment_.Say(event.asker, Outcome::kInvalid, complaint);
   }
   if (event.held.size() > kMaxLeases) return moment_.Say(event.asker, Outcome::kInvalid, TooManyLeases(name));
-  if (event.highest_epoch > kMaxNumber) {
+  if (!numbers_.IsCredible(event.highest_epoch)) {
     return moment_.Say(event.asker, Outcome::kInvalid,
-                       "node " + name + " says it saw an epoch that no pool gave out. Remove the file in which the " +
-                           "node keeps it, after its leases have ended.");
+                       "node " + name + " says it saw epoch " + std::to_string(event.highest_epoch) +
+                           ", which no pool gave out. Remove the file in which the node keeps it, after its leases " +
+                           "have ended.");
   }
   moment_.Say(event.asker, Outcome::kDone);
   numbers_.Raise(event.highest_epoch);
@@ -113,7 +114,9 @@ void Nodes::Handle(const Open& event) {
 }
 
 void Nodes::Handle(const Over& event) {
-  if (event.from.MaySpeakFor(event.node)) leases_.Over(event.lease, event.node);
+  if (!event.from.MaySpeakFor(event.node)) return;
+  leases_.FreeStray({event.node, event.lease});
+  leases_.Over(event.lease, event.node);
 }
 
 void Nodes::TakeReports(NodeState& node, const std::vector<GpuReport>& reports) {
@@ -170,9 +173,12 @@ void Nodes::ReplaceInventory(NodeState& node, const NodeRecord& record) {
 
 std::optional<Placement> Nodes::PlacementOf(const LeaseRecord& lease) const {
   const NodeState* const node = Find(lease.node);
-  if (node == nullptr) return std::nullopt;
-  const std::vector<GpuRecord>& gpus = node->record.gpus;
-  Placement placement{node->number, {}};
+  return node == nullptr ? std::nullopt : PlacementOn(*node, lease);
+}
+
+std::optional<Placement> Nodes::PlacementOn(const NodeState& node, const LeaseRecord& lease) {
+  const std::vector<GpuRecord>& gpus = node.record.gpus;
+  Placement placement{node.number, {}};
   for (const LeasedGpu& gpu : lease.gpus) {
     const auto found =
         std::find_if(gpus.begin(), gpus.end(), [&gpu](const GpuRecord& each) { return each.uuid == gpu.uuid; });
@@ -200,20 +206,21 @@ void Nodes::Heard(NodeState& node) {
 void Nodes::Reconcile(const NodeState& node, const std::vector<HeldLease>& held) {
   const std::string& name = node.record.name;
   std::set<LeaseId> reported;
+  for (const HeldLease& each : held) reported.insert(each.lease.id);
+  for (const LeaseId id : leases_.On(name)) {
+    if (!reported.contains(id)) leases_.Miss(*leases_.Find(id));
+  }
+  leases_.KeepStrays(name, reported);
   for (const HeldLease& each : held) {
     const LeaseId id = each.lease.id;
-    reported.insert(id);
     LeaseState* const lease = leases_.Find(id);
     if (lease == nullptr) {
       TakeStranger(node, each);
     } else if (lease->record.node != name) {
-      moment_.Do(EndAtNode{name, id, numbers_.Next(), "the lease is one of node " + lease->record.node + "."});
+      leases_.TakeStray({name, id}, PlacementOn(node, each.lease).value_or(Placement{node.number, {}}));
     } else {
       leases_.Confirm(*lease, each);
     }
-  }
-  for (const LeaseId id : leases_.On(name)) {
-    if (!reported.contains(id)) leases_.Miss(*leases_.Find(id));
   }
 }
 
@@ -225,8 +232,11 @@ void Nodes::TakeStranger(const NodeState& node, const HeldLease& held) {
   record.granted_at = moment_.now;
   record.priority = std::clamp(record.priority, 0, kMaxPriority);
   const std::optional<Placement> placement = PlacementOf(record);
-  const bool lost = !numbers_.GaveOut(record.id.number) && record.id.number <= kMaxNumber && record.epoch <= kMaxNumber;
-  if (!lost || !placement || placement->slices.empty() || !cluster_.IsFree(*placement) || record.tenant.empty()) {
+  const bool lost = !numbers_.GaveOut(record.id.number) && numbers_.IsCredible(record.id.number) &&
+                    numbers_.IsCredible(record.epoch) && placement && !placement->slices.empty() &&
+                    !record.tenant.empty();
+  if (lost) leases_.GiveWay(*placement);
+  if (!lost || !cluster_.IsFree(*placement)) {
     return leases_.AddEnding(std::move(record), placement.value_or(Placement{node.number, {}}));
   }
   numbers_.Raise(std::max(record.id.number, record.epoch));

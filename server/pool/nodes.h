@@ -50,6 +50,8 @@ class Nodes {
  private:
   NodeState* Find(const std::string& name);
   NodeState& Numbered(int number);
+  // The same of a node, whatever the lease says of that.
+  static std::optional<Placement> PlacementOn(const NodeState& node, const LeaseRecord& lease);
   NodeState* FindForAdmin(Asker asker, const Identity& from, const std::string& name);
   NodeState* FindRegistered(Asker asker, const Identity& from, const std::string& name);
   NodeState& Add(const NodeRecord& record);

@@ -82,6 +82,7 @@ void Nodes::Handle(const Forget& event) {
     leases_.End(*lease, "node " + event.node + " will not come back.", node->registered ? node->heard : moment_.now);
   }
   for (const LeaseId id : leases_.On(event.node)) leases_.Free(id);
+  leases_.KeepStrays(event.node, {});
   for (const Due due : {Due::kNodeSilent, Due::kNodeLeases, Due::kNodeDrained}) {
     moment_.timers.Cancel(due, node->key());
   }

@@ -91,9 +91,9 @@ struct UsageRecord {
   bool operator==(const UsageRecord&) const = default;
 };
 
-// All numbers up to this may be in use.
+// The last number that this pool gave out.
 struct CounterRecord {
-  uint64_t ceiling = 0;
+  uint64_t last = 0;
   bool operator==(const CounterRecord&) const = default;
 };
 

@@ -18,7 +18,7 @@ constexpr int kVersion = 1;  // of the tables
 
 // Times and durations are in milliseconds, the largest number being no limit; shares and amounts in thousandths.
 constexpr const char* kSchema = R"(
-CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), ceiling INTEGER NOT NULL);
+CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), last INTEGER NOT NULL);
 CREATE TABLE nodes (
   name TEXT PRIMARY KEY, address TEXT NOT NULL, cuda_version INTEGER NOT NULL, is_software INTEGER NOT NULL,
   cordoned INTEGER NOT NULL, draining INTEGER NOT NULL, drain_deadline INTEGER NOT NULL, drain_evict INTEGER NOT NULL
@@ -110,7 +110,7 @@ class SqliteStore::Tables {
   bool Apply(const UsageRecord& usage) {
     return put_usage_.Run(usage.tenant, usage.user, usage.gpu_microseconds, usage.leases);
   }
-  bool Apply(const CounterRecord& counter) { return put_counter_.Run(counter.ceiling); }
+  bool Apply(const CounterRecord& counter) { return put_counter_.Run(counter.last); }
   bool Apply(const EraseNode& erase) {
     return erase_node_.Run(erase.name) && erase_labels_.Run(erase.name) && erase_gpus_.Run(erase.name);
   }
@@ -187,8 +187,8 @@ class SqliteStore::Tables {
     while (usage.Step()) {
       to->usage.push_back({usage.Text(0), usage.Text(1), usage.Unsigned(2), usage.Unsigned(3)});
     }
-    Statement counter = Prepare("SELECT ceiling FROM counter");
-    if (counter.Step()) to->counter.ceiling = counter.Unsigned(0);
+    Statement counter = Prepare("SELECT last FROM counter");
+    if (counter.Step()) to->counter.last = counter.Unsigned(0);
     return tenants.Done() && usage.Done() && counter.Done();
   }
 

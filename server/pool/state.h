@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "server/pool/cluster.h"
@@ -17,6 +18,8 @@
 namespace outboard::pool {
 
 using RequestId = uint64_t;
+// What a node still has under the number of another node's lease: of a pool whose store was lost.
+using StrayKey = std::pair<std::string, LeaseId>;  // node, number
 // An owner's own name for a request, and for the lease that it got.
 using RequestName = std::tuple<std::string, std::string, std::string>;  // tenant, user, name
 

@@ -40,6 +40,24 @@ TEST(Nodes, AreRefusedWhenWhatTheySayCannotBe) {
   EXPECT_EQ(try_to_register(node), Outcome::kDone);
 }
 
+TEST(Nodes, OneThatLiesAboutNumbersLocksNobodyOut) {
+  World world;
+  world.AddNode("n1", 1);
+  const NodeRecord liar{.name = "liar", .address = "liar:1"};
+  const auto register_with = [&](uint64_t epoch) {
+    world.Tell(Register{world.next_asker(), World::NodeIdentity(), liar, epoch, {}});
+    return world.outcome();
+  };
+  EXPECT_EQ(register_with(uint64_t{1} << 62), Outcome::kInvalid);
+  EXPECT_NE(world.outcome_text().find("Remove the file"), std::string::npos) << world.outcome_text();
+  EXPECT_EQ(register_with(uint64_t{1} << 40), Outcome::kDone);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.RegisterNode("n1");
+  EXPECT_EQ(world.outcome(), Outcome::kDone);
+  EXPECT_TRUE(world.is_live(lease.id));
+}
+
 TEST(Nodes, OnlyWhoIsOneMaySpeakAsOne) {
   World world;
   world.AddNode("n1", 1);

@@ -104,7 +104,11 @@ TEST(Restart, FromAnOldCopyItAdoptsWhatNodesHave) {
   World world;
   world.AddNode("n1", 2);
   world.AddNode("n2", 2);
-  const Snapshot old{.nodes = world.stored().nodes};
+  world.Release(*world.granted(world.Ask({})));
+  const LeaseRecord ended = *world.granted(world.Ask({}, "t", "somebody"));
+  ASSERT_EQ(world.Open(ended.id), Outcome::kDone);
+  const Snapshot old = world.stored();
+  world.Release(ended);
   std::vector<LeaseRecord> leases;
   for (int i = 0; i < 3; ++i) {
     leases.push_back(*world.granted(world.Ask({}, "t", "u" + std::to_string(i))));
@@ -120,6 +124,86 @@ TEST(Restart, FromAnOldCopyItAdoptsWhatNodesHave) {
   const LeaseRecord next = *world.granted(world.Ask({}));
   EXPECT_GT(next.id, leases.back().id);
   EXPECT_TRUE(world.refused(world.Ask({})));
+}
+
+// The numbers of the new store begin anew, as the clock says nothing.
+TEST(Restart, WithoutItsStoreAPoolGivesOutNothingThatIsInUse) {
+  World world;
+  world.AddNode("n1", 1);
+  world.AddNode("n2", 1);
+  const LeaseRecord old = *world.granted(world.Ask({.filters = {"node.name=n2"}}));
+  ASSERT_EQ(world.Open(old.id), Outcome::kDone);
+  world.Silence("n1");
+  world.Silence("n2");
+  world.Restart(Snapshot{});
+  world.Wake("n1");
+  const LeaseRecord lease = *world.granted(world.Ask({}, "t", "v"));
+  ASSERT_EQ(lease.id, old.id);
+  ASSERT_EQ(lease.node, "n1");
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  const Asker asker = world.Ask({.wait = kForever});
+  ASSERT_TRUE(world.waits(asker));
+  world.Hang("n2");
+  world.Wake("n2");
+  world.Pass(kMinute);
+  EXPECT_TRUE(world.waits(asker)) << "another lease of that number still runs there";
+  world.Finish("n2");
+  EXPECT_TRUE(world.granted(asker));
+  EXPECT_TRUE(world.is_live(lease.id));
+}
+
+TEST(Restart, AStrayLeaseTakesNoRoomOnceItsNodeHasItNoMore) {
+  for (const std::string how : {"reboot", "forget", "inventory", "the other one ends"}) {
+    SCOPED_TRACE(how);
+    World world;
+    world.AddNode("n1", 1);
+    world.AddNode("n2", 1);
+    ASSERT_EQ(world.Open(world.granted(world.Ask({.filters = {"node.name=n2"}}))->id), Outcome::kDone);
+    world.Silence("n1");
+    world.Silence("n2");
+    world.Restart(Snapshot{});
+    world.Wake("n1");
+    const LeaseRecord lease = *world.granted(world.Ask({}, "t", "v"));
+    ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+    world.Hang("n2");
+    world.Wake("n2");
+    const Asker asker = world.Ask({.filters = {"node.name=n2"}, .wait = kForever});
+    ASSERT_TRUE(world.waits(asker));
+    if (how == "forget") {
+      world.Silence("n2");
+      world.Pass(kMinute);
+      world.Tell(Forget{world.next_asker(), World::Admin(), "n2"});
+    } else if (how == "inventory") {
+      world.record("n2").gpus[0].memory_bytes *= 2;
+      world.RegisterNode("n2");
+      EXPECT_TRUE(world.waits(asker));
+    } else if (how == "the other one ends") {
+      world.Release(lease);
+      world.Pass(kMinute);
+      EXPECT_TRUE(world.waits(asker));
+    }
+    world.Reboot("n2");
+    EXPECT_TRUE(world.granted(asker));
+    EXPECT_TRUE(world.pool().strays().empty());
+  }
+}
+
+TEST(Restart, WithoutItsStoreAPoolAdoptsWhatNodesHave) {
+  World world({}, Time(std::chrono::sys_days(std::chrono::year(2027) / 5 / 1)));
+  world.AddNode("n1", 1);
+  world.AddNode("n2", 1);
+  const LeaseRecord old = *world.granted(world.Ask({.filters = {"node.name=n2"}}));
+  ASSERT_EQ(world.Open(old.id), Outcome::kDone);
+  world.Silence("n1");
+  world.Silence("n2");
+  world.Pass(kMinute);
+  world.Restart(Snapshot{});
+  world.Wake("n1");
+  const LeaseRecord lease = *world.granted(world.Ask({}, "t", "v"));
+  EXPECT_GT(lease.id, old.id);
+  world.Wake("n2");
+  EXPECT_TRUE(world.is_live(old.id));
+  EXPECT_EQ(world.pool().leases().at(old.id).record.user, old.user);
 }
 
 TEST(Restart, LeasesOfANodeThatNeverComesBackEnd) {

@@ -14,14 +14,17 @@ namespace {
 
 class RandomSchedule {
  public:
-  explicit RandomSchedule(uint32_t seed) : random_(seed), world_(RandomSettings()) {
+  // One that `loses_stores` restarts without its store or with an old copy of it; nothing is said of maxima, which
+  // what it takes over may exceed.
+  explicit RandomSchedule(uint32_t seed, bool loses_stores = false)
+      : random_(seed), loses_stores_(loses_stores), world_(RandomSettings()) {
     const size_t nodes = 1 + Below(4);
     for (size_t i = 0; i < nodes; ++i) {
       names_.push_back("n" + std::to_string(i));
       world_.AddNode(names_.back(), 1 << Below(4), (20 + 20 * Below(3)) * kGib);
     }
     for (const char* tenant : {"a", "b", "c"}) {
-      maxima_[tenant] = Below(2) == 0 ? -1 : 8 + static_cast<double>(Below(4));
+      maxima_[tenant] = loses_stores || Below(2) == 0 ? -1 : 8 + static_cast<double>(Below(4));
       SetTenant(tenant);
     }
   }
@@ -38,6 +41,10 @@ class RandomSchedule {
       for (GpuReport& report : world_.reports(name)) report.usable = true;
       world_.Wake(name);
     }
+    if (loses_stores_) {
+      // A pool that knew no node yet has let wait what no node could ever give.
+      for (const Asker asker : askers_) world_.Tell(Withdraw{asker});
+    }
     for (int i = 0; i < 500 && !(world_.pool().requests().empty() && world_.pool().leases().empty()); ++i) {
       EXPECT_EQ(UntrueReason(world_.pool()), "");
       for (const std::string& name : names_) world_.Finish(name);
@@ -46,6 +53,7 @@ class RandomSchedule {
     }
     EXPECT_TRUE(world_.pool().requests().empty()) << world_.pool().WhyWaiting(world_.pool().Order()[0])->summary;
     EXPECT_TRUE(world_.pool().leases().empty());
+    EXPECT_TRUE(world_.pool().strays().empty());
     for (int node = 0; node < world_.pool().cluster().size(); ++node) {
       for (int gpu = 0; gpu < static_cast<int>(world_.pool().cluster().node(node).gpus.size()); ++gpu) {
         EXPECT_EQ(world_.pool().cluster().free_share(node, gpu), kWholeGpu);
@@ -68,7 +76,7 @@ class RandomSchedule {
     settings.grace = kSecond * static_cast<int>(Below(40));
     settings.keep_room_after = kSecond * static_cast<int>(Below(200));
     settings.queue_impossible = false;
-    if (Below(2) == 0) settings.pools.push_back({.name = "few", .maximum = 2 * kWholeGpu});
+    if (!loses_stores_ && Below(2) == 0) settings.pools.push_back({.name = "few", .maximum = 2 * kWholeGpu});
     has_pool_ = !settings.pools.empty();
     return settings;
   }
@@ -133,6 +141,16 @@ class RandomSchedule {
     }
   }
 
+  void Restart() {
+    if (!loses_stores_) return world_.Restart();
+    if (Below(3) == 0) copy_ = {};
+    // Some nodes come back later.
+    for (const std::string& name : names_) {
+      if (Below(2) == 0) world_.Silence(name);
+    }
+    world_.Restart(copy_);
+  }
+
   void Step() {
     switch (Below(12)) {
       case 0:
@@ -155,7 +173,8 @@ class RandomSchedule {
         if (Below(5) == 0) return SetTenant(std::string(1, static_cast<char>('a' + Below(3))));
         return DisturbNode();
       case 10:
-        if (Below(10) == 0) world_.Restart();
+        if (Below(10) == 0) Restart();
+        if (loses_stores_ && Below(5) == 0) copy_ = world_.stored();
         [[fallthrough]];
       default:
         return world_.Pass(kSecond * static_cast<int>(Below(90)));
@@ -163,6 +182,8 @@ class RandomSchedule {
   }
 
   std::mt19937 random_;
+  const bool loses_stores_;
+  Snapshot copy_;  // of the store, as it was some time before
   bool has_pool_ = false;
   World world_;
   std::vector<std::string> names_;
@@ -184,6 +205,16 @@ TEST_P(Schedules, NothingIsGivenOutTwiceAndEveryGangGetsItsTurn) {
     SCOPED_TRACE(seed);
     RandomSchedule schedule(seed);
     schedule.Run(80);
+    schedule.DrainQueue();
+    ASSERT_FALSE(HasFailure());
+  }
+}
+
+TEST(LostStores, NothingIsGivenOutTwice) {
+  for (uint32_t seed = 0; seed < kEach; ++seed) {
+    SCOPED_TRACE(seed);
+    RandomSchedule schedule(seed, /*loses_stores=*/true);
+    schedule.Run(160);
     schedule.DrainQueue();
     ASSERT_FALSE(HasFailure());
   }

@@ -112,7 +112,7 @@ TEST_F(Stores, ReplaceAndErase) {
     ASSERT_EQ(now.leases.size(), 1u);
     EXPECT_EQ(now.leases[0], all.leases[1]);
     EXPECT_EQ(now.tenants[0].maximum, 7);
-    EXPECT_EQ(now.counter.ceiling, 9u);
+    EXPECT_EQ(now.counter.last, 9u);
     EXPECT_EQ(now.usage, all.usage);
   }
 }

@@ -44,6 +44,7 @@ void World::Do(const Effects& effects) {
       EXPECT_EQ(answer->text.empty(), answer->outcome == Outcome::kDone);
     } else if (const auto* granted = std::get_if<Granted>(&action)) {
       EXPECT_EQ(granted->models.size(), granted->lease.gpus.size());
+      CheckTruth(granted->lease);
       granted_[granted->asker] = granted->lease;
       grants_[granted->lease.id] = granted->lease;
     } else if (const auto* refused = std::get_if<Refused>(&action)) {
@@ -78,6 +79,27 @@ void World::CheckEnd(const Notice& notice) {
   ASSERT_GE(before.size(), 2u);
   EXPECT_EQ(before[before.size() - 2].kind, Notice::Kind::kWarning);
   EXPECT_LE(before[before.size() - 2].deadline, now_);
+}
+
+// Its GPUs have room for it beside what runs on them, whatever the pool believes of that.
+void World::CheckTruth(const LeaseRecord& lease) const {
+  const FakeNode& node = nodes_.at(lease.node);
+  for (const LeasedGpu& wanted : lease.gpus) {
+    int share = wanted.share;
+    uint64_t bytes = wanted.memory_bytes;
+    for (const auto& [id, held] : node.held) {
+      for (const LeasedGpu& gpu : held.gpus) {
+        if (gpu.uuid != wanted.uuid || (id == lease.id && held.epoch == lease.epoch)) continue;
+        share += gpu.share;
+        bytes += gpu.memory_bytes;
+      }
+    }
+    const auto gpu = std::find_if(node.record.gpus.begin(), node.record.gpus.end(),
+                                  [&wanted](const GpuRecord& each) { return each.uuid == wanted.uuid; });
+    ASSERT_NE(gpu, node.record.gpus.end());
+    EXPECT_LE(share, kWholeGpu) << wanted.uuid << " is still in use, and given out again";
+    EXPECT_LE(bytes, gpu->memory_bytes) << wanted.uuid << " is still in use, and given out again";
+  }
 }
 
 void World::Pass(Duration duration) {

@@ -17,7 +17,7 @@ inline constexpr Duration kSecond = std::chrono::seconds(1);
 inline constexpr Duration kMinute = std::chrono::minutes(1);
 
 // A pool with users and honest nodes around it, and a clock that stands still unless it is told to go on. After each
-// event it checks what must hold at all times (invariants.h).
+// event it checks what must hold at all times (invariants.h), and that what is granted is not in use at its node.
 class World {
  public:
   explicit World(Settings settings = {}, Time start = Time(std::chrono::hours(24 * 365 * 50)));
@@ -87,6 +87,7 @@ class World {
   void Beat(FakeNode& node);
   std::vector<HeldLease> Held(const FakeNode& node) const;
   void CheckEnd(const Notice& notice);
+  void CheckTruth(const LeaseRecord& lease) const;
 
   const Settings settings_;
   Time now_;
