@@ -73,6 +73,7 @@ void Controller::SetTenant(const pool::SetTenant& event) {
   if (ledger_.AccountOf(event.tenant.name).record == event.tenant) return;
   ledger_.SetTenant(event.tenant);
   moment_.Store(event.tenant);
+  queue_.RefuseBeyondMaximum(event.tenant);
   moment_.room_came = true;
 }
 

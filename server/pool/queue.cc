@@ -19,6 +19,11 @@ std::string DurationText(Duration duration) {
   return std::to_string(seconds) + " s";
 }
 
+std::string BeyondMaximum(int64_t amount, const TenantRecord& tenant) {
+  return GpusText(amount) + " GPUs were asked for, and the tenant " + tenant.name + " may have " +
+         GpusText(tenant.maximum) + " at most.";
+}
+
 RequestName NameOf(const Ask& event) { return {event.from.tenant, event.from.user, event.request}; }
 
 }  // namespace
@@ -65,9 +70,7 @@ void Queue::Handle(const Ask& event) {
   if (!demand) return refuse(demand.error().message, false);
   const TenantRecord& tenant = ledger_.AccountOf(event.from.tenant).record;
   if (tenant.maximum >= 0 && demand->amount > tenant.maximum) {
-    return refuse(GpusText(demand->amount) + " GPUs were asked for, and the tenant " + tenant.name + " may have " +
-                      GpusText(tenant.maximum) + " at most.",
-                  false);
+    return refuse(BeyondMaximum(demand->amount, tenant), false);
   }
   if (requests_.size() >= kMaxQueuedRequests) return refuse("the queue is full; try again later.", true);
 
@@ -102,6 +105,15 @@ WaitingRequest& Queue::Add(const Ask& event, const Demand& demand) {
 void Queue::Handle(const Withdraw& event) {
   const auto found = askers_.find(event.asker);
   if (found != askers_.end()) Remove(found->second);
+}
+
+void Queue::RefuseBeyondMaximum(const TenantRecord& tenant) {
+  if (tenant.maximum < 0) return;
+  std::vector<RequestId> beyond;
+  for (const auto& [id, request] : requests_) {
+    if (request.owner.tenant == tenant.name && request.demand.amount > tenant.maximum) beyond.push_back(id);
+  }
+  for (const RequestId id : beyond) Refuse(id, BeyondMaximum(requests_.at(id).demand.amount, tenant), false);
 }
 
 void Queue::Waited(RequestId id) {

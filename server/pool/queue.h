@@ -30,6 +30,8 @@ class Queue {
 
   void Handle(const Ask& event);
   void Handle(const Withdraw& event);
+  // What waits and is beyond the tenant's maximum, which was lowered, could never be granted.
+  void RefuseBeyondMaximum(const TenantRecord& tenant);
   // A request's wait is over.
   void Waited(RequestId id);
 

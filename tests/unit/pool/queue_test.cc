@@ -193,6 +193,24 @@ TEST(Tenants, WhoIsBehindAnOldRequestForTheMaximumIsToldSo) {
   EXPECT_TRUE(world.granted(small));
 }
 
+TEST(Tenants, ALowerMaximumRefusesWhatItWouldNeverAllow) {
+  World world;
+  world.AddNode("n1", 4);
+  world.SetTenant("t", 0, 1, 4);
+  const LeaseRecord first = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(first.id), Outcome::kDone);
+  const Asker big = world.Ask({.gpus = 4, .wait = kForever});
+  world.Pass(3 * kMinute);
+  const Asker small = world.Ask({.gpus = 2, .wait = kForever});
+  ASSERT_TRUE(world.waits(big));
+  world.SetTenant("t", 0, 1, 2);
+  ASSERT_TRUE(world.refused(big));
+  EXPECT_EQ(world.refused(big)->reason, "4 GPUs were asked for, and the tenant t may have 2 at most.");
+  EXPECT_FALSE(world.refused(big)->no_capacity);
+  world.Release(first);
+  EXPECT_TRUE(world.granted(small));
+}
+
 TEST(Tenants, DescriptionsThatMakeNoSenseAreRefused) {
   World world;
   world.SetTenant("", 1);

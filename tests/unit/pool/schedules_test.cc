@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <deque>
 #include <random>
 
@@ -82,7 +83,10 @@ class RandomSchedule {
   }
 
   void SetTenant(const std::string& tenant) {
-    world_.SetTenant(tenant, static_cast<double>(Below(4)), 1 + static_cast<int64_t>(Below(3)), maxima_.at(tenant));
+    const double used = static_cast<double>(world_.pool().ledger().tenants().Of(tenant).used) / kWholeGpu;
+    // What it has stays allowed, so that World can check that no more is given out.
+    const double maximum = maxima_.at(tenant) < 0 ? -1 : std::max(std::ceil(used), maxima_.at(tenant) - Below(4));
+    world_.SetTenant(tenant, static_cast<double>(Below(4)), 1 + static_cast<int64_t>(Below(3)), maximum);
   }
 
   void Ask() {
@@ -187,7 +191,7 @@ class RandomSchedule {
   bool has_pool_ = false;
   World world_;
   std::vector<std::string> names_;
-  std::map<std::string, double> maxima_;  // of tenants; -1: none
+  std::map<std::string, double> maxima_;  // the highest ones of tenants; -1: none
   std::vector<Asker> askers_;
 };
 
