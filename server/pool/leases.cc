@@ -252,10 +252,15 @@ void Leases::Handle(const Revoke& event) {
   if (lease == nullptr) return;
   const std::string reason = event.reason.substr(0, kMaxReasonBytes);
   const std::string text = event.from.user + " revoked it" + (reason.empty() ? "." : ": " + reason);
+  const Time deadline = After(moment_.now, event.grace);
+  const auto said = lease->warnings.find(Cause::kRevoked);
   if (event.grace <= Duration::zero()) {
     End(*lease, text);
+  } else if (said != lease->warnings.end() && said->second.deadline < deadline && !event.from.is_admin) {
+    return moment_.Say(event.asker, Outcome::kConflict,
+                       "lease " + Text(event.lease) + " ends sooner than that already: " + said->second.text);
   } else {
-    Warn(*lease, Cause::kRevoked, After(moment_.now, event.grace), text);
+    Warn(*lease, Cause::kRevoked, deadline, text);
   }
   moment_.Say(event.asker, Outcome::kDone);
 }

@@ -139,6 +139,33 @@ TEST_F(Leases, ARevocationWithGraceWarnsFirst) {
   EXPECT_FALSE(world_.is_live(lease.id));
 }
 
+TEST_F(Leases, ItsOwnerCannotPutOffARevocation) {
+  const LeaseRecord lease = Granted();
+  ASSERT_EQ(world_.Open(lease.id), Outcome::kDone);
+  const auto revoke = [&](const Identity& from, Duration grace) {
+    world_.Tell(Revoke{world_.next_asker(), from, lease.id, grace, ""});
+    return world_.outcome();
+  };
+  EXPECT_EQ(revoke(World::Admin(), 2 * kMinute), Outcome::kDone);
+  EXPECT_EQ(revoke(World::User("t", "u"), std::chrono::hours(24)), Outcome::kConflict);
+  EXPECT_EQ(revoke(World::User("t", "u"), kMinute), Outcome::kDone);
+  world_.Pass(kMinute);
+  EXPECT_FALSE(world_.is_live(lease.id));
+}
+
+TEST_F(Leases, AnAdministratorMayPutARevocationOff) {
+  const LeaseRecord lease = Granted();
+  ASSERT_EQ(world_.Open(lease.id), Outcome::kDone);
+  for (const Duration grace : {kMinute, 3 * kMinute}) {
+    world_.Tell(Revoke{world_.next_asker(), World::Admin(), lease.id, grace, ""});
+    EXPECT_EQ(world_.outcome(), Outcome::kDone);
+  }
+  world_.Pass(2 * kMinute);
+  EXPECT_TRUE(world_.is_live(lease.id));
+  world_.Pass(kMinute);
+  EXPECT_FALSE(world_.is_live(lease.id));
+}
+
 TEST_F(Leases, IdleOnesEndAfterAWarning) {
   const LeaseRecord lease = Granted({.idle_release = 10 * kMinute});
   ASSERT_EQ(world_.Open(lease.id), Outcome::kDone);
