@@ -19,7 +19,7 @@ class Refuser {
   Refuser(const Engine::Perform& perform, std::string why) : perform_(perform), why_(std::move(why)) {}
   void operator()(const Ask& event) const { perform_(Refused{event.asker, why_, true}); }
   void operator()(const Over&) const {}  // the next heartbeat says it again
-  void operator()(const Withdraw&) const {}
+  void operator()(const Withdraw&) const {}  // is kept
   void operator()(const Tick&) const {}
   template <class Other>
   void operator()(const Other& event) const {
@@ -149,16 +149,18 @@ bool Engine::Write(const std::vector<Change>& changes) {
 }
 
 void Engine::Refuse(std::vector<Work> works, const std::string& why) {
-  std::vector<Work> looks;
+  std::vector<Work> kept;
   for (Work& work : works) {
-    if (const auto* event = std::get_if<Event>(&work)) {
-      std::visit(Refuser(perform_, why), *event);
+    const auto* const event = std::get_if<Event>(&work);
+    // Whoever withdraws is gone, and says it but once.
+    if (event == nullptr || std::holds_alternative<Withdraw>(*event)) {
+      kept.push_back(std::move(work));
     } else {
-      looks.push_back(std::move(work));
+      std::visit(Refuser(perform_, why), *event);
     }
   }
   std::lock_guard lock(mutex_);
-  works_.insert(works_.begin(), std::make_move_iterator(looks.begin()), std::make_move_iterator(looks.end()));
+  works_.insert(works_.begin(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
 }
 
 }  // namespace outboard::pool

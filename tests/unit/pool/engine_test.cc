@@ -112,6 +112,26 @@ TEST(Engine, WhileNothingCanBeStoredNothingIsDecidedAndAfterwardsItGoesOn) {
   EXPECT_TRUE(std::holds_alternative<Granted>(observer.AnswerTo(2).first));
 }
 
+TEST(Engine, WhoLeavesWhileNothingCanBeStoredIsForgottenAfterwards) {
+  Observer observer;
+  const std::unique_ptr<Engine> engine = StartEngine(&observer);
+  engine->Post(SomeNode(1));
+  engine->Post(Ask{2, World::User("t", "u"), "", {.gpus = 4}});
+  engine->Post(Ask{3, World::User("t", "u"), "", {.wait = kForever}});
+  observer.AnswerTo(2);
+  observer.is_full_ = true;
+  engine->Post(Cordon{4, World::Admin(), "n1", true});  // waits for the disk
+  observer.failures_.wait(0);
+  engine->Post(Withdraw{3});
+  engine->Post(SomeNode(5));
+  EXPECT_EQ(std::get<Answer>(observer.AnswerTo(5).first).outcome, Outcome::kUnavailable);
+  observer.is_full_ = false;
+  observer.AnswerTo(4);
+  std::promise<size_t> requests;
+  engine->Post([&requests](Controller& pool) { requests.set_value(pool.requests().size()); });
+  EXPECT_EQ(requests.get_future().get(), 0u);
+}
+
 TEST(Engine, ANewOneGoesOnWithWhatIsStored) {
   Observer observer;
   std::unique_ptr<Engine> engine = StartEngine(&observer);
