@@ -117,8 +117,11 @@ void Queue::RefuseBeyondMaximum(const TenantRecord& tenant) {
 }
 
 void Queue::Waited(RequestId id) {
-  const WaitingRequest& request = requests_.at(id);
-  Refuse(id, "waited for " + DurationText(request.wish.wait) + " in vain: " + WhyWaiting(id)->summary, true);
+  Schedule();  // what came free in the same moment may be for it
+  const auto found = requests_.find(id);
+  if (found == requests_.end()) return;
+  const Duration wait = found->second.wish.wait;
+  Refuse(id, "waited for " + DurationText(wait) + " in vain: " + WhyWaiting(id)->summary, true);
 }
 
 // What is kept for a request counts as given to it, so nothing is where its maxima forbid it.

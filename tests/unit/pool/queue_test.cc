@@ -53,6 +53,19 @@ TEST(Queue, AWaitEnds) {
             "waited for 2 min in vain: node n1 needs 1 GPU that nobody uses and has none.");
 }
 
+TEST(Queue, RoomThatComesAtTheEndOfAWaitIsForWhoWaited) {
+  World world;
+  world.AddNode("n1", 1);
+  world.granted(world.Ask({}));  // is not opened within a minute
+  const Asker first = world.Ask({.wait = kMinute});
+  const Asker second = world.Ask({.wait = kMinute});
+  world.Pass(kMinute);
+  EXPECT_TRUE(world.granted(first));
+  ASSERT_TRUE(world.refused(second));
+  EXPECT_EQ(world.refused(second)->reason,
+            "waited for 1 min in vain: node n1 needs 1 GPU that nobody uses and has none.");
+}
+
 TEST(Queue, WhoGoesAwayWaitsNoMore) {
   World world;
   world.AddNode("n1", 1);
