@@ -217,7 +217,9 @@ void ReadTimes(const YAML::Node& node, Settings* settings) {
             {"idle_warning", To(&settings->idle_warning)},
             {"keep_room_after", To(&settings->keep_room_after)},
             {"priority_step", To(&settings->priority_step)}});
-  if (settings->lost_after < Duration(1000)) Fail(node, "lost_after is less than a second: nodes beat less often.");
+  if (settings->lost_after < Duration(1000)) {
+    Fail(node, "lost_after is less than a second; nodes have to be heard of three times in it.");
+  }
   if (settings->lease_time < settings->lost_after) Fail(node, "lease_time is less than lost_after.");
 }
 

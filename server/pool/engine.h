@@ -34,6 +34,7 @@ class Engine {
 
   // By the pool's own clock.
   Time Now() const;
+  const Settings& settings() const { return controller_.settings(); }  // constant
 
  private:
   using Work = std::variant<Event, Look>;

@@ -49,7 +49,8 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
       switch (report_.what_case()) {
         case NodeReport::kRegistration:
           Attach(report_.registration().name());
-          order.mutable_welcome()->set_heartbeat_ms(kHeartbeatMilliseconds);
+          order.mutable_welcome()->set_heartbeat_ms(
+              static_cast<uint64_t>(HeartbeatEvery(office_.engine->settings()).count()));
           break;
         case NodeReport::kOpen:
           order.mutable_opened()->set_lease(report_.open().lease());
@@ -125,8 +126,6 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
       if (self->attached_ != 0) self->office_.desk->Detach(self->node_, self->attached_);
     });
   }
-
-  static constexpr uint64_t kHeartbeatMilliseconds = 5000;
 
   const Office office_;
   const Identity peer_;

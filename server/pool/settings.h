@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,6 +40,11 @@ struct Settings {
   // Requests that no node could ever hold wait for one that can, instead of being refused at once.
   bool queue_impossible = false;
 };
+
+// How often nodes have to speak up, so that one report that comes late makes nobody lost.
+inline Duration HeartbeatEvery(const Settings& settings) {
+  return std::min<Duration>(std::chrono::seconds(5), settings.lost_after / 3);
+}
 
 inline constexpr int kMaxPriority = 9;
 inline constexpr int kDefaultPriority = 5;

@@ -58,6 +58,15 @@ TEST(Nodes, OneThatLiesAboutNumbersLocksNobodyOut) {
   EXPECT_TRUE(world.is_live(lease.id));
 }
 
+TEST(Nodes, SpeakUpSeveralTimesBeforeTheyCountAsLost) {
+  for (const Duration lost_after : {kSecond, 4 * kSecond, 15 * kSecond, 10 * kMinute}) {
+    Settings settings;
+    settings.lost_after = lost_after;
+    EXPECT_GT(HeartbeatEvery(settings), Duration(0));
+    EXPECT_LE(2 * HeartbeatEvery(settings), lost_after);
+  }
+}
+
 TEST(Nodes, OnlyWhoIsOneMaySpeakAsOne) {
   World world;
   world.AddNode("n1", 1);
