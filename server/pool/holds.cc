@@ -6,6 +6,15 @@
 #include "server/pool/room.h"
 
 namespace outboard::pool {
+namespace {
+
+int64_t ShareOf(const Placement& placement) {
+  int64_t share = 0;
+  for (const Slice& slice : placement.slices) share += slice.share;
+  return share;
+}
+
+}  // namespace
 
 Holds::Holds(const Settings* settings, Moment* moment, Cluster* cluster, Ledger* ledger, Leases* leases)
     : settings_(*settings), moment_(*moment), cluster_(*cluster), ledger_(*ledger), leases_(*leases) {}
@@ -32,6 +41,17 @@ std::vector<Placement> Holds::PromisedOn(int node, RequestId except) const {
     if (request != except && hold.wanted.node == node) result.push_back(hold.wanted);
   }
   return result;
+}
+
+bool Holds::GetsMore(RequestId request) const {
+  const Hold& hold = holds_.at(request);
+  return ShareOf(hold.taken) > hold.had;
+}
+
+void Holds::SetReview(RequestId request, Time next) {
+  Hold& hold = holds_.at(request);
+  hold.had = ShareOf(hold.taken);
+  hold.review = next;
 }
 
 void Holds::Start(const WaitingRequest& request, Placement wanted, std::vector<LeaseId> replaced) {

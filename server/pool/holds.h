@@ -22,6 +22,8 @@ struct Hold {
   Placement wanted;
   Placement taken;                // the part of it that is free so far, and taken in the cluster
   std::vector<LeaseId> replaced;  // that were told to end for it; none: it waits until leases end by themselves
+  int64_t had = 0;                // thousandths of GPUs that were taken at the last review
+  Time review{};                  // whether there are more by then
 };
 
 // The room that is kept: because leases were told to end for a request, or because one has waited so long that smaller
@@ -40,6 +42,11 @@ class Holds {
   bool IsBeingMade(RequestId request) const;
   // What is kept on a node for others than this request.
   std::vector<Placement> PromisedOn(int node, RequestId except) const;
+
+  // Whether more of the room is taken than at the last review. Precondition: there is one.
+  bool GetsMore(RequestId request) const;
+  // The next one is at `next`.
+  void SetReview(RequestId request, Time next);
 
   // In the place of what was kept for the request before. Tells the leases of `replaced` that they end.
   void Start(const WaitingRequest& request, Placement wanted, std::vector<LeaseId> replaced);

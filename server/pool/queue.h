@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,8 +59,11 @@ class Queue {
   void Remove(RequestId id);
   void GiveTurns();
   void KeepRoom();
-  bool ReplaceOthers(const WaitingRequest& request);
-  bool WaitForRoom(const WaitingRequest& request);
+  bool ReplaceOthers(const WaitingRequest& request, const std::vector<int>& nodes);
+  bool WaitForRoom(WaitingRequest& request, const std::vector<int>& nodes);
+  bool MoveRoom(WaitingRequest& request, std::vector<int> nodes);
+  bool KeepsRoomInVain(const WaitingRequest& request);
+  void ReviewLater(const WaitingRequest& request);
 
   std::string WhyMaximum(const WaitingRequest& request) const;
   NodeShortage Tell(const Shortage& shortage, const WaitingRequest& request) const;
@@ -81,6 +85,12 @@ class Queue {
   std::map<RequestName, RequestId> of_;
   std::map<Asker, RequestId> askers_;
   Time keep_room_from_{};  // not again before
+  // One round of those who need room, which may take several passes.
+  struct Round {
+    std::set<RequestId> over;  // had their turn
+    std::set<int> needed;      // nodes where one of these needs room that is kept for others
+  };
+  Round round_;
 };
 
 }  // namespace outboard::pool

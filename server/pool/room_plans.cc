@@ -1,7 +1,6 @@
 #include "server/pool/room_plans.h"
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -84,10 +83,11 @@ RoomPlans::Standing RoomPlans::Sort(const WaitingRequest& request, const std::st
   return standing;
 }
 
-std::optional<RoomPlans::Plan> RoomPlans::ToReplace(const WaitingRequest& request) const {
+std::optional<RoomPlans::Plan> RoomPlans::ToReplace(const WaitingRequest& request,
+                                                    const std::vector<int>& nodes) const {
   std::optional<Cost> least;
   Plan best;
-  for (const int number : NodesThatLackOnlyRoom(request)) {
+  for (const int number : nodes) {
     const Node& node = cluster_.node(number);
     const Standing standing = Sort(request, node.name);
     if (standing.removable.empty() && !standing.any_ending) continue;
@@ -111,18 +111,22 @@ std::optional<RoomPlans::Plan> RoomPlans::ToReplace(const WaitingRequest& reques
   return best;
 }
 
-std::optional<Placement> RoomPlans::ToWait(const WaitingRequest& request, bool beside_promises) const {
-  size_t fewest = std::numeric_limits<size_t>::max();
+std::optional<Placement> RoomPlans::ToWait(const WaitingRequest& request, const std::vector<int>& nodes,
+                                           bool beside_promises) const {
+  std::optional<std::pair<int, size_t>> least;  // how often in vain, and how many leases have to end
   std::optional<Placement> wanted;
-  for (const int number : NodesThatLackOnlyRoom(request)) {
+  for (const int number : nodes) {
     const Node& node = cluster_.node(number);
     std::vector<Placement> removable;
     for (const LeaseState* lease : leases_.LiveOn(node.name)) removable.push_back(lease->placement);
     std::vector<Placement> promised;
     if (beside_promises) promised = holds_.PromisedOn(number, request.id);
     std::optional<Room> room = MakeRoom(&placer_, node, request.demand.request, promised, {}, removable);
-    if (!room || room->removed.size() >= fewest) continue;
-    fewest = room->removed.size();
+    if (!room) continue;
+    const auto tried = request.in_vain.find(number);
+    const std::pair cost(tried == request.in_vain.end() ? 0 : tried->second, room->removed.size());
+    if (least && *least <= cost) continue;
+    least = cost;
     wanted = std::move(room->placement);
     wanted->node = number;
   }

@@ -31,12 +31,15 @@ class RoomPlans {
 
   // A quick look: false is certain.
   bool AnybodyToReplace(const WaitingRequest& request) const;
-  // On one node, leases that may be told to end for it: such of the lowest priority, few of them, that have run for a
-  // short time. nullopt: that would not help.
-  std::optional<Plan> ToReplace(const WaitingRequest& request) const;
-  // Room on the node where the fewest leases have to end by themselves, the oldest ones first; beside what is kept for
-  // others, or as if nothing were.
-  std::optional<Placement> ToWait(const WaitingRequest& request, bool beside_promises) const;
+  // The nodes, by their numbers in the cluster, where it would fit if leases ended.
+  std::vector<int> NodesThatLackOnlyRoom(const WaitingRequest& request) const;
+  // On one of these nodes, leases that may be told to end for it: such of the lowest priority, few of them, that have
+  // run for a short time. nullopt: that would not help.
+  std::optional<Plan> ToReplace(const WaitingRequest& request, const std::vector<int>& nodes) const;
+  // Room on that of these nodes where it was kept in vain the fewest times, and then where the fewest leases have to
+  // end by themselves, the oldest ones first; beside what is kept for others, or as if nothing were.
+  std::optional<Placement> ToWait(const WaitingRequest& request, const std::vector<int>& nodes,
+                                  bool beside_promises) const;
 
  private:
   // The leases of a node, by what a request may do to them.
@@ -47,7 +50,6 @@ class RoomPlans {
     bool any_ending = false;                           // leaves its room in any case
   };
 
-  std::vector<int> NodesThatLackOnlyRoom(const WaitingRequest& request) const;
   Standing Sort(const WaitingRequest& request, const std::string& node) const;
   bool MayReplace(const LeaseState& lease, const WaitingRequest& request, int64_t surplus) const;
   bool StaysWithinQuota(const WaitingRequest& request) const;

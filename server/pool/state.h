@@ -74,6 +74,7 @@ struct WaitingRequest {
   Wish wish;
   Demand demand;
   Time asked;
+  std::map<int, int> in_vain;  // how often room was kept for it on a node, by its number, without getting more
   Obstacle obstacle = Obstacle::kNodes;
   RequestId behind = 0;
 };

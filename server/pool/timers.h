@@ -21,7 +21,7 @@ enum class Due : uint8_t {
   kLeaseTooLong,      // it had its longest time
   kLeaseReplaceable,  // its minimum run is over
   kRequestWaited,     // a request's wait is over
-  kRequestAged,       // room is to be kept for it
+  kRequestAged,       // room is to be kept for it, or the room that is kept to be looked at
   kKeepRoom,          // room is to be looked for again
 };
 

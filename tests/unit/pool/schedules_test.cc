@@ -304,6 +304,38 @@ TEST(Starvation, ABigRequestGetsItsTurnBesideSmallOnesWithinTheirQuota) {
   EXPECT_LT(WaitBeside(world, std::move(streams), {.gpus = 4, .wait = kForever}, "s"), 30 * kMinute);
 }
 
+TEST(Starvation, RoomIsNotKeptForEverWhereNothingEnds) {
+  World world;
+  world.AddNode("n1", 8);
+  world.AddNode("n2", 8);
+  const LeaseRecord endless = *world.granted(world.Ask({.filters = {"node.name=n1"}}));
+  ASSERT_EQ(world.Open(endless.id), Outcome::kDone);
+  std::vector<Stream> streams;
+  streams.emplace_back(&world, Wish{.gpus = 1, .filters = {"node.name=n2"}, .wait = kForever}, "t", 2 * kMinute);
+  EXPECT_LT(WaitBeside(world, std::move(streams), {.gpus = 8, .wait = kForever}, "s"), 60 * kMinute);
+}
+
+// One node gets no leases, and on another one nothing ends.
+TEST(Starvation, RequestsThatNothingHelpsAreInNobodysWay) {
+  World world;
+  world.AddNode("n1", 4);
+  world.AddNode("n2", 4);
+  world.AddNode("n3", 4);
+  world.Tell(Cordon{world.next_asker(), World::Admin(), "n2", true});
+  const LeaseRecord endless = *world.granted(world.Ask({.gpus = 4, .filters = {"node.name=n3"}, .priority = 9}, "y"));
+  ASSERT_EQ(world.Open(endless.id), Outcome::kDone);
+  for (int i = 0; i < 25; ++i) {
+    world.Ask({.filters = {"node.name=n2"}, .priority = 9, .wait = kForever}, "x");
+    world.Ask({.filters = {"node.name=n3"}, .priority = 9, .wait = kForever}, "x");
+  }
+  std::vector<Stream> streams;
+  streams.emplace_back(&world, Wish{.gpus = 0.5, .wait = kForever}, "t", 3 * kMinute);
+  EXPECT_LT(WaitBeside(world, std::move(streams), {.gpus = 4, .wait = kForever}, "t"), 30 * kMinute);
+  const Asker urgent = world.Ask({.gpus = 1, .priority = 8, .wait = kForever}, "t");
+  world.Pass(10 * kMinute);
+  EXPECT_TRUE(world.granted(urgent));
+}
+
 TEST(Starvation, ABigRequestGetsItsTurnUnderItsTenantsMaximum) {
   World world;
   world.AddNode("n1", 8);
