@@ -39,7 +39,8 @@ Queue::Queue(const Settings* settings, Moment* moment, Numbers* numbers, Cluster
       nodes_(*nodes),
       holds_(*holds),
       placer_(settings->policy, settings->shapes),
-      plans_(settings, moment, cluster, ledger, leases, holds, &placer_),
+      plans_placer_(settings->policy, settings->shapes),
+      plans_(settings, moment, cluster, ledger, leases, holds, &plans_placer_),
       maxima_(settings, ledger, holds) {}
 
 // A name that was said before means the same thing: its answer may have been lost.

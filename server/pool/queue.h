@@ -77,6 +77,7 @@ class Queue {
   const Nodes& nodes_;
   Holds& holds_;
   Placer placer_;
+  Placer plans_placer_;  // of clusters of one node, which would have placer_ forget the others
   RoomPlans plans_;
   Maxima maxima_;
 
