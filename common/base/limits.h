@@ -42,6 +42,7 @@ inline constexpr uint32_t kMaxWaitingConnections = 256;      // that have not sa
 inline constexpr uint32_t kMaxNodeRequestBytes = 64u << 10;  // one message to the node's service
 inline constexpr uint32_t kMaxProbeAnswerBytes = 1u << 16;   // what the process that tries a driver out says
 inline constexpr uint32_t kMaxLeases = 4096;                 // of a node
+inline constexpr uint32_t kMaxNodes = 10'000;                // of a pool
 inline constexpr uint32_t kMaxQueuedRequests = 100'000;      // that wait for room in a pool
 inline constexpr uint32_t kMaxWorkersPerLease = 256;
 inline constexpr uint32_t kMaxTicketsPerLease = kMaxWorkersPerLease;  // a further one makes the oldest void

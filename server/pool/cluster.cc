@@ -32,6 +32,7 @@ int Cluster::Add(Node node) {
   states_.push_back({.first_gpu = first, .gpu_count = count});
   gpus_.resize(gpus_.size() + count);
   FillIn(number);
+  CountAsLargest(nodes_[number]);
   return number;
 }
 
@@ -43,6 +44,7 @@ void Cluster::Replace(int node, Node inventory) {
   }
   Require(untouched, "a node with leases gets another inventory");
 
+  for (const GpuState& gpu : gpus(node)) --gpus_of_model_[gpu.model];
   NodeState& state = states_[node];
   const int count = static_cast<int>(inventory.gpus.size());
   const auto first = gpus_.begin() + state.first_gpu;
@@ -53,6 +55,9 @@ void Cluster::Replace(int node, Node inventory) {
   state.gpu_count = count;
   nodes_[node] = std::move(inventory);
   FillIn(node);
+  largest_cpu_milli_ = 0;
+  largest_share_ = 0;
+  for (const Node& each : nodes_) CountAsLargest(each);
 }
 
 void Cluster::SetCondition(int node, Condition condition) {
@@ -121,11 +126,24 @@ void Cluster::Give(const Placement& placement) {
   Changed(placement.node);
 }
 
-int Cluster::NumberOfModel(const std::string& name) {
-  const auto found = std::find(models_.begin(), models_.end(), name);
-  if (found != models_.end()) return static_cast<int>(found - models_.begin());
-  models_.push_back(name);
-  return static_cast<int>(models_.size()) - 1;
+int Cluster::TakeModel(const std::string& name) {
+  auto found = std::find(models_.begin(), models_.end(), name);
+  if (found == models_.end()) {
+    found = models_.begin() + (std::find(gpus_of_model_.begin(), gpus_of_model_.end(), 0) - gpus_of_model_.begin());
+  }
+  if (found == models_.end()) {
+    found = models_.insert(found, name);
+    gpus_of_model_.push_back(0);
+  }
+  *found = name;
+  const auto number = found - models_.begin();
+  ++gpus_of_model_[static_cast<size_t>(number)];
+  return static_cast<int>(number);
+}
+
+void Cluster::CountAsLargest(const Node& node) {
+  largest_cpu_milli_ = std::max(largest_cpu_milli_, node.cpu_milli);
+  largest_share_ = std::max(largest_share_, static_cast<int64_t>(node.gpus.size()) * kWholeGpu);
 }
 
 // Everything of the node is free.
@@ -139,15 +157,9 @@ void Cluster::FillIn(int node) {
     GpusOf(node)[i] = {.memory_bytes = gpu.memory_bytes,
                        .free_memory_bytes = gpu.memory_bytes,
                        .free_share = kWholeGpu,
-                       .model = NumberOfModel(gpu.model),
+                       .model = TakeModel(gpu.model),
                        .pool = gpu.pool,
                        .usable = gpu.usable};
-  }
-  largest_cpu_milli_ = 0;
-  largest_share_ = 0;
-  for (const Node& each : nodes_) {
-    largest_cpu_milli_ = std::max(largest_cpu_milli_, each.cpu_milli);
-    largest_share_ = std::max(largest_share_, static_cast<int64_t>(each.gpus.size()) * kWholeGpu);
   }
   Changed(node);
 }

@@ -50,7 +50,7 @@ struct Placement {
 
 // The nodes and what is free on them. A value: a copy is a cluster of its own. Thread-compatible.
 //
-// A node's number is its place in the order of arrival and stays its own; one that is gone for good stays as kLost.
+// A node's number is its place in the order of arrival; who takes one away for good gives its number to another.
 // Numbers that mean nothing here, and slices that are not free, are the caller's fault and end the process.
 class Cluster {
  public:
@@ -99,12 +99,13 @@ class Cluster {
   std::span<const GpuState> gpus(int node) const {
     return {gpus_.data() + states_[node].first_gpu, static_cast<size_t>(states_[node].gpu_count)};
   }
-  std::span<const std::string> models() const { return models_; }
+  std::span<const std::string> models() const { return models_; }   // and some that were there before
   int64_t largest_cpu_milli() const { return largest_cpu_milli_; }  // of one machine, taken or not
   int64_t largest_share() const { return largest_share_; }          // of all GPUs of one node, taken or not
 
  private:
-  int NumberOfModel(const std::string& name);
+  int TakeModel(const std::string& name);
+  void CountAsLargest(const Node& node);
   void FillIn(int node);
   void Changed(int node);
   Node& Known(int node);
@@ -115,6 +116,7 @@ class Cluster {
   std::vector<NodeState> states_;  // of nodes_
   std::vector<GpuState> gpus_;     // of all nodes, node by node
   std::vector<std::string> models_;
+  std::vector<int> gpus_of_model_;  // of models_; a name without any is free for another
   int64_t largest_cpu_milli_ = 0;
   int64_t largest_share_ = 0;
 };

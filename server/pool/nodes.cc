@@ -71,9 +71,14 @@ void Nodes::Handle(const Register& event) {
                            ", which no pool gave out. Remove the file in which the node keeps it, after its leases " +
                            "have ended.");
   }
+  NodeState* node = Find(name);
+  if (node == nullptr && nodes_.size() >= kMaxNodes) {
+    return moment_.Say(event.asker, Outcome::kConflict,
+                       "the pool knows " + std::to_string(kMaxNodes) + " nodes already, and takes no more. An " +
+                           "administrator has to forget those that will not come back.");
+  }
   moment_.Say(event.asker, Outcome::kDone);
   numbers_.Raise(event.highest_epoch);
-  NodeState* node = Find(name);
   NodeRecord record = event.node;
   record.cordoned = node != nullptr && node->record.cordoned;
   record.drain = node == nullptr ? std::nullopt : node->record.drain;
@@ -135,12 +140,12 @@ void Nodes::TakeReports(NodeState& node, const std::vector<GpuReport>& reports) 
 NodeState& Nodes::Add(const NodeRecord& record) {
   NodeState& node = nodes_[record.name];
   node.record = record;
-  const auto known = numbers_of_.find(record.name);
-  if (known != numbers_of_.end()) {
-    node.number = known->second;
-    cluster_.Replace(node.number, ClusterNode(record));
+  if (free_numbers_.empty()) {
+    node.number = cluster_.Add(ClusterNode(record));
   } else {
-    node.number = numbers_of_[record.name] = cluster_.Add(ClusterNode(record));
+    node.number = free_numbers_.back();
+    free_numbers_.pop_back();
+    cluster_.Replace(node.number, ClusterNode(record));
   }
   return node;
 }

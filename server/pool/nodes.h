@@ -72,7 +72,7 @@ class Nodes {
   Holds& holds_;
 
   std::map<std::string, NodeState> nodes_;
-  std::map<std::string, int> numbers_of_;  // in the cluster, of every node there ever was
+  std::vector<int> free_numbers_;  // in the cluster, of nodes that were forgotten
 };
 
 }  // namespace outboard::pool

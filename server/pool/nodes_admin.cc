@@ -87,6 +87,7 @@ void Nodes::Handle(const Forget& event) {
     moment_.timers.Cancel(due, node->key());
   }
   cluster_.Replace(node->number, {.name = "", .condition = Condition::kLost});
+  free_numbers_.push_back(node->number);
   moment_.Store(EraseNode{event.node});
   nodes_.erase(event.node);
 }

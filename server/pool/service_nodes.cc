@@ -34,6 +34,11 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
            "a node's report says nothing that this pool knows. Use the same version."});
       return;
     }
+    if (report_.has_registration() && !node_.empty() && report_.registration().name() != node_) {
+      End({grpc::StatusCode::INVALID_ARGUMENT,
+           "this connection speaks for node " + node_ + " and for no other; another node needs one of its own."});
+      return;
+    }
     const bool is_answered = !report_.has_over();
     // What was read last before the node came by another connection counts no more. From here on the answer, which
     // reads the next report, may be under way.
@@ -94,7 +99,6 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
     UnlessEnded([this] { StartRead(&report_); });
   }
 
-  // What was this stream's node until now is some other one's.
   void Attach(const std::string& node) {
     if (attached_ != 0) office_.desk->Detach(node_, attached_);
     node_ = node;

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "common/base/limits.h"
 #include "tests/unit/pool/world.h"
 
 namespace outboard::pool {
@@ -303,6 +304,53 @@ TEST(Nodes, AreForgottenWhenTheyAreGone) {
   EXPECT_TRUE(world.granted(world.Ask({})));
   const Asker asker = world.Ask({.wait = kForever});
   EXPECT_EQ(world.why(asker).find("does not answer"), std::string::npos) << world.why(asker);
+}
+
+TEST(Nodes, ThereAreNoMoreThanTheMost) {
+  Controller pool({});
+  pool.Restore({}, Time{});
+  Outcome outcome = Outcome::kDone;
+  std::string text;
+  const auto tell = [&](const Event& event) {
+    for (const Action& action : pool.Handle(event, Time{}).actions) {
+      outcome = std::get<Answer>(action).outcome;
+      text = std::get<Answer>(action).text;
+    }
+  };
+  const auto add = [&](uint32_t number) {
+    const std::string name = "n" + std::to_string(number);
+    tell(Register{1, World::NodeIdentity(), {.name = name, .address = name, .gpus = {}}, 0, {}});
+  };
+  for (uint32_t i = 0; i < kMaxNodes; ++i) add(i);
+  EXPECT_EQ(outcome, Outcome::kDone);
+  add(kMaxNodes);
+  EXPECT_EQ(outcome, Outcome::kConflict);
+  EXPECT_NE(text.find("forget"), std::string::npos) << text;
+  add(7);
+  EXPECT_EQ(outcome, Outcome::kDone) << "it was there before";
+}
+
+TEST(Nodes, OnesThatAreForgottenLeaveNothingBehind) {
+  World world;
+  world.AddNode("stays", 1);
+  world.Silence("stays");
+  NodeRecord node{.name = "", .address = "a", .gpus = {{"", "", kGib}}};
+  for (int i = 0; i < 50; ++i) {
+    node.name = "n" + std::to_string(i);
+    node.gpus[0] = {"GPU-" + node.name, "model " + node.name, kGib};
+    world.Tell(Register{world.next_asker(), World::NodeIdentity(), node, 0, {}});
+    ASSERT_EQ(world.outcome(), Outcome::kDone);
+    node.gpus[0].model += " of another kind";
+    world.Tell(Register{world.next_asker(), World::NodeIdentity(), node, 0, {}});
+    ASSERT_EQ(world.outcome(), Outcome::kDone);
+    world.Pass(kMinute);
+    world.Tell(Forget{world.next_asker(), World::Admin(), node.name});
+    ASSERT_EQ(world.outcome(), Outcome::kDone);
+  }
+  EXPECT_LE(world.pool().cluster().size(), 2);
+  EXPECT_LE(world.pool().cluster().models().size(), 3u);
+  world.Wake("stays");
+  EXPECT_TRUE(world.granted(world.Ask({.filters = {"device.name=GPU"}})));
 }
 
 TEST(Nodes, WhatAForgottenOneStillRunsIsOver) {

@@ -332,6 +332,19 @@ TEST_F(ServiceTest, ANodeThatComesByAnotherConnectionReplacesItself) {
   EXPECT_TRUE(second.Read().has_end());
 }
 
+TEST_F(ServiceTest, AStreamSpeaksForOneNode) {
+  FakeNode node(all_.get());
+  node.Register("n1", 1);
+  EXPECT_TRUE(node.Register("n1", 2).has_welcome());
+  NodeReport report;
+  report.mutable_registration()->set_name("n2");
+  report.mutable_registration()->set_address("n2:7000");
+  node.stream->Write(report);
+  NodeOrder order;
+  EXPECT_FALSE(node.stream->Read(&order));
+  EXPECT_EQ(List(all_.get()).nodes_size(), 1);
+}
+
 TEST_F(ServiceTest, AReportOutOfTurnIsRefused) {
   FakeNode node(all_.get());
   NodeReport report;
