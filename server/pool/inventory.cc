@@ -36,7 +36,7 @@ std::string ComplaintAboutGpus(const NodeRecord& node) {
 
 }  // namespace
 
-std::string ComplaintAbout(const NodeRecord& node, const std::map<std::string, NodeState>& nodes) {
+std::string ComplaintAbout(const NodeRecord& node) {
   if (!IsName(node.name)) {
     return "a node's name is 1 to 253 printable characters without spaces and slashes, and \"" +
            node.name.substr(0, kMaxNameBytes) + "\" is not.";
@@ -51,19 +51,7 @@ std::string ComplaintAbout(const NodeRecord& node, const std::map<std::string, N
     return "node " + node.name + " says it has " + std::to_string(node.gpus.size()) + " GPUs, and a node has " +
            std::to_string(kMaxDevices) + " at most.";
   }
-  if (std::string complaint = ComplaintAboutGpus(node); !complaint.empty()) return complaint;
-  if (node.is_software) return "";  // software GPUs are named alike everywhere
-  for (const auto& [name, other] : nodes) {
-    if (name == node.name || !other.up || other.record.is_software) continue;
-    for (const GpuRecord& gpu : node.gpus) {
-      if (std::any_of(other.record.gpus.begin(), other.record.gpus.end(),
-                      [&gpu](const GpuRecord& each) { return each.uuid == gpu.uuid; })) {
-        return "node " + node.name + " says it has GPU " + gpu.uuid + ", which node " + name +
-               " has. Two nodes run on one machine, or one of them is wrong.";
-      }
-    }
-  }
-  return "";
+  return ComplaintAboutGpus(node);
 }
 
 bool SameInventory(const NodeRecord& one, const NodeRecord& other) {

@@ -61,9 +61,9 @@ void Nodes::Handle(const Register& event) {
   if (!event.from.MaySpeakFor(name)) {
     return moment_.Say(event.asker, Outcome::kForbidden, event.from.user + " may not speak for node " + name + ".");
   }
-  if (const std::string complaint = ComplaintAbout(event.node, nodes_); !complaint.empty()) {
-    return moment_.Say(event.asker, Outcome::kInvalid, complaint);
-  }
+  std::string complaint = ComplaintAbout(event.node);
+  if (complaint.empty()) complaint = ComplaintAboutTwins(event.node);
+  if (!complaint.empty()) return moment_.Say(event.asker, Outcome::kInvalid, complaint);
   if (event.held.size() > kMaxLeases) return moment_.Say(event.asker, Outcome::kInvalid, TooManyLeases(name));
   if (!numbers_.IsCredible(event.highest_epoch)) {
     return moment_.Say(event.asker, Outcome::kInvalid,
@@ -137,7 +137,32 @@ void Nodes::TakeReports(NodeState& node, const std::vector<GpuReport>& reports) 
   }
 }
 
+void Nodes::NoteGpus(const std::string& node, const std::vector<GpuRecord>& former, const std::vector<GpuRecord>& now) {
+  for (const GpuRecord& gpu : former) {
+    const auto [first, end] = nodes_of_gpus_.equal_range(gpu.uuid);
+    const auto found = std::find_if(first, end, [&node](const auto& each) { return each.second == node; });
+    if (found != end) nodes_of_gpus_.erase(found);
+  }
+  for (const GpuRecord& gpu : now) nodes_of_gpus_.emplace(gpu.uuid, node);
+}
+
+// A GPU that another node has as well.
+std::string Nodes::ComplaintAboutTwins(const NodeRecord& node) const {
+  if (node.is_software) return "";  // software GPUs are named alike everywhere
+  for (const GpuRecord& gpu : node.gpus) {
+    const auto [first, end] = nodes_of_gpus_.equal_range(gpu.uuid);
+    for (auto each = first; each != end; ++each) {
+      const NodeState& other = nodes_.at(each->second);
+      if (each->second == node.name || !other.up || other.record.is_software) continue;
+      return "node " + node.name + " says it has GPU " + gpu.uuid + ", which node " + each->second +
+             " has. Two nodes run on one machine, or one of them is wrong.";
+    }
+  }
+  return "";
+}
+
 NodeState& Nodes::Add(const NodeRecord& record) {
+  NoteGpus(record.name, {}, record.gpus);
   NodeState& node = nodes_[record.name];
   node.record = record;
   if (free_numbers_.empty()) {
@@ -166,6 +191,7 @@ Node Nodes::ClusterNode(const NodeRecord& record) const {
 void Nodes::ReplaceInventory(NodeState& node, const NodeRecord& record) {
   holds_.DropOn(node.number);
   leases_.LiftFrom(record.name);
+  NoteGpus(record.name, node.record.gpus, record.gpus);
   node.record = record;
   node.reports.clear();
   cluster_.Replace(node.number, ClusterNode(record));

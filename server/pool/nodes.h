@@ -55,6 +55,8 @@ class Nodes {
   NodeState* FindForAdmin(Asker asker, const Identity& from, const std::string& name);
   NodeState* FindRegistered(Asker asker, const Identity& from, const std::string& name);
   NodeState& Add(const NodeRecord& record);
+  void NoteGpus(const std::string& node, const std::vector<GpuRecord>& former, const std::vector<GpuRecord>& now);
+  std::string ComplaintAboutTwins(const NodeRecord& node) const;
   Node ClusterNode(const NodeRecord& record) const;
   void ReplaceInventory(NodeState& node, const NodeRecord& record);
   void TakeReports(NodeState& node, const std::vector<GpuReport>& reports);
@@ -72,6 +74,7 @@ class Nodes {
   Holds& holds_;
 
   std::map<std::string, NodeState> nodes_;
+  std::multimap<std::string, std::string> nodes_of_gpus_;  // by uuid
   std::vector<int> free_numbers_;  // in the cluster, of nodes that were forgotten
 };
 

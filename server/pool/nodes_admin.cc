@@ -88,6 +88,7 @@ void Nodes::Handle(const Forget& event) {
   }
   cluster_.Replace(node->number, {.name = "", .condition = Condition::kLost});
   free_numbers_.push_back(node->number);
+  NoteGpus(event.node, node->record.gpus, {});
   moment_.Store(EraseNode{event.node});
   nodes_.erase(event.node);
 }
