@@ -32,7 +32,7 @@ void Controller::RestoreLease(LeaseRecord record) {
 }
 
 Effects Controller::Handle(const Event& event, Time now) {
-  ForgiveStall(now);
+  ForgiveStall(event, now);
   moment_.now = std::max(moment_.now, now);
   RunDue();
   queue_.Schedule();  // what became free then is for those who wait
@@ -55,7 +55,7 @@ void Controller::On(const Event& event) {
         } else if constexpr (std::is_same_v<Each, pool::SetTenant>) {
           SetTenant(each);
         } else {
-          static_assert(std::is_same_v<Each, Tick>);
+          static_assert(std::is_same_v<Each, Tick> || std::is_same_v<Each, Stalled>);
         }
       },
       event);
@@ -79,10 +79,11 @@ void Controller::SetTenant(const pool::SetTenant& event) {
 
 // What became due long ago while nobody handed events over: this process or its machine did not run. Whoever speaks up
 // in time may not have been heard.
-void Controller::ForgiveStall(Time now) {
+void Controller::ForgiveStall(const Event& event, Time now) {
   const std::optional<Time> due = moment_.timers.Next();
-  if (!due || After(*due, settings_.stall) >= now) return;
-  moment_.now = now;
+  const bool is_late = due && After(*due, settings_.stall) < now;
+  if (!is_late && !std::holds_alternative<Stalled>(event)) return;
+  moment_.now = std::max(moment_.now, now);
   nodes_.ForgiveStall();
   leases_.ForgiveStall();
 }

@@ -69,7 +69,7 @@ class Controller {
   void SetTenant(const pool::SetTenant& event);
   void RunDue();
   void OnDue(Due due, uint64_t number);
-  void ForgiveStall(Time now);
+  void ForgiveStall(const Event& event, Time now);
 
   const Settings settings_;
   Moment moment_;

@@ -9,9 +9,16 @@
 namespace outboard::pool {
 namespace {
 
-constexpr size_t kMostAtOnce = 1024;  // events whose changes are stored together
+// Events whose changes are stored together: so many, and what is handled in so long.
+constexpr size_t kMostAtOnce = 1024;
+constexpr std::chrono::milliseconds kLongestAtOnce{20};
 constexpr std::chrono::milliseconds kTryAgain{500};
 constexpr Duration kLongestWait = std::chrono::hours(1);
+
+bool IsReport(const Event& event) {
+  return std::holds_alternative<Register>(event) || std::holds_alternative<Heartbeat>(event) ||
+         std::holds_alternative<Open>(event) || std::holds_alternative<Over>(event);
+}
 
 // Says to whoever waits for an answer to the event that there is none.
 class Refuser {
@@ -21,6 +28,7 @@ class Refuser {
   void operator()(const Over&) const {}  // the next heartbeat says it again
   void operator()(const Withdraw&) const {}  // is kept
   void operator()(const Tick&) const {}
+  void operator()(const Stalled&) const {}
   template <class Other>
   void operator()(const Other& event) const {
     perform_(Answer{event.asker, Outcome::kUnavailable, why_});
@@ -33,11 +41,16 @@ class Refuser {
 
 }  // namespace
 
-Engine::Engine(Settings settings, std::unique_ptr<Store> store, Perform perform)
-    : store_(std::move(store)), perform_(std::move(perform)), controller_(std::move(settings)) {}
+Engine::Engine(Settings settings, std::unique_ptr<Store> store, Perform perform, Clock clock)
+    : store_(std::move(store)),
+      perform_(std::move(perform)),
+      clock_(std::move(clock)),
+      controller_(std::move(settings)) {}
 
-Result<std::unique_ptr<Engine>> Engine::Start(Settings settings, std::unique_ptr<Store> store, Perform perform) {
-  std::unique_ptr<Engine> engine(new Engine(std::move(settings), std::move(store), std::move(perform)));
+Result<std::unique_ptr<Engine>> Engine::Start(Settings settings, std::unique_ptr<Store> store, Perform perform,
+                                              Clock clock) {
+  std::unique_ptr<Engine> engine(
+      new Engine(std::move(settings), std::move(store), std::move(perform), std::move(clock)));
   if (std::optional<Error> error = engine->Restore()) return *std::move(error);
   engine->thread_ = std::thread(&Engine::Run, engine.get());
   return engine;
@@ -49,7 +62,7 @@ std::optional<Error> Engine::Restore() {
   // The machine's clock may have been put back while there was no pool; the pool's own does not go back.
   start_ = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
   for (const LeaseRecord& lease : snapshot->leases) start_ = std::max(start_, lease.granted_at);
-  started_ = std::chrono::steady_clock::now();
+  started_ = clock_();
   const Effects effects = controller_.Restore(*snapshot, start_);
   if (std::optional<Error> error = store_->Commit(effects.changes)) return error;
   for (const Action& action : effects.actions) perform_(action);
@@ -66,70 +79,81 @@ Engine::~Engine() {
 }
 
 void Engine::Post(Event event) {
+  const bool is_first = IsReport(event);
+  Add(std::move(event), is_first);
+}
+
+void Engine::Post(Look look, Fail fail) { Add(Looking{std::move(look), std::move(fail)}, false); }
+
+void Engine::Add(Work work, bool is_first) {
   {
     std::lock_guard lock(mutex_);
-    works_.emplace_back(std::move(event));
+    (is_first ? reports_ : works_).push_back(std::move(work));
   }
   changed_.notify_one();
 }
 
-void Engine::Post(Look look) {
-  {
-    std::lock_guard lock(mutex_);
-    works_.emplace_back(std::move(look));
-  }
-  changed_.notify_one();
-}
+Time Engine::Now() const { return start_ + std::chrono::duration_cast<Duration>(clock_() - started_); }
 
-Time Engine::Now() const {
-  return start_ + std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - started_);
-}
-
-// Until there is something to do, or something is due.
-std::vector<Engine::Work> Engine::Wait() {
+// Until there is something to do, or something is due. False: it is over, and everything is done.
+bool Engine::Wait() {
   const std::optional<Time> due = controller_.NextDue();
   std::unique_lock lock(mutex_);
-  const auto ready = [this] { return ending_ || !works_.empty(); };
+  const auto ready = [this] { return ending_ || !reports_.empty() || !works_.empty(); };
   if (!due) {
     changed_.wait(lock, ready);
   } else {
     // A millisecond more: it is past what is due, not just before.
-    changed_.wait_until(lock, started_ + std::min(*due - start_, Now() - start_ + kLongestWait) + Duration(1), ready);
+    changed_.wait_for(lock, std::min(*due - Now(), kLongestWait) + Duration(1), ready);
   }
-  if (works_.size() <= kMostAtOnce) return std::exchange(works_, {});
-  const auto end = works_.begin() + kMostAtOnce;
-  std::vector<Work> some(std::make_move_iterator(works_.begin()), std::make_move_iterator(end));
-  works_.erase(works_.begin(), end);
-  return some;
+  return !ending_ || !reports_.empty() || !works_.empty();
+}
+
+std::optional<Engine::Work> Engine::Take() {
+  std::lock_guard lock(mutex_);
+  std::deque<Work>& from = reports_.empty() ? works_ : reports_;
+  if (from.empty()) return std::nullopt;
+  std::optional<Work> work(std::move(from.front()));
+  from.pop_front();
+  return work;
 }
 
 void Engine::Run() {
-  for (;;) {
-    const std::vector<Work> works = Wait();
-    if (works.empty()) {
-      std::lock_guard lock(mutex_);
-      if (ending_ && works_.empty()) return;
-    }
-    Effects all;
-    const auto handle = [this, &all](const Event& event) {
-      Effects effects = controller_.Handle(event, Now());
-      std::move(effects.changes.begin(), effects.changes.end(), std::back_inserter(all.changes));
-      std::move(effects.actions.begin(), effects.actions.end(), std::back_inserter(all.actions));
-    };
-    for (const Work& work : works) {
-      if (const auto* event = std::get_if<Event>(&work)) handle(*event);
-    }
-    if (const std::optional<Time> due = controller_.NextDue(); due && *due <= Now()) handle(Tick{});
-    if (!Write(all.changes)) return;
-    for (const Action& action : all.actions) perform_(action);
-    for (const Work& work : works) {
-      if (const auto* look = std::get_if<Look>(&work)) (*look)(controller_);
-    }
+  bool was_held_up = false;
+  while (!is_over_ && Wait()) {
+    const auto begin = clock_();
+    DoSome(was_held_up);
+    was_held_up = clock_() - begin >= controller_.settings().stall;
   }
 }
 
+void Engine::DoSome(bool was_held_up) {
+  Effects all;
+  const auto handle = [this, &all](const Event& event) {
+    Effects effects = controller_.Handle(event, Now());
+    std::move(effects.changes.begin(), effects.changes.end(), std::back_inserter(all.changes));
+    std::move(effects.actions.begin(), effects.actions.end(), std::back_inserter(all.actions));
+  };
+  if (was_held_up) handle(Stalled{});
+  std::optional<Looking> looking;
+  const auto begin = clock_();
+  for (size_t i = 0; i < kMostAtOnce && !looking && clock_() - begin < kLongestAtOnce; ++i) {
+    std::optional<Work> work = Take();
+    if (!work) break;
+    if (auto* const event = std::get_if<Event>(&*work)) {
+      handle(*event);
+    } else {
+      looking = std::move(std::get<Looking>(*work));
+    }
+  }
+  if (const std::optional<Time> due = controller_.NextDue(); due && *due <= Now()) handle(Tick{});
+  if (!Write(all.changes, &looking)) return;
+  for (const Action& action : all.actions) perform_(action);
+  if (looking) looking->look(controller_);
+}
+
 // Until it works. False: the engine ends, and nobody has heard of the changes.
-bool Engine::Write(const std::vector<Change>& changes) {
+bool Engine::Write(const std::vector<Change>& changes, std::optional<Looking>* looking) {
   for (bool said = false;;) {
     const std::optional<Error> error = store_->Commit(changes);
     if (!error) {
@@ -137,26 +161,38 @@ bool Engine::Write(const std::vector<Change>& changes) {
       return true;
     }
     if (!std::exchange(said, true)) Log(LogLevel::kError, "%s", error->message.c_str());
-    std::vector<Work> refused;
+    std::deque<Work> refused;
     {
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, kTryAgain, [this] { return ending_; });
-      if (ending_) return false;
-      refused = std::exchange(works_, {});
+      if (ending_) {
+        is_over_ = true;
+        return false;
+      }
+      refused = std::exchange(reports_, {});
+      std::move(works_.begin(), works_.end(), std::back_inserter(refused));
+      works_.clear();
     }
-    Refuse(std::move(refused), "the pool cannot store what it decides: " + error->message);
+    const std::string why = "the pool cannot store what it decides: " + error->message;
+    if (*looking && (*looking)->fail) std::exchange(*looking, std::nullopt)->fail(why);
+    Refuse(std::move(refused), why);
   }
 }
 
-void Engine::Refuse(std::vector<Work> works, const std::string& why) {
-  std::vector<Work> kept;
+void Engine::Refuse(std::deque<Work> works, const std::string& why) {
+  std::deque<Work> kept;
   for (Work& work : works) {
-    const auto* const event = std::get_if<Event>(&work);
-    // Whoever withdraws is gone, and says it but once.
-    if (event == nullptr || std::holds_alternative<Withdraw>(*event)) {
-      kept.push_back(std::move(work));
+    if (const auto* const event = std::get_if<Event>(&work)) {
+      // Whoever withdraws is gone, and says it but once.
+      if (std::holds_alternative<Withdraw>(*event)) {
+        kept.push_back(std::move(work));
+      } else {
+        std::visit(Refuser(perform_, why), *event);
+      }
+    } else if (const Looking& looking = std::get<Looking>(work); looking.fail) {
+      looking.fail(why);
     } else {
-      std::visit(Refuser(perform_, why), *event);
+      kept.push_back(std::move(work));
     }
   }
   std::lock_guard lock(mutex_);

@@ -139,8 +139,11 @@ struct SetTenant {
 // Time has passed.
 struct Tick {};
 
+// The pool itself was held up until now: nobody could be heard.
+struct Stalled {};
+
 using Event = std::variant<Register, Heartbeat, Open, Over, Ask, Withdraw, Renew, Release, Revoke, Cordon, StartDrain,
-                           StopDrain, Forget, SetTenant, Tick>;
+                           StopDrain, Forget, SetTenant, Tick, Stalled>;
 
 // --- what to do ------------------------------------------------------------------------------------------------------
 

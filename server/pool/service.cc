@@ -92,7 +92,7 @@ class PeerService final : public Pool::CallbackService {
   grpc::ServerUnaryReactor* Why(grpc::CallbackServerContext* context, const WhyRequest* request,
                                 WhyReply* reply) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    office_.engine->Post([reactor, reply, id = request->request()](Controller& pool) {
+    const auto look = [reactor, reply, id = request->request()](Controller& pool) {
       const std::optional<pool::Why> why = pool.WhyWaiting(id);
       if (!why) {
         reactor->Finish({grpc::StatusCode::NOT_FOUND, "there is no request " + std::to_string(id) +
@@ -106,6 +106,9 @@ class PeerService final : public Pool::CallbackService {
         node->set_lack(shortage.text);
       }
       reactor->Finish(grpc::Status::OK);
+    };
+    office_.engine->Post(look, [reactor](const std::string& why) {
+      reactor->Finish({grpc::StatusCode::UNAVAILABLE, why});
     });
     return reactor;
   }
@@ -167,13 +170,14 @@ class EachSecond {
   void Run() {
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return ending_; })) {
-      engine_->Post([works = works_](Controller& pool) {
+      const auto look = [works = works_](Controller& pool) {
         for (size_t left = std::min(works->size(), kMostAtOnce); left > 0; --left) {
           Work work = std::move(works->front());
           works->pop_front();
           if (work(pool)) works->push_back(std::move(work));
         }
-      });
+      };
+      engine_->Post(look, [](const std::string&) {});
     }
   }
 

@@ -100,7 +100,10 @@ class Watch final : public ReplyStream<grpc::ServerWriteReactor<LeaseNotice>, Le
     }
     lease_ = *lease;
     auto self = std::static_pointer_cast<Watch>(shared_from_this());
-    office_.engine->Post([self](Controller& pool) { self->Look(pool); });
+    office_.engine->Post([self](Controller& pool) { self->Look(pool); },
+                         [self](const std::string& why) {
+                           self->End({grpc::StatusCode::UNAVAILABLE, why});
+                         });
     return reactor;
   }
 
@@ -157,7 +160,10 @@ class List final : public ReplyStream<grpc::ServerWriteReactor<ListReply>, ListR
   grpc::ServerWriteReactor<ListReply>* Begin(const ListRequest& request) {
     auto* const reactor = Start();
     auto self = std::static_pointer_cast<List>(shared_from_this());
-    office_.engine->Post([self, request](Controller& pool) { self->Look(request, pool); });
+    office_.engine->Post([self, request](Controller& pool) { self->Look(request, pool); },
+                         [self](const std::string& why) {
+                           self->End({grpc::StatusCode::UNAVAILABLE, why});
+                         });
     return reactor;
   }
 

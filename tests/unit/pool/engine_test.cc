@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <future>
 #include <mutex>
 
@@ -17,6 +20,7 @@ namespace {
 class Observer {
  public:
   void Perform(const Action& action) {
+    if (std::holds_alternative<Refused>(action)) PassTime(each_refusal_takes_);
     std::lock_guard lock(mutex_);
     actions_.push_back({action, commits_.load()});
     changed_.notify_all();
@@ -40,12 +44,28 @@ class Observer {
     });
     return found;
   }
+  // Whether somebody was told that a lease will end.
+  bool Warned() {
+    std::lock_guard lock(mutex_);
+    return std::any_of(actions_.begin(), actions_.end(), [](const auto& each) {
+      const auto* const notice = std::get_if<Notice>(&each.first);
+      return notice != nullptr && notice->kind == Notice::Kind::kWarning;
+    });
+  }
+  std::chrono::steady_clock::time_point now() const {
+    return std::chrono::steady_clock::time_point(std::chrono::milliseconds(milliseconds_));
+  }
+  void PassTime(Duration duration) { milliseconds_ += duration.count(); }
+
+  std::function<void()> on_commit_;                        // the next time; of the engine's thread
+  std::atomic<Duration> each_refusal_takes_{Duration{0}};  // to be said
   std::atomic<int> commits_{0};   // that worked
   std::atomic<int> failures_{0};  // commits that did not
   std::atomic<bool> is_full_{false};
   MemoryStore disk_;
 
  private:
+  std::atomic<int64_t> milliseconds_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::pair<Action, int>> actions_;
@@ -62,6 +82,7 @@ class ObservedStore final : public Store {
       return Error{"the disk is full."};
     }
     observer_->disk_.Commit(changes);
+    if (observer_->on_commit_) std::exchange(observer_->on_commit_, {})();
     if (!changes.empty()) ++observer_->commits_;
     return std::nullopt;
   }
@@ -73,6 +94,14 @@ class ObservedStore final : public Store {
 std::unique_ptr<Engine> StartEngine(Observer* observer) {
   Result<std::unique_ptr<Engine>> engine = Engine::Start(
       {}, std::make_unique<ObservedStore>(observer), [observer](const Action& action) { observer->Perform(action); });
+  return std::move(*engine);
+}
+
+// Its time passes when the observer says so.
+std::unique_ptr<Engine> StartEngineInItsOwnTime(Observer* observer) {
+  Result<std::unique_ptr<Engine>> engine = Engine::Start(
+      {}, std::make_unique<ObservedStore>(observer), [observer](const Action& action) { observer->Perform(action); },
+      [observer] { return observer->now(); });
   return std::move(*engine);
 }
 
@@ -146,6 +175,77 @@ TEST(Engine, ANewOneGoesOnWithWhatIsStored) {
   observer.AnswerTo(4);
   engine.reset();
   EXPECT_TRUE(observer.disk_.Load()->leases.empty());
+}
+
+// The node of SomeNode gets a lease on all of its GPUs, and holds it.
+Heartbeat OpenLease(Engine& engine, Observer& observer) {
+  engine.Post(SomeNode(100));
+  observer.AnswerTo(100);
+  engine.Post(Ask{101, World::User("t", "u"), "", {.gpus = 4}});
+  const LeaseRecord lease = std::get<Granted>(observer.AnswerTo(101).first).lease;
+  engine.Post(Open{102, World::NodeIdentity(), "n1", lease.id, lease.epoch});
+  observer.AnswerTo(102);
+  return {0, World::NodeIdentity(), "n1", {{}, {}, {}, {}}, {{lease}}};
+}
+
+// What the engine sees, once it has done what was posted before.
+bool IsUp(Engine& engine) {
+  std::promise<bool> up;
+  engine.Post([&up](Controller& pool) { up.set_value(pool.nodes().at("n1").up); });
+  return up.get_future().get();
+}
+
+TEST(Engine, NobodyIsTakenForSilentWhileItStores) {
+  Observer observer;
+  const std::unique_ptr<Engine> engine = StartEngineInItsOwnTime(&observer);
+  Heartbeat heartbeat = OpenLease(*engine, observer);
+  std::promise<void> ready;
+  engine->Post([&](Controller&) {
+    observer.on_commit_ = [&] {
+      observer.PassTime(16 * kSecond);
+      heartbeat.asker = 2;
+      engine->Post(heartbeat);
+    };
+    ready.set_value();
+  });
+  ready.get_future().wait();
+  engine->Post(Cordon{1, World::Admin(), "n1", true});
+  observer.AnswerTo(2);
+  EXPECT_TRUE(IsUp(*engine));
+  EXPECT_FALSE(observer.Warned());
+}
+
+TEST(Engine, WhatNodesSayGoesBeforeWhatOthersWant) {
+  Observer observer;
+  const std::unique_ptr<Engine> engine = StartEngineInItsOwnTime(&observer);
+  Heartbeat heartbeat = OpenLease(*engine, observer);
+  observer.PassTime(10 * kSecond);
+  std::promise<void> posted;
+  engine->Post([&](Controller&) { posted.get_future().wait(); });
+  observer.each_refusal_takes_ = Duration(3);
+  for (Asker asker = 1000; asker < 3500; ++asker) engine->Post(Ask{asker, World::User("t", "u"), "", {}});
+  heartbeat.asker = 1;
+  engine->Post(heartbeat);
+  posted.set_value();
+  observer.AnswerTo(1);
+  observer.AnswerTo(3499);
+  EXPECT_TRUE(IsUp(*engine));
+  EXPECT_FALSE(observer.Warned());
+}
+
+TEST(Engine, WhoLooksWhileNothingCanBeStoredIsToldSo) {
+  Observer observer;
+  const std::unique_ptr<Engine> engine = StartEngine(&observer);
+  engine->Post(SomeNode(1));
+  observer.AnswerTo(1);
+  observer.is_full_ = true;
+  engine->Post(Cordon{2, World::Admin(), "n1", true});
+  observer.failures_.wait(0);
+  std::promise<std::string> told;
+  engine->Post([&told](Controller&) { told.set_value(""); }, [&told](const std::string& why) { told.set_value(why); });
+  EXPECT_NE(told.get_future().get().find("the disk is full"), std::string::npos);
+  observer.is_full_ = false;
+  EXPECT_TRUE(IsUp(*engine));
 }
 
 TEST(Engine, WhoLooksSeesWhatIsStored) {

@@ -146,6 +146,18 @@ TEST(Nodes, OneThatComesBackStillHasTheRoomOfWhatItRunsUntilThatIsOver) {
   EXPECT_TRUE(world.granted(asker));
 }
 
+TEST(Nodes, HaveTheirTimeAgainWhenThePoolWasHeldUp) {
+  World world;
+  world.AddNode("n1", 1);
+  world.Silence("n1");
+  world.Pass(14 * kSecond);
+  world.Tell(Stalled{});
+  world.Pass(14 * kSecond);
+  EXPECT_TRUE(world.pool().nodes().at("n1").up);
+  world.Pass(2 * kSecond);
+  EXPECT_FALSE(world.pool().nodes().at("n1").up);
+}
+
 TEST(Nodes, ARebootEndsWhatRan) {
   World world;
   world.AddNode("n1", 1);
