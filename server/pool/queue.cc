@@ -73,7 +73,9 @@ void Queue::Handle(const Ask& event) {
   if (tenant.maximum >= 0 && demand->amount > tenant.maximum) {
     return refuse(BeyondMaximum(demand->amount, tenant), false);
   }
-  if (requests_.size() >= kMaxQueuedRequests) return refuse("the queue is full; try again later.", true);
+  if (const std::string whose = WhoseQueueIsFull(event.from); !whose.empty()) {
+    return refuse("the queue " + whose + "is full; try again when something of it has been granted.", true);
+  }
 
   WaitingRequest& request = Add(event, *demand);
   if (MayTake(request) && TryToPlace(request)) return;
@@ -85,7 +87,27 @@ void Queue::Handle(const Ask& event) {
   moment_.timers.Set(Due::kRequestWaited, request.id, After(moment_.now, event.wish.wait));
   moment_.timers.Set(Due::kRequestAged, request.id, After(moment_.now, settings_.keep_room_after));
   moment_.Do(Queued{event.asker, request.id});
-  moment_.room_wanted = true;
+  if (IsOld(request) || plans_.AnybodyToReplace(request)) moment_.room_wanted = true;
+}
+
+// To follow "the queue "; empty: nobody's.
+std::string Queue::WhoseQueueIsFull(const Identity& owner) const {
+  if (requests_.size() >= kMaxQueuedRequests) return "of all tenants ";
+  const auto of_tenant = waiting_of_tenant_.find(owner.tenant);
+  if (of_tenant != waiting_of_tenant_.end() && of_tenant->second >= int{kMaxQueuedRequestsOfTenant}) {
+    return "of the tenant " + owner.tenant + " ";
+  }
+  const auto of_user = waiting_of_user_.find({owner.tenant, owner.user});
+  if (of_user != waiting_of_user_.end() && of_user->second >= int{kMaxQueuedRequestsOfUser}) {
+    return "of " + owner.user + " ";
+  }
+  return "";
+}
+
+void Queue::Count(const WaitingRequest& request, int sign) {
+  const std::pair user(request.owner.tenant, request.owner.user);
+  if ((waiting_of_tenant_[user.first] += sign) == 0) waiting_of_tenant_.erase(user.first);
+  if ((waiting_of_user_[user] += sign) == 0) waiting_of_user_.erase(user);
 }
 
 WaitingRequest& Queue::Add(const Ask& event, const Demand& demand) {
@@ -100,6 +122,7 @@ WaitingRequest& Queue::Add(const Ask& event, const Demand& demand) {
              .asked = moment_.now};
   askers_[event.asker] = id;
   if (!event.request.empty()) of_[NameOf(event)] = id;
+  Count(request, 1);
   return request;
 }
 
@@ -202,6 +225,7 @@ void Queue::Remove(RequestId id) {
   moment_.timers.Cancel(Due::kRequestAged, id);
   askers_.erase(request.asker);
   if (!request.request.empty()) of_.erase({request.owner.tenant, request.owner.user, request.request});
+  Count(request, -1);
   requests_.erase(id);
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/pool/cluster.h"
@@ -55,6 +56,8 @@ class Queue {
   void Grant(const WaitingRequest& request, Placement placement);
   void SayGranted(Asker asker, const LeaseState& lease);
   bool CouldEverFit(const Demand& demand) const;
+  std::string WhoseQueueIsFull(const Identity& owner) const;
+  void Count(const WaitingRequest& request, int sign);
   void Refuse(RequestId id, std::string reason, bool no_capacity);
   void Remove(RequestId id);
   void GiveTurns();
@@ -85,6 +88,8 @@ class Queue {
   std::map<RequestId, WaitingRequest> requests_;
   std::map<RequestName, RequestId> of_;
   std::map<Asker, RequestId> askers_;
+  std::map<std::string, int> waiting_of_tenant_;
+  std::map<std::pair<std::string, std::string>, int> waiting_of_user_;  // tenant and user
   Time keep_room_from_{};  // not again before
   // One round of those who need room, which may take several passes.
   struct Round {

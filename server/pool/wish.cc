@@ -91,6 +91,10 @@ std::string GpusText(int64_t amount) { return Number(static_cast<double>(amount)
 Result<Filter> ParseFilters(const std::vector<std::string>& filters) {
   constexpr std::string_view kLabel = "node.label.";
   Filter result;
+  if (filters.size() > kMaxFilters) {
+    return Error{std::to_string(filters.size()) + " filters were given, and there may be " +
+                 std::to_string(kMaxFilters) + " at most. A label that all wanted nodes have takes the place of many."};
+  }
   for (const std::string& filter : filters) {
     const size_t equals = filter.find('=');
     const std::string key = filter.substr(0, equals);

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "common/base/limits.h"
 #include "server/pool/wish.h"
 #include "tests/unit/pool/world.h"
 
@@ -77,6 +78,8 @@ TEST(Filters, AreRefusedWhenTheyAreWrong) {
                                              {"device.name=a", "device.name=b"}}) {
     EXPECT_FALSE(ParseFilters(filters)) << filters[0];
   }
+  EXPECT_TRUE(ParseFilters(std::vector<std::string>(kMaxFilters, "node.name=a")));
+  EXPECT_FALSE(ParseFilters(std::vector<std::string>(kMaxFilters + 1, "node.name=a")));
   const Result<Filter> filter =
       ParseFilters({"device.memory=1.5GB", "node.name=a", "node.name=b", "cuda.version=12.4"});
   ASSERT_TRUE(filter);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "common/base/limits.h"
 #include "tests/unit/pool/invariants.h"
 #include "tests/unit/pool/world.h"
 
@@ -64,6 +65,24 @@ TEST(Queue, RoomThatComesAtTheEndOfAWaitIsForWhoWaited) {
   ASSERT_TRUE(world.refused(second));
   EXPECT_EQ(world.refused(second)->reason,
             "waited for 1 min in vain: node n1 needs 1 GPU that nobody uses and has none.");
+}
+
+TEST(Queue, NobodyFillsItForOthers) {
+  Controller pool({});
+  pool.Restore({}, Time{});
+  Asker askers = 0;
+  const auto ask = [&](const std::string& tenant, const std::string& user) -> std::string {
+    const Effects effects = pool.Handle(Ask{++askers, World::User(tenant, user), "", {.wait = kForever}}, Time{});
+    const auto* const refused = std::get_if<Refused>(&effects.actions.at(0));
+    return refused == nullptr ? "" : refused->reason;
+  };
+  for (uint32_t i = 0; i < kMaxQueuedRequestsOfUser; ++i) ASSERT_EQ(ask("t", "u"), "");
+  EXPECT_EQ(ask("t", "u"), "the queue of u is full; try again when something of it has been granted.");
+  EXPECT_EQ(ask("t", "v"), "");
+  EXPECT_EQ(ask("s", "u"), "");
+  pool.Handle(Withdraw{1}, Time{});
+  EXPECT_EQ(ask("t", "u"), "");
+  EXPECT_NE(ask("t", "u"), "");
 }
 
 TEST(Queue, WhoGoesAwayWaitsNoMore) {
