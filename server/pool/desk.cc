@@ -4,6 +4,11 @@
 #include <vector>
 
 namespace outboard::pool {
+namespace {
+
+constexpr size_t kMaxWatchers = 64;  // of a lease
+
+}  // namespace
 
 Asker Desk::Open(std::function<void(const Action&)> hear) {
   std::lock_guard lock(mutex_);
@@ -22,6 +27,9 @@ void Desk::Close(Asker asker) {
 
 uint64_t Desk::Watch(LeaseId lease, std::function<void(const Notice&)> hear) {
   std::lock_guard lock(mutex_);
+  if (const auto found = watchers_.find(lease); found != watchers_.end() && found->second.size() >= kMaxWatchers) {
+    return 0;
+  }
   watchers_[lease].emplace(++numbers_, std::move(hear));
   return numbers_;
 }

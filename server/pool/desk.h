@@ -18,7 +18,7 @@ class Desk {
   Asker Open(std::function<void(const Action&)> hear);
   void Close(Asker asker);
 
-  // `hear` gets the notices about a lease.
+  // `hear` gets the notices about a lease. 0: too many do already.
   uint64_t Watch(LeaseId lease, std::function<void(const Notice&)> hear);
   void Unwatch(LeaseId lease, uint64_t watcher);
 

@@ -25,7 +25,6 @@ class Refuser {
  public:
   Refuser(const Engine::Perform& perform, std::string why) : perform_(perform), why_(std::move(why)) {}
   void operator()(const Ask& event) const { perform_(Refused{event.asker, why_, true}); }
-  void operator()(const Over&) const {}  // the next heartbeat says it again
   void operator()(const Withdraw&) const {}  // is kept
   void operator()(const Tick&) const {}
   void operator()(const Stalled&) const {}

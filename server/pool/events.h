@@ -60,6 +60,7 @@ struct Open {
 
 // A lease's last worker is gone and it will get none any more.
 struct Over {
+  Asker asker = 0;
   Identity from;
   std::string node;
   LeaseId lease;

@@ -119,6 +119,7 @@ void Nodes::Handle(const Open& event) {
 }
 
 void Nodes::Handle(const Over& event) {
+  moment_.Say(event.asker, Outcome::kDone);  // that it was heard
   if (!event.from.MaySpeakFor(event.node)) return;
   leases_.FreeStray({event.node, event.lease});
   leases_.Over(event.lease, event.node);

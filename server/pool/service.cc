@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -25,6 +26,7 @@ namespace {
 
 constexpr size_t kMaxPeers = 256;               // that are told apart
 constexpr int kMaxMessageBytes = 4 << 20;       // a node's report on all of its leases
+constexpr int kMaxCallsPerConnection = 256;
 constexpr int kKeepaliveMilliseconds = 10'000;  // a connection that is silently lost is noticed
 constexpr int kKeepaliveTimeoutMilliseconds = 5'000;
 
@@ -41,7 +43,7 @@ class PeerService final : public Pool::CallbackService {
     return StartWatch(office_, peer_, *request);
   }
   grpc::ServerWriteReactor<ListReply>* List(grpc::CallbackServerContext*, const ListRequest* request) override {
-    return StartList(office_, *request);
+    return StartList(office_, &lists_, *request);
   }
   grpc::ServerBidiReactor<NodeReport, NodeOrder>* Join(grpc::CallbackServerContext*) override {
     return StartJoin(office_, peer_);
@@ -140,6 +142,7 @@ class PeerService final : public Pool::CallbackService {
 
   const Office office_;
   const Identity peer_;
+  std::atomic<int> lists_{0};
 };
 
 // Calls what was handed to it about once a second, on the engine's thread; where there is much of it, in turns.
@@ -239,6 +242,7 @@ class Service::Implementation {
     grpc::ServerBuilder builder;
     builder.RegisterService(made.service.get());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsPerConnection);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <string>
 #include <utility>
 
@@ -15,7 +16,8 @@ namespace outboard::pool {
 namespace {
 
 constexpr size_t kMaxRequestNameBytes = 128;
-constexpr int kListedAtOnce = 500;  // entries of one reply
+constexpr size_t kListedAtOnce = 500;  // entries of one reply
+constexpr int kMaxLists = 8;           // of one peer, that are being sent
 
 // A request, until it is granted or refused.
 class Allocate final : public ReplyStream<grpc::ServerWriteReactor<AllocateReply>, AllocateReply> {
@@ -117,6 +119,10 @@ class Watch final : public ReplyStream<grpc::ServerWriteReactor<LeaseNotice>, Le
     }
     auto self = std::static_pointer_cast<Watch>(shared_from_this());
     const uint64_t watcher = office_.desk->Watch(lease_, [self](const Notice& notice) { self->Hear(notice); });
+    if (watcher == 0) {
+      End({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watch lease " + Text(lease_) + " already."});
+      return;
+    }
     {
       std::lock_guard lock(mutex_);
       watcher_ = watcher;
@@ -155,10 +161,15 @@ class Watch final : public ReplyStream<grpc::ServerWriteReactor<LeaseNotice>, Le
 
 class List final : public ReplyStream<grpc::ServerWriteReactor<ListReply>, ListReply> {
  public:
-  explicit List(const Office& office) : office_(office) {}
+  List(const Office& office, std::atomic<int>* lists) : office_(office), lists_(*lists) { ++lists_; }
 
   grpc::ServerWriteReactor<ListReply>* Begin(const ListRequest& request) {
     auto* const reactor = Start();
+    if (lists_ > kMaxLists) {
+      End({grpc::StatusCode::RESOURCE_EXHAUSTED,
+           "other lists of yours are still being sent. Read them, or cancel these calls."});
+      return reactor;
+    }
     auto self = std::static_pointer_cast<List>(shared_from_this());
     office_.engine->Post([self, request](Controller& pool) { self->Look(request, pool); },
                          [self](const std::string& why) {
@@ -169,9 +180,11 @@ class List final : public ReplyStream<grpc::ServerWriteReactor<ListReply>, ListR
 
  private:
   void Look(const ListRequest& request, Controller& pool) {
-    reply_.set_now_ms(office_.engine->Now().time_since_epoch().count());
+    Next(0)->set_now_ms(office_.engine->Now().time_since_epoch().count());
     if (request.nodes()) {
-      for (const auto& [name, node] : pool.nodes()) Fill(node, pool, Next()->add_nodes());
+      for (const auto& [name, node] : pool.nodes()) {
+        Fill(node, pool, Next(1 + node.record.gpus.size() + node.record.labels.size())->add_nodes());
+      }
     }
     if (request.leases()) {
       for (const auto& [id, lease] : pool.leases()) {
@@ -187,24 +200,37 @@ class List final : public ReplyStream<grpc::ServerWriteReactor<ListReply>, ListR
     if (request.usage()) {
       for (const auto& [who, usage] : pool.ledger().usage()) Fill(usage, Next()->add_usage());
     }
-    Say(std::move(reply_));
-    End(grpc::Status::OK);
+    SayNext();
   }
 
-  // Where the next entry goes.
-  ListReply* Next() {
-    if (entries_++ == kListedAtOnce) {
-      entries_ = 1;
-      Say(std::exchange(reply_, ListReply()));
+  // Where the next entry goes, which is as large as `size` others.
+  ListReply* Next(size_t size = 1) {
+    if (parts_.empty() || size_ + size > kListedAtOnce) {
+      parts_.emplace_back();
+      size_ = 0;
     }
-    return &reply_;
+    size_ += size;
+    return &parts_.back();
   }
 
-  void Ended() override {}
+  // One part after the other, as the caller reads them.
+  void SayNext() {
+    if (parts_.empty()) {
+      End(grpc::Status::OK);
+      return;
+    }
+    ListReply part = std::move(parts_.front());
+    parts_.pop_front();
+    Say(std::move(part));
+  }
+  void Written() override { SayNext(); }
+
+  void Ended() override { --lists_; }
 
   const Office office_;
-  ListReply reply_;  // of the engine's thread, as entries_
-  int entries_ = 0;
+  std::atomic<int>& lists_;
+  std::deque<ListReply> parts_;  // of the engine's thread, and then of who sends
+  size_t size_ = 0;              // of the last one
 };
 
 }  // namespace
@@ -237,8 +263,9 @@ grpc::ServerWriteReactor<LeaseNotice>* StartWatch(const Office& office, const Id
   return std::make_shared<Watch>(office, peer)->Begin(request);
 }
 
-grpc::ServerWriteReactor<ListReply>* StartList(const Office& office, const ListRequest& request) {
-  return std::make_shared<List>(office)->Begin(request);
+grpc::ServerWriteReactor<ListReply>* StartList(const Office& office, std::atomic<int>* lists,
+                                               const ListRequest& request) {
+  return std::make_shared<List>(office, lists)->Begin(request);
 }
 
 }  // namespace outboard::pool

@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -32,7 +33,9 @@ grpc::Status ToStatus(const Answer& answer);
 grpc::ServerWriteReactor<AllocateReply>* StartAllocate(const Office& office, const Identity& peer,
                                                        const AllocateRequest& request);
 grpc::ServerWriteReactor<LeaseNotice>* StartWatch(const Office& office, const Identity& peer, const LeaseName& request);
-grpc::ServerWriteReactor<ListReply>* StartList(const Office& office, const ListRequest& request);
+// `lists` counts the peer's lists that are being sent; it outlives them.
+grpc::ServerWriteReactor<ListReply>* StartList(const Office& office, std::atomic<int>* lists,
+                                               const ListRequest& request);
 grpc::ServerBidiReactor<NodeReport, NodeOrder>* StartJoin(const Office& office, const Identity& peer);
 
 }  // namespace outboard::pool

@@ -1,7 +1,9 @@
+#include <atomic>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "server/pool/service_calls.h"
 #include "server/pool/service_messages.h"
@@ -10,7 +12,8 @@
 namespace outboard::pool {
 namespace {
 
-// A node's stream. A report is answered before the next one is read.
+// A node's stream. The next report is read when the answer to the last one has been sent: a node that does not read is
+// not read.
 class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOrder>, NodeOrder> {
  public:
   Join(const Office& office, const Identity& peer) : office_(office), peer_(peer) {}
@@ -39,16 +42,14 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
            "this connection speaks for node " + node_ + " and for no other; another node needs one of its own."});
       return;
     }
-    const bool is_answered = !report_.has_over();
-    // What was read last before the node came by another connection counts no more. From here on the answer, which
-    // reads the next report, may be under way.
+    // What was read last before the node came by another connection counts no more.
     UnlessEnded([this, &event] { office_.engine->Post(*event); });
-    if (!is_answered) Read();
   }
 
  private:
   // On the engine's thread. The report stays as it is until the next one is read.
   void Hear(const Answer& answer) {
+    if (report_.has_over()) return Read();  // to the node that is no question; the next heartbeat says it again
     NodeOrder order;
     if (answer.outcome == Outcome::kDone) {
       switch (report_.what_case()) {
@@ -68,13 +69,24 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
       order.mutable_opened()->set_lease(report_.open().lease());
       order.mutable_opened()->set_why(answer.text);
     } else {
-      Log(LogLevel::kWarn, "a node's report is refused: %s", answer.text.c_str());
+      if (refusals_++ % kRefusalsPerLine == 0) {
+        Log(LogLevel::kWarn, "report %llu of node %s that is refused: %s", static_cast<unsigned long long>(refusals_),
+            node_.empty() ? "(not registered)" : node_.c_str(), answer.text.c_str());
+      }
       order.mutable_refused()->set_reason(answer.text);
-      order.mutable_refused()->set_register_again(!report_.has_registration());
+      // What could not be stored is to be said again, and nothing more.
+      order.mutable_refused()->set_register_again(!report_.has_registration() &&
+                                                  answer.outcome != Outcome::kUnavailable);
     }
+    is_answered_ = true;
     Say(std::move(order));
-    Read();
   }
+
+  void Written() override {
+    if (is_answered_.exchange(false)) Read();
+  }
+  // It may be told to end all of its leases at once.
+  size_t MostWaiting() const override { return 2 * kMaxLeases; }
 
   // nullopt: the report says nothing that is known.
   std::optional<Event> ToEvent() const {
@@ -88,7 +100,7 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
       case NodeReport::kOpen:
         return Open{asker_, peer_, node_, LeaseId{report_.open().lease()}, report_.open().epoch()};
       case NodeReport::kOver:
-        return Over{peer_, node_, LeaseId{report_.over().lease()}};
+        return Over{asker_, peer_, node_, LeaseId{report_.over().lease()}};
       case NodeReport::WHAT_NOT_SET:
         break;
     }
@@ -131,9 +143,13 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
     });
   }
 
+  static constexpr uint64_t kRefusalsPerLine = 100;  // of the log
+
   const Office office_;
   const Identity peer_;
   Asker asker_ = 0;
+  uint64_t refusals_ = 0;  // of the engine's thread
+  std::atomic<bool> is_answered_{false};
   NodeReport report_;      // is read, or is being answered
   std::string node_;       // written by the engine's thread while a report is being answered
   uint64_t attached_ = 0;  // of the engine's thread

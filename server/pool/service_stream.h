@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -17,10 +18,15 @@ namespace outboard::pool {
 template <class Reactor, class Reply>
 class ReplyStream : public Reactor, public std::enable_shared_from_this<ReplyStream<Reactor, Reply>> {
  public:
-  // Sends it after what was said before. False: the call is over.
+  // Sends it after what was said before. False: the call is over, as it is when its caller does not read.
   bool Say(Reply reply) {
     std::lock_guard lock(mutex_);
     if (status_ || is_over_) return false;
+    if (replies_.size() > MostWaiting()) {
+      replies_.erase(replies_.begin() + 1, replies_.end());
+      status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "what is sent is not read.");
+      return false;
+    }
     replies_.push_back(std::move(reply));
     if (replies_.size() == 1) this->StartWrite(&replies_.front());
     return true;
@@ -47,15 +53,15 @@ class ReplyStream : public Reactor, public std::enable_shared_from_this<ReplyStr
     Close();
   }
   void OnWriteDone(bool ok) override {
-    std::lock_guard lock(mutex_);
-    replies_.pop_front();
-    if (is_over_) return;
-    if (!ok) status_ = grpc::Status::CANCELLED;
-    if (!replies_.empty() && ok) {
-      this->StartWrite(&replies_.front());
-    } else if (status_) {
-      Close();
+    {
+      std::lock_guard lock(mutex_);
+      replies_.pop_front();
+      if (is_over_) return;
+      if (!ok) status_ = grpc::Status::CANCELLED;
+      if (!replies_.empty() && ok) return this->StartWrite(&replies_.front());
+      if (status_) return Close();
     }
+    Written();
   }
   void OnDone() override {
     Ended();
@@ -68,8 +74,12 @@ class ReplyStream : public Reactor, public std::enable_shared_from_this<ReplyStr
     self_ = this->shared_from_this();
     return this;
   }
+  // Everything that was said is sent. Not locked.
+  virtual void Written() {}
   // Nothing is sent any more.
   virtual void Ended() = 0;
+  // Replies that may wait for the caller to read.
+  virtual size_t MostWaiting() const { return 64; }
 
  private:
   void Close() {

@@ -82,8 +82,8 @@ TEST(Nodes, OnlyWhoIsOneMaySpeakAsOne) {
   EXPECT_EQ(world.outcome(), Outcome::kForbidden);
   const LeaseRecord lease = *world.granted(world.Ask({}));
   ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
-  world.Tell(Over{user, "n1", lease.id});
-  world.Tell(Over{other, "n1", lease.id});
+  world.Tell(Over{1003, user, "n1", lease.id});
+  world.Tell(Over{1004, other, "n1", lease.id});
   EXPECT_TRUE(world.is_live(lease.id));
 }
 

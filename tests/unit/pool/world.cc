@@ -61,7 +61,7 @@ void World::Do(const Effects& effects) {
         node->second.ending.insert(end->lease);
       } else {
         node->second.held.erase(end->lease);
-        Tell(Over{NodeIdentity(), end->node, end->lease});
+        Tell(Over{next_asker(), NodeIdentity(), end->node, end->lease});
       }
     }
   }
@@ -171,7 +171,7 @@ void World::Finish(const std::string& name) {
   FakeNode& node = nodes_.at(name);
   for (const LeaseId lease : std::exchange(node.ending, {})) {
     node.held.erase(lease);
-    Tell(Over{NodeIdentity(), name, lease});
+    Tell(Over{next_asker(), NodeIdentity(), name, lease});
   }
 }
 

@@ -369,5 +369,55 @@ TEST_F(ServiceTest, ManyEntriesComeInParts) {
   EXPECT_EQ(List(all_.get()).leases_size(), 1100);
 }
 
+TEST_F(ServiceTest, WhoDoesNotReadIsNotSentMoreAndMore) {
+  std::vector<std::unique_ptr<FakeNode>> nodes;
+  for (int i = 0; i < 60; ++i) {
+    NodeReport report;
+    report.mutable_registration()->set_name("n" + std::to_string(i));
+    report.mutable_registration()->set_address("n:7000");
+    for (int label = 0; label < 64; ++label) {
+      const std::string key = std::to_string(label) + std::string(190, 'k');
+      (*report.mutable_registration()->mutable_labels())[key] = std::string(200, 'v');
+    }
+    nodes.push_back(std::make_unique<FakeNode>(all_.get()));
+    ASSERT_TRUE(nodes.back()->Say(report).has_welcome());
+  }
+  ListRequest request;
+  request.set_nodes(true);
+  struct Unread {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<ListReply>> stream;
+  };
+  std::vector<std::unique_ptr<Unread>> unread;
+  for (int i = 0; i < 16; ++i) {  // more than one peer may have
+    unread.push_back(std::make_unique<Unread>());
+    unread.back()->stream = all_->List(&unread.back()->context, request);
+    unread.back()->stream->WaitForInitialMetadata();
+  }
+  const auto try_to_list = [&] {
+    grpc::ClientContext context;
+    const auto stream = all_->List(&context, request);
+    for (ListReply part; stream->Read(&part);) {
+    }
+    return stream->Finish().error_code();
+  };
+  EXPECT_EQ(try_to_list(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (const auto& each : unread) each->context.TryCancel();
+  for (const auto& each : unread) each->stream->Finish();
+  while (try_to_list() != grpc::StatusCode::OK) {
+  }
+  EXPECT_EQ(List(all_.get()).nodes_size(), 60);
+}
+
+TEST_F(ServiceTest, TheEndOfALeaseIsNotAnswered) {
+  FakeNode node(all_.get());
+  node.Register("n1", 1);
+  NodeReport report;
+  report.mutable_over()->set_lease(12345);
+  for (int i = 0; i < 10; ++i) node.stream->Write(report);
+  report.mutable_heartbeat()->add_gpus()->set_usable(true);
+  EXPECT_TRUE(node.Say(report).has_heard());
+}
+
 }  // namespace
 }  // namespace outboard::pool
