@@ -24,6 +24,12 @@ uint64_t NextStamp() {
 
 }  // namespace
 
+int AmountOf(const Slice& slice, uint64_t gpu_memory_bytes) {
+  if (slice.memory_bytes == 0) return slice.share;
+  // No GPU has so much memory that the product passes 64 bits.
+  return std::max(slice.share, static_cast<int>((slice.memory_bytes * kWholeGpu - 1) / gpu_memory_bytes) + 1);
+}
+
 int Cluster::Add(Node node) {
   const int number = size();
   const int first = static_cast<int>(gpus_.size());

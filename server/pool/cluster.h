@@ -39,6 +39,10 @@ struct Slice {
   bool operator==(const Slice&) const = default;
 };
 
+// What a part of a GPU counts as in quotas, maxima and what was used, in thousandths: its compute or its memory, of
+// which it has more. Precondition: the GPU has so much memory.
+int AmountOf(const Slice& slice, uint64_t gpu_memory_bytes);
+
 // What one request gets: everything on one node.
 struct Placement {
   int node = 0;               // its place in the cluster

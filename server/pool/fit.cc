@@ -71,6 +71,19 @@ uint64_t Fit::MemoryOn(const Cluster::GpuState& gpu) const {
   return gpu.memory_bytes / kWholeGpu * share + gpu.memory_bytes % kWholeGpu * share / kWholeGpu;
 }
 
+int64_t Fit::Amount() const {
+  int each = request_.memory_bytes == 0 ? request_.share : 0;
+  for (int node = 0; node < cluster_.size() && request_.memory_bytes != 0; ++node) {
+    const Node& facts = cluster_.node(node);
+    if (!IsAskedFor(facts) || MissingLabel(facts) != request_.filter.labels.end()) continue;
+    for (const Cluster::GpuState& gpu : cluster_.gpus(node)) {
+      if (gpu.pool != request_.pool || !IsOfKind(gpu) || request_.memory_bytes > gpu.memory_bytes) continue;
+      each = std::max(each, AmountOf({0, request_.share, request_.memory_bytes}, gpu.memory_bytes));
+    }
+  }
+  return int64_t{request_.gpus} * (each == 0 ? kWholeGpu : each);
+}
+
 bool Fit::IsAskedFor(const Node& node) const {
   const std::vector<std::string>& names = request_.filter.nodes;
   return names.empty() || std::find(names.begin(), names.end(), node.name) != names.end();

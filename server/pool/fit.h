@@ -36,6 +36,10 @@ class Fit {
   // Bytes that the request takes of the GPU.
   uint64_t MemoryOn(const Cluster::GpuState& gpu) const;
 
+  // What the request counts as (AmountOf), by the smallest of the GPUs that it could ever have; where there is none
+  // yet, as whole GPUs if it asks for memory by the byte.
+  int64_t Amount() const;
+
   bool IsAskedFor(const Node& node) const;                          // filter.nodes
   bool TakesModel(int model) const { return takes_model_[model]; }  // filter.device_name
   // The first label of the filter that the node has not; the end of filter.labels if it has all.

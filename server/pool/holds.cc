@@ -108,8 +108,8 @@ bool Holds::IsWithinQuotaAgain(const std::string& tenant) const {
     for (const LeaseId id : hold.replaced) {
       const LeaseState* const lease = leases_.Find(id);
       if (lease == nullptr || lease->phase == LeaseState::Phase::kEnding || lease->record.tenant != tenant) continue;
-      taken += Amount(lease->record);
-      largest = std::max(largest, Amount(lease->record));
+      taken += lease->record.amount;
+      largest = std::max(largest, lease->record.amount);
     }
   }
   const Tenants::Account& account = ledger_.tenants().Of(tenant);

@@ -10,7 +10,7 @@ void Ledger::Restore(const Snapshot& snapshot) {
 }
 
 void Ledger::Count(const LeaseRecord& lease, int sign) {
-  const int64_t amount = sign * Amount(lease);
+  const int64_t amount = sign * lease.amount;
   tenants_[lease.tenant].used += amount;
   used_[lease.pool] += amount;
   leases_[static_cast<size_t>(lease.priority)] += sign;
@@ -28,7 +28,7 @@ const UsageRecord& Ledger::Close(const LeaseRecord& lease, Duration ran) {
   usage.tenant = lease.tenant;
   usage.user = lease.user;
   // Thousandths of a GPU for milliseconds.
-  usage.gpu_microseconds += static_cast<uint64_t>(Amount(lease)) * static_cast<uint64_t>(ran.count());
+  usage.gpu_microseconds += static_cast<uint64_t>(lease.amount) * static_cast<uint64_t>(ran.count());
   ++usage.leases;
   return usage;
 }

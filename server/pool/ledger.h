@@ -27,8 +27,8 @@ class Ledger {
   void Open(const LeaseRecord& lease);
   const UsageRecord& Close(const LeaseRecord& lease, Duration ran);
   // A lease whose place others are about to take, or are not any more.
-  void Condemn(const LeaseRecord& lease) { tenants_[lease.tenant].condemned += Amount(lease); }
-  void Pardon(const LeaseRecord& lease) { tenants_[lease.tenant].condemned -= Amount(lease); }
+  void Condemn(const LeaseRecord& lease) { tenants_[lease.tenant].condemned += lease.amount; }
+  void Pardon(const LeaseRecord& lease) { tenants_[lease.tenant].condemned -= lease.amount; }
   // Room is kept for a request, or is not any more.
   void Promise(const std::string& tenant, const std::string& pool, int64_t amount);
   void TakeBack(const std::string& tenant, const std::string& pool, int64_t amount) { Promise(tenant, pool, -amount); }

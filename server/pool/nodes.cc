@@ -272,6 +272,10 @@ void Nodes::TakeStranger(const NodeState& node, const HeldLease& held) {
     return leases_.AddEnding(std::move(record), placement.value_or(Placement{node.number, {}}));
   }
   numbers_.Raise(std::max(record.id.number, record.epoch));
+  record.amount = 0;
+  for (const Slice& slice : placement->slices) {
+    record.amount += AmountOf(slice, node.record.gpus[static_cast<size_t>(slice.gpu)].memory_bytes);
+  }
   moment_.Store(record);
   leases_.Add(std::move(record), *placement, LeaseState::Phase::kOpen).idle = held.idle;
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/limits.h"
+#include "server/pool/fit.h"
 #include "server/pool/ranking.h"
 
 namespace outboard::pool {
@@ -67,11 +68,18 @@ void Queue::Handle(const Ask& event) {
   };
   if (!event.from.is_user) return refuse("this connection is not for requests.", false);
   if (GoesOn(event)) return;
-  const Result<Demand> demand = ToDemand(event.wish, event.from.tenant, settings_.pools);
+  Result<Demand> demand = ToDemand(event.wish, event.from.tenant, settings_.pools);
   if (!demand) return refuse(demand.error().message, false);
+  demand->amount = Fit(cluster_, demand->request).Amount();
   const TenantRecord& tenant = ledger_.AccountOf(event.from.tenant).record;
   if (tenant.maximum >= 0 && demand->amount > tenant.maximum) {
     return refuse(BeyondMaximum(demand->amount, tenant), false);
+  }
+  const PoolSpec* const pool = FindPool(settings_.pools, event.wish.pool);
+  if (pool != nullptr && pool->maximum >= 0 && demand->amount > pool->maximum) {
+    return refuse(GpusText(demand->amount) + " GPUs were asked for, and the pool " + pool->name + " lends out " +
+                      GpusText(pool->maximum) + " at most.",
+                  false);
   }
   if (const std::string whose = WhoseQueueIsFull(event.from); !whose.empty()) {
     return refuse("the queue " + whose + "is full; try again when something of it has been granted.", true);
@@ -183,7 +191,10 @@ void Queue::Grant(const WaitingRequest& request, Placement placement) {
   for (const Slice& slice : placement.slices) {
     const GpuRecord& gpu = node.record.gpus[static_cast<size_t>(slice.gpu)];
     record.gpus.push_back({gpu.uuid, slice.share, slice.memory_bytes});
+    record.amount += AmountOf(slice, gpu.memory_bytes);
   }
+  // Where smaller GPUs have come since it was asked for, it counts as those that were there: so much was let.
+  record.amount = std::min(record.amount, request.demand.amount);
   record.priority = request.wish.priority;
   record.hard = request.wish.hard;
   record.idle_release = request.wish.idle_release;

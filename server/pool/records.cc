@@ -18,10 +18,4 @@ std::optional<LeaseId> ParseLeaseId(std::string_view text) {
   return id;
 }
 
-int64_t Amount(const LeaseRecord& lease) {
-  int64_t amount = 0;
-  for (const LeasedGpu& gpu : lease.gpus) amount += gpu.share;
-  return amount;
-}
-
 }  // namespace outboard::pool

@@ -65,6 +65,7 @@ struct LeaseRecord {
   std::string node;
   std::string pool;  // that was asked for; empty: the common one
   std::vector<LeasedGpu> gpus;
+  int64_t amount = 0;  // that it counts as, thousandths of a GPU: by its compute or its memory
   int priority = 0;
   bool hard = false;            // the share is a ceiling
   Duration idle_release{0};     // 0: never
@@ -72,8 +73,6 @@ struct LeaseRecord {
   Time granted_at;
   bool operator==(const LeaseRecord&) const = default;
 };
-
-int64_t Amount(const LeaseRecord& lease);  // thousandths of a GPU, of all its GPUs together
 
 struct TenantRecord {
   std::string name;

@@ -76,7 +76,7 @@ RoomPlans::Standing RoomPlans::Sort(const WaitingRequest& request, const std::st
       standing.kept.push_back(lease->placement);
       continue;
     }
-    left -= Amount(lease->record);
+    left -= lease->record.amount;
     standing.removable.push_back(lease->placement);
     standing.removable_leases.push_back(&lease->record);
   }

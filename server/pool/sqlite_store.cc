@@ -33,7 +33,7 @@ CREATE TABLE gpus (
 CREATE TABLE leases (
   number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, request TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL,
   client TEXT NOT NULL, node TEXT NOT NULL, pool TEXT NOT NULL, priority INTEGER NOT NULL, hard INTEGER NOT NULL,
-  idle_release INTEGER NOT NULL, longest INTEGER NOT NULL, granted_at INTEGER NOT NULL
+  idle_release INTEGER NOT NULL, longest INTEGER NOT NULL, granted_at INTEGER NOT NULL, amount INTEGER NOT NULL
 );
 CREATE TABLE slices (
   lease INTEGER NOT NULL, place INTEGER NOT NULL, uuid TEXT NOT NULL, share INTEGER NOT NULL,
@@ -97,7 +97,7 @@ class SqliteStore::Tables {
   bool Apply(const LeaseRecord& lease) {
     bool done = put_lease_.Run(lease.id.number, lease.epoch, lease.request, lease.tenant, lease.user, lease.client,
                                lease.node, lease.pool, lease.priority, lease.hard, lease.idle_release.count(),
-                               lease.longest.count(), Milliseconds(lease.granted_at));
+                               lease.longest.count(), Milliseconds(lease.granted_at), lease.amount);
     for (size_t i = 0; i < lease.gpus.size(); ++i) {
       const LeasedGpu& gpu = lease.gpus[i];
       done = done && put_slice_.Run(lease.id.number, i, gpu.uuid, gpu.share, gpu.memory_bytes);
@@ -166,6 +166,7 @@ class SqliteStore::Tables {
       lease.idle_release = Duration(leases.Integer(10));
       lease.longest = Duration(leases.Integer(11));
       lease.granted_at = Time(Duration(leases.Integer(12)));
+      lease.amount = leases.Integer(13);
       places[lease.id.number] = to->leases.size();
       to->leases.push_back(std::move(lease));
     }
@@ -204,7 +205,7 @@ class SqliteStore::Tables {
   Statement put_label_ = Prepare("INSERT INTO labels VALUES (?1, ?2, ?3)");
   Statement put_gpu_ = Prepare("INSERT INTO gpus VALUES (?1, ?2, ?3, ?4, ?5)");
   Statement put_lease_ =
-      Prepare("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+      Prepare("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)");
   Statement put_slice_ = Prepare("INSERT OR REPLACE INTO slices VALUES (?1, ?2, ?3, ?4, ?5)");
   Statement put_tenant_ = Prepare("INSERT OR REPLACE INTO tenants VALUES (?1, ?2, ?3, ?4)");
   Statement put_usage_ = Prepare("INSERT OR REPLACE INTO usage VALUES (?1, ?2, ?3, ?4)");

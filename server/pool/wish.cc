@@ -162,10 +162,6 @@ Result<Demand> ToDemand(const Wish& wish, const std::string& tenant, const std::
       (pool->tenants.empty() || std::find(pool->tenants.begin(), pool->tenants.end(), tenant) != pool->tenants.end());
   if (!admitted) return Error{"there is no pool " + wish.pool + " for the tenant " + tenant + "."};
   if (!pool->gpus.empty()) demand.request.pool = static_cast<int>(pool - pools.data()) + 1;
-  if (pool->maximum >= 0 && demand.amount > pool->maximum) {
-    return Error{GpusText(demand.amount) + " GPUs were asked for, and the pool " + pool->name + " lends out " +
-                 GpusText(pool->maximum) + " at most."};
-  }
   Result<Filter> joined = Join(std::move(demand.request.filter), *pool);
   if (!joined) return joined.error();
   demand.request.filter = std::move(*joined);

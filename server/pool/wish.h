@@ -29,7 +29,7 @@ struct Wish {
 // A wish in terms of placement.
 struct Demand {
   Request request;
-  int64_t amount = 0;  // thousandths of a GPU, of all GPUs together
+  int64_t amount = 0;  // thousandths of a GPU, of all GPUs together: by the compute, as Fit::Amount is by memory too
 };
 
 // `tenant` is who asks. The error says what is wrong with the wish.

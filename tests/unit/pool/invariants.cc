@@ -205,6 +205,9 @@ std::string CheckPlacements(const Controller& pool) {
     if (lease.phase == LeaseState::Phase::kEnding) continue;
     const NodeState& node = pool.nodes().at(lease.record.node);
     std::set<std::string> has_room_on;
+    int64_t compute = 0;
+    for (const Slice& slice : lease.placement.slices) compute += slice.share;
+    if (lease.record.amount < compute) return "lease " + Text(id) + " counts as less than its compute";
     for (const Slice& slice : lease.placement.slices) {
       const std::string& uuid = node.record.gpus.at(static_cast<size_t>(slice.gpu)).uuid;
       const bool is_recorded = std::find(lease.record.gpus.begin(), lease.record.gpus.end(),
@@ -221,8 +224,8 @@ std::string CheckAccounts(const Controller& pool) {
   std::map<std::string, int64_t> by_pool;
   for (const auto& [id, lease] : pool.leases()) {
     if (lease.phase == LeaseState::Phase::kEnding) continue;
-    by_tenant[lease.record.tenant] += Amount(lease.record);
-    by_pool[lease.record.pool] += Amount(lease.record);
+    by_tenant[lease.record.tenant] += lease.record.amount;
+    by_pool[lease.record.pool] += lease.record.amount;
   }
   for (const auto& [tenant, account] : pool.ledger().tenants().all()) {
     const int64_t amount = by_tenant[tenant];
@@ -255,7 +258,7 @@ std::string CheckQuotas(const Controller& pool) {
     }
     for (const LeaseRecord* lease : live) {
       if (lease->tenant == hold.tenant) continue;
-      taken[lease->tenant].push_back(Amount(*lease));
+      taken[lease->tenant].push_back(lease->amount);
       if (live.size() == hold.replaced.size()) not_begun.insert(lease->tenant);
     }
   }

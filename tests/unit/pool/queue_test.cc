@@ -225,6 +225,40 @@ TEST(Tenants, WhoIsBehindAnOldRequestForTheMaximumIsToldSo) {
   EXPECT_TRUE(world.granted(small));
 }
 
+TEST(Tenants, MemoryCountsAsComputeDoes) {
+  World world;
+  world.AddNode("n1", 2, 80 * kGib);
+  world.AddNode("n2", 1, 240 * kGib);
+  world.SetTenant("t", 0, 1, 1);
+  const Wish wish{.gpus = 0.1, .memory_bytes = 60 * kGib, .filters = {"node.name=n1"}, .wait = kForever};
+  const Asker first = world.Ask(wish);
+  ASSERT_TRUE(world.granted(first));
+  ASSERT_EQ(world.Open(world.granted(first)->id), Outcome::kDone);
+  EXPECT_EQ(world.granted(first)->amount, 750);
+  const Asker second = world.Ask(wish);
+  ASSERT_TRUE(world.waits(second));
+  EXPECT_EQ(world.why(second), "the tenant t has 0.75 of at most 1 GPUs, and 0.75 more would be too many.");
+  // Of a larger GPU it is a smaller part, and where compute is more, that counts.
+  const Wish elsewhere{.gpus = 0.1, .memory_bytes = 60 * kGib, .filters = {"device.memory=200GiB"}};
+  const Asker large = world.Ask(elsewhere, "t", "v");
+  ASSERT_TRUE(world.granted(large));
+  EXPECT_EQ(world.granted(large)->amount, 250);
+  EXPECT_EQ(world.granted(world.Ask({.gpus = 1, .share = 0.5, .memory_bytes = kGib}, "s"))->amount, 500);
+  world.Pass(100 * kSecond);
+  world.Release(*world.granted(first));
+  EXPECT_EQ(world.pool().ledger().usage().at({"t", "u"}).gpu_microseconds / 1000, 75'000u);
+}
+
+TEST(Tenants, WhatNoGpuIsKnownForCountsAsWholeOnes) {
+  World world;
+  world.SetTenant("t", 0, 1, 1);
+  const Asker first = world.Ask({.gpus = 0.1, .memory_bytes = 60 * kGib, .wait = kForever});
+  const Asker second = world.Ask({.gpus = 0.1, .memory_bytes = 60 * kGib, .wait = kForever});
+  world.AddNode("n1", 2, 61 * kGib);
+  EXPECT_TRUE(world.granted(first));
+  EXPECT_TRUE(world.waits(second));
+}
+
 TEST(Tenants, ALowerMaximumRefusesWhatItWouldNeverAllow) {
   World world;
   world.AddNode("n1", 4);

@@ -30,6 +30,7 @@ LeaseRecord SomeLease(uint64_t number) {
           .node = "n1",
           .pool = "p",
           .gpus = {{"GPU-b", 250, uint64_t{1} << 40}, {"GPU-a", 1000, 5}},
+          .amount = 1700,
           .priority = 3,
           .hard = true,
           .idle_release = Duration(5),
