@@ -135,18 +135,20 @@ class SqliteStore::Tables {
       places[node.name] = to->nodes.size();
       to->nodes.push_back(std::move(node));
     }
+    if (!nodes.Done()) return false;  // before another statement hides why
     Statement labels = Prepare("SELECT * FROM labels");
     while (labels.Step()) {
       const auto place = places.find(labels.Text(0));
       if (place != places.end()) to->nodes[place->second].labels[labels.Text(1)] = labels.Text(2);
     }
+    if (!labels.Done()) return false;
     Statement gpus = Prepare("SELECT * FROM gpus ORDER BY node, place");
     while (gpus.Step()) {
       const auto place = places.find(gpus.Text(0));
       if (place == places.end()) continue;
       to->nodes[place->second].gpus.push_back({gpus.Text(2), gpus.Text(3), gpus.Unsigned(4)});
     }
-    return nodes.Done() && labels.Done() && gpus.Done();
+    return gpus.Done();
   }
   bool LoadLeases(Snapshot* to) {
     std::map<uint64_t, size_t> places;
@@ -170,6 +172,7 @@ class SqliteStore::Tables {
       places[lease.id.number] = to->leases.size();
       to->leases.push_back(std::move(lease));
     }
+    if (!leases.Done()) return false;
     Statement slices = Prepare("SELECT * FROM slices ORDER BY lease, place");
     while (slices.Step()) {
       const auto place = places.find(slices.Unsigned(0));
@@ -177,20 +180,22 @@ class SqliteStore::Tables {
       to->leases[place->second].gpus.push_back(
           {slices.Text(2), static_cast<int>(slices.Integer(3)), slices.Unsigned(4)});
     }
-    return leases.Done() && slices.Done();
+    return slices.Done();
   }
   bool LoadRest(Snapshot* to) {
     Statement tenants = Prepare("SELECT * FROM tenants ORDER BY name");
     while (tenants.Step()) {
       to->tenants.push_back({tenants.Text(0), tenants.Integer(1), tenants.Integer(2), tenants.Integer(3)});
     }
+    if (!tenants.Done()) return false;
     Statement usage = Prepare("SELECT * FROM usage ORDER BY tenant, user");
     while (usage.Step()) {
       to->usage.push_back({usage.Text(0), usage.Text(1), usage.Unsigned(2), usage.Unsigned(3)});
     }
+    if (!usage.Done()) return false;
     Statement counter = Prepare("SELECT last FROM counter");
     if (counter.Step()) to->counter.last = counter.Unsigned(0);
-    return tenants.Done() && usage.Done() && counter.Done();
+    return counter.Done();
   }
 
   const Database database_;

@@ -1,11 +1,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -141,6 +143,32 @@ TEST_F(Stores, WhatIsNoDatabaseOfThePoolIsRefused) {
   const Result<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path());
   ASSERT_FALSE(store);
   EXPECT_NE(store.error().message.find(path()), std::string::npos) << store.error().message;
+}
+
+TEST_F(Stores, ADamagedTableIsSaid) {
+  int page = 0;
+  for (const char* table : {"nodes", "labels", "gpus", "leases", "slices", "tenants", "usage", "counter"}) {
+    fs::remove(path());
+    EXPECT_FALSE(Open()->Commit(AsChanges(Everything())));
+    sqlite3* database = nullptr;
+    ASSERT_EQ(sqlite3_open(path().c_str(), &database), SQLITE_OK);
+    const std::string sql = std::string("SELECT rootpage FROM sqlite_master WHERE name = '") + table + "'";
+    const auto read = [](void* to, int, char** values, char**) {
+      *static_cast<int*>(to) = std::atoi(values[0]);
+      return 0;
+    };
+    ASSERT_EQ(sqlite3_exec(database, sql.c_str(), read, &page, nullptr), SQLITE_OK);
+    sqlite3_close(database);
+    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((page - 1) * 4096);
+    file << std::string(4096, 'x');
+    file.close();
+    const Result<Snapshot> snapshot = Open()->Load();
+    ASSERT_FALSE(snapshot) << table;
+    EXPECT_NE(snapshot.error().message.find("malformed"), std::string::npos)
+        << table << ": " << snapshot.error().message;
+    EXPECT_NE(snapshot.error().message.find("Put back a copy"), std::string::npos) << snapshot.error().message;
+  }
 }
 
 // A commit that cannot be written leaves nothing behind, and the next one works when there is room.
