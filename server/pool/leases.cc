@@ -292,6 +292,7 @@ void Leases::Reprieve(LeaseState& lease, Cause cause, const std::string& text) {
   SayWhatStands(lease, text);
 }
 
+// To its holder: the warning that stands, or `reprieve`.
 void Leases::SayWhatStands(const LeaseState& lease, const std::string& reprieve) {
   if (const std::optional<Warning> next = NextWarning(lease)) {
     moment_.Do(Notice{lease.record.id, Notice::Kind::kWarning, next->text, next->deadline});

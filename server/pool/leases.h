@@ -72,8 +72,6 @@ class Leases {
   // It will end at `deadline`, unless the same cause is withdrawn before.
   void Warn(LeaseState& lease, Cause cause, Time deadline, std::string text);
   void Reprieve(LeaseState& lease, Cause cause, const std::string& text);
-  // To its holder: the warning that stands, or `reprieve`.
-  void SayWhatStands(const LeaseState& lease, const std::string& reprieve);
 
   // Before its node gets another inventory.
   void LiftFrom(const std::string& node);
@@ -91,6 +89,7 @@ class Leases {
   LeaseState* FindOfOwner(Asker asker, const Identity& from, LeaseId id);
   void TellNodeToEnd(const LeaseState& lease);
   void SetWarningTimer(const LeaseState& lease);
+  void SayWhatStands(const LeaseState& lease, const std::string& reprieve);
   void AwaitOpening(LeaseId id);
   void CheckIdle(LeaseState& lease);
 

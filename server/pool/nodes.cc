@@ -230,8 +230,8 @@ void Nodes::Heard(NodeState& node) {
   moment_.timers.Cancel(Due::kNodeLeases, node.key());
   if (!came_back) return;
   UpdateCondition(node);
-  for (const LeaseState* lease : leases_.LiveOn(node.record.name)) {
-    leases_.SayWhatStands(*lease, "node " + node.record.name + " is heard of.");
+  for (LeaseState* lease : leases_.LiveOn(node.record.name)) {
+    leases_.Reprieve(*lease, Cause::kNodeSilent, "node " + node.record.name + " is heard of.");
   }
 }
 
@@ -296,10 +296,14 @@ void Nodes::Silent(int number) {
   node.up = false;
   UpdateCondition(node);
   const Time end = std::max(moment_.now, After(node.heard, settings_.lease_time));
+  WarnOfSilence(node, end);
+}
+
+void Nodes::WarnOfSilence(const NodeState& node, Time end) {
   moment_.timers.Set(Due::kNodeLeases, node.key(), end);
-  for (const LeaseState* lease : leases_.LiveOn(node.record.name)) {
-    moment_.Do(Notice{lease->record.id, Notice::Kind::kWarning,
-                      "node " + node.record.name + " is not heard of. If it stays so, the lease ends.", end});
+  for (LeaseState* lease : leases_.LiveOn(node.record.name)) {
+    leases_.Warn(*lease, Cause::kNodeSilent, end,
+                 "node " + node.record.name + " is not heard of. If it stays so, the lease ends.");
   }
 }
 
@@ -315,7 +319,7 @@ void Nodes::ForgiveStall() {
     if (node.up) {
       Heard(node);
     } else if (!leases_.On(name).empty()) {
-      moment_.timers.Set(Due::kNodeLeases, node.key(), After(moment_.now, settings_.lease_time));
+      WarnOfSilence(node, After(moment_.now, settings_.lease_time));
     }
   }
 }

@@ -65,6 +65,7 @@ class Nodes {
   void TakeStranger(const NodeState& node, const HeldLease& held);
   void UpdateCondition(const NodeState& node);
   void WarnOfDrain(const NodeState& node);
+  void WarnOfSilence(const NodeState& node, Time end);
 
   const Settings& settings_;
   Moment& moment_;

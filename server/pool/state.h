@@ -35,7 +35,7 @@ struct NodeState {
 };
 
 // Why a lease is to end soon.
-enum class Cause : uint8_t { kReplaced, kDrained, kIdle, kRevoked };
+enum class Cause : uint8_t { kReplaced, kDrained, kIdle, kRevoked, kNodeSilent };
 
 struct Warning {
   Time deadline;

@@ -115,8 +115,15 @@ TEST(Nodes, ASilentOneGetsNothingAndItsLeasesOutliveTheSilenceForATime) {
   EXPECT_TRUE(world.waits(asker));
   EXPECT_NE(world.why(asker).find("n1 does not answer"), std::string::npos) << world.why(asker);
   EXPECT_EQ(world.notices(lease.id).back().kind, Notice::Kind::kWarning);
+  const auto warning = [&] { return pool::Leases::NextWarning(world.pool().leases().at(lease.id)); };
+  ASSERT_TRUE(warning()) << "whoever asks later is told as well";
+  EXPECT_EQ(warning()->deadline, world.notices(lease.id).back().deadline);
+  world.Tell(Stalled{});
+  EXPECT_EQ(warning()->deadline, world.now() + 5 * kMinute);
+  EXPECT_EQ(world.notices(lease.id).back().deadline, warning()->deadline);
 
   world.Wake("n1");
+  EXPECT_FALSE(warning());
   EXPECT_EQ(world.notices(lease.id).back().kind, Notice::Kind::kReprieve);
   EXPECT_TRUE(world.granted(asker));
   EXPECT_TRUE(world.is_live(lease.id));
