@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "common/base/log.h"
 #include "server/pool/settings.h"
@@ -17,23 +19,35 @@ namespace {
 
 constexpr int kPauseMilliseconds = 100;  // when no more descriptors are to be had
 
-std::string UserName(uid_t uid) {
-  passwd entry{};
-  passwd* found = nullptr;
-  char buffer[4096];
-  if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) return found->pw_name;
-  return "uid" + std::to_string(uid);
+// A user without a name is called by the number. nullopt: whether there is a name cannot be found out now.
+std::optional<std::string> UserName(uid_t uid) {
+  constexpr size_t kMaxEntryBytes = 1 << 20;
+  for (size_t size = 4096; size <= kMaxEntryBytes; size *= 4) {
+    passwd entry{};
+    passwd* found = nullptr;
+    std::vector<char> buffer(size);
+    const int failure = getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
+    if (failure == ERANGE) continue;
+    if (found != nullptr) return found->pw_name;
+    if (failure == 0 || failure == ENOENT || failure == ESRCH) return "uid" + std::to_string(uid);
+    break;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
 
-Identity PeerOf(int connection, const Listening& rules, const std::map<std::string, std::string>& tenant_of) {
+std::optional<Identity> PeerOf(int connection, const Listening& rules,
+                               const std::map<std::string, std::string>& tenant_of) {
   Identity peer;
   peer.user = "loopback";
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (rules.address.starts_with("unix:") && getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) {
-    peer.user = UserName(credentials.uid);
+  if (rules.address.starts_with("unix:")) {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
+    std::optional<std::string> name = UserName(credentials.uid);
+    if (!name) return std::nullopt;
+    peer.user = *std::move(name);
   }
   const auto known = tenant_of.find(peer.user);
   peer.tenant = !rules.tenant.empty() ? rules.tenant : known != tenant_of.end() ? known->second : kDefaultTenant;
@@ -86,8 +100,11 @@ void Door::Run() {
 void Door::Accept(const Entry& entry) {
   UniqueFd connection(accept4(entry.listener.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (connection) {
-    const Identity peer = PeerOf(connection.get(), entry.rules, tenant_of_);
-    return admit_(std::move(connection), peer);
+    const std::optional<Identity> peer = PeerOf(connection.get(), entry.rules, tenant_of_);
+    if (peer) return admit_(std::move(connection), *peer);
+    Log(LogLevel::kWarn, "closes a connection at %s: the system does not say whose it is. Look at its user database.",
+        entry.rules.address.c_str());
+    return;
   }
   if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
     Log(LogLevel::kWarn, "cannot accept a connection: too many files are open, or too little memory is left");

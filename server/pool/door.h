@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,7 +43,9 @@ class Door {
   std::thread thread_;
 };
 
-// Who is at the other end, by the rules of the socket that it came by.
-Identity PeerOf(int connection, const Listening& rules, const std::map<std::string, std::string>& tenant_of);
+// Who is at the other end, by the rules of the socket that it came by. nullopt: on a Unix socket it cannot be found
+// out, and nobody is to be taken for somebody else.
+std::optional<Identity> PeerOf(int connection, const Listening& rules,
+                               const std::map<std::string, std::string>& tenant_of);
 
 }  // namespace outboard::pool
