@@ -5,6 +5,7 @@
 #include <set>
 
 #include "common/base/limits.h"
+#include "common/base/printable.h"
 
 namespace outboard::pool {
 namespace {
@@ -23,8 +24,7 @@ std::string ComplaintAboutGpus(const NodeRecord& node) {
   std::set<std::string> uuids;
   for (const GpuRecord& gpu : node.gpus) {
     if (!IsName(gpu.uuid) || !uuids.insert(gpu.uuid).second) {
-      return "node " + node.name + " names two GPUs \"" + gpu.uuid.substr(0, kMaxNameBytes) +
-             "\", or gives one no name.";
+      return "node " + node.name + " names two GPUs \"" + ShownName(gpu.uuid) + "\", or gives one no name.";
     }
     if (gpu.memory_bytes == 0 || gpu.memory_bytes > kMaxGpuMemoryBytes) {
       return "node " + node.name + " says that GPU " + gpu.uuid + " has " + std::to_string(gpu.memory_bytes) +
@@ -36,10 +36,12 @@ std::string ComplaintAboutGpus(const NodeRecord& node) {
 
 }  // namespace
 
+std::string ShownName(const std::string& name) { return Printable(name.substr(0, kMaxNameBytes)); }
+
 std::string ComplaintAbout(const NodeRecord& node) {
   if (!IsName(node.name)) {
-    return "a node's name is 1 to 253 printable characters without spaces and slashes, and \"" +
-           node.name.substr(0, kMaxNameBytes) + "\" is not.";
+    return "a node's name is 1 to 253 printable characters without spaces and slashes, and \"" + ShownName(node.name) +
+           "\" is not.";
   }
   if (node.address.empty() || node.address.size() > kMaxNameBytes) {
     return "node " + node.name + " says no address at which gpu-run finds it.";

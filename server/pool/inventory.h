@@ -6,6 +6,9 @@
 
 namespace outboard::pool {
 
+// A name from outside, as it may be said to people.
+std::string ShownName(const std::string& name);
+
 // What is wrong with what a node says of itself, as a sentence; empty: nothing.
 std::string ComplaintAbout(const NodeRecord& node);
 

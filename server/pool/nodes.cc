@@ -1,6 +1,7 @@
 #include "server/pool/nodes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -52,14 +53,15 @@ NodeState& Nodes::Numbered(int number) { return nodes_.at(cluster_.node(number).
 NodeState* Nodes::FindRegistered(Asker asker, const Identity& from, const std::string& name) {
   NodeState* const node = from.MaySpeakFor(name) ? Find(name) : nullptr;
   if (node != nullptr && node->registered) return node;
-  moment_.Say(asker, Outcome::kNotFound, "there is no node " + name + "; it has to register first.");
+  moment_.Say(asker, Outcome::kNotFound, "there is no node " + ShownName(name) + "; it has to register first.");
   return nullptr;
 }
 
 void Nodes::Handle(const Register& event) {
   const std::string& name = event.node.name;
   if (!event.from.MaySpeakFor(name)) {
-    return moment_.Say(event.asker, Outcome::kForbidden, event.from.user + " may not speak for node " + name + ".");
+    return moment_.Say(event.asker, Outcome::kForbidden,
+                       event.from.user + " may not speak for node " + ShownName(name) + ".");
   }
   std::string complaint = ComplaintAbout(event.node);
   if (complaint.empty()) complaint = ComplaintAboutTwins(event.node);
@@ -129,7 +131,7 @@ void Nodes::TakeReports(NodeState& node, const std::vector<GpuReport>& reports) 
   node.reports = reports;
   for (size_t i = 0; i < reports.size(); ++i) {
     GpuReport& report = node.reports[i];
-    report.utilization = std::clamp(report.utilization, 0.0, 1.0);
+    report.utilization = std::isnan(report.utilization) ? 0 : std::clamp(report.utilization, 0.0, 1.0);
     report.used_bytes = std::min(report.used_bytes, node.record.gpus[i].memory_bytes);
     if (cluster_.node(node.number).gpus[i].usable == report.usable) continue;
     if (!report.usable) holds_.DropOn(node.number);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/pool/inventory.h"
 #include "server/pool/nodes.h"
 
 namespace outboard::pool {
@@ -13,7 +14,7 @@ NodeState* Nodes::FindForAdmin(Asker asker, const Identity& from, const std::str
     return nullptr;
   }
   NodeState* const node = Find(name);
-  if (node == nullptr) moment_.Say(asker, Outcome::kNotFound, "there is no node " + name + ".");
+  if (node == nullptr) moment_.Say(asker, Outcome::kNotFound, "there is no node " + ShownName(name) + ".");
   return node;
 }
 
@@ -30,6 +31,10 @@ void Nodes::Handle(const Cordon& event) {
 void Nodes::Handle(const StartDrain& event) {
   NodeState* const node = FindForAdmin(event.asker, event.from, event.node);
   if (node == nullptr) return;
+  if (event.evict && event.within == kForever) {
+    return moment_.Say(event.asker, Outcome::kInvalid,
+                       "a drain that ends leases needs a deadline, at which it ends them.");
+  }
   moment_.Say(event.asker, Outcome::kDone);
   node->record.drain = Drain{After(moment_.now, event.within), event.evict};
   moment_.Store(node->record);

@@ -68,6 +68,9 @@ class PeerService final : public Pool::CallbackService {
   grpc::ServerUnaryReactor* ChangeNode(grpc::CallbackServerContext* context, const ChangeNodeRequest* request,
                                        Done*) override {
     const std::string& node = request->node();
+    if (request->what() <= ChangeNodeRequest::NOTHING || request->what() > ChangeNodeRequest::FORGET) {
+      return Refuse(context, "nothing is said to be done to the node that this pool knows. Use the same version.");
+    }
     return Ask(context, [&](Asker asker) -> Event {
       switch (request->what()) {
         case ChangeNodeRequest::CORDON:
@@ -78,10 +81,8 @@ class PeerService final : public Pool::CallbackService {
           return StartDrain{asker, peer_, node, ToDuration(request->within_ms(), kForever), request->evict()};
         case ChangeNodeRequest::UNDRAIN:
           return StopDrain{asker, peer_, node};
-        case ChangeNodeRequest::FORGET:
-          return Forget{asker, peer_, node};
         default:
-          return Cordon{asker, peer_, "", false};  // there is no such node
+          return Forget{asker, peer_, node};
       }
     });
   }
@@ -128,15 +129,16 @@ class PeerService final : public Pool::CallbackService {
     office_.engine->Post(Event(make_event(*asker)));
     return reactor;
   }
+  static grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const std::string& why) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish({grpc::StatusCode::INVALID_ARGUMENT, why});
+    return reactor;
+  }
   template <class MakeEvent>
   grpc::ServerUnaryReactor* OfLease(grpc::CallbackServerContext* context, const std::string& name,
                                     MakeEvent make_event) {
     const std::optional<LeaseId> lease = ParseLeaseId(name);
-    if (!lease) {
-      grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-      reactor->Finish({grpc::StatusCode::INVALID_ARGUMENT, "that is no lease's name; they look like 7f3a."});
-      return reactor;
-    }
+    if (!lease) return Refuse(context, "that is no lease's name; they look like 7f3a.");
     return Ask(context, [&](Asker asker) { return make_event(asker, *lease); });
   }
 

@@ -18,6 +18,13 @@ TEST(Nodes, AreRefusedWhenWhatTheySayCannotBe) {
   NodeRecord node = good;
   node.name = "with space";
   EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  node.name = "a\nb" + std::string(4 << 20, 'x');
+  EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
+  EXPECT_EQ(world.outcome_text().find('\n'), std::string::npos) << "what goes to the log is one line";
+  EXPECT_LT(world.outcome_text().size(), 1000u);
+  world.Tell(Register{world.next_asker(), World::User("t", "u"), node, 0, {}});
+  EXPECT_EQ(world.outcome_text().find('\n'), std::string::npos);
+  EXPECT_LT(world.outcome_text().size(), 1000u);
   node = good;
   node.address.clear();
   EXPECT_EQ(try_to_register(node), Outcome::kInvalid);
@@ -239,6 +246,14 @@ TEST(Nodes, InventedLeasesHarmNobody) {
   EXPECT_TRUE(world.granted(world.Ask({})));
 }
 
+TEST(Nodes, WhatIsNoNumberIsNoUtilization) {
+  World world;
+  world.AddNode("n1", 1);
+  world.reports("n1")[0].utilization = std::numeric_limits<double>::quiet_NaN();
+  world.Pass(6 * kSecond);
+  EXPECT_EQ(world.pool().nodes().at("n1").reports[0].utilization, 0);
+}
+
 TEST(Nodes, UnusableGpusGetNoNewLeases) {
   World world;
   world.AddNode("n1", 2);
@@ -281,6 +296,14 @@ TEST(Nodes, ADrainWarnsAndEvictsAtItsDeadline) {
   world.Pass(kSecond);
   EXPECT_FALSE(world.is_live(lease.id));
   world.Tell(StopDrain{1001, World::Admin(), "n1"});
+  EXPECT_TRUE(world.granted(world.Ask({})));
+}
+
+TEST(Nodes, ADrainThatEvictsNeedsADeadline) {
+  World world;
+  world.AddNode("n1", 1);
+  world.Tell(StartDrain{1000, World::Admin(), "n1", kForever, true});
+  EXPECT_EQ(world.outcome(), Outcome::kInvalid);
   EXPECT_TRUE(world.granted(world.Ask({})));
 }
 
