@@ -102,6 +102,7 @@ bool Cluster::IsFree(const Placement& placement) const {
 void Cluster::Take(const Placement& placement) {
   Require(IsFree(placement), "slices are given out that are not free");
   NodeState& state = states_[placement.node];
+  ++state.taken;
   state.free_cpu_milli -= placement.cpu_milli;
   state.free_memory_mib -= placement.memory_mib;
   for (const Slice& slice : placement.slices) {
@@ -119,6 +120,7 @@ void Cluster::Give(const Placement& placement) {
   Require(placement.cpu_milli <= node.cpu_milli - state.free_cpu_milli &&
               placement.memory_mib <= node.memory_mib - state.free_memory_mib,
           kNotTaken);
+  --state.taken;
   state.free_cpu_milli += placement.cpu_milli;
   state.free_memory_mib += placement.memory_mib;
   for (const Slice& slice : placement.slices) {
@@ -156,6 +158,7 @@ void Cluster::CountAsLargest(const Node& node) {
 void Cluster::FillIn(int node) {
   const Node& facts = nodes_[node];
   states_[node].condition = facts.condition;
+  states_[node].taken = 0;
   states_[node].free_cpu_milli = facts.cpu_milli;
   states_[node].free_memory_mib = facts.memory_mib;
   for (size_t i = 0; i < facts.gpus.size(); ++i) {

@@ -87,6 +87,7 @@ class Cluster {
     uint64_t stamp;       // another one after each change: nodes with equal stamps are equal, in copies too
     int free_share;       // of all its GPUs
     int most_free_share;  // of one of them
+    int taken;            // placements that are taken from it
     int first_gpu;        // in the list of all nodes' GPUs
     int gpu_count;
     Condition condition;

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 
+#include "common/base/limits.h"
 #include "server/pool/fit.h"
 #include "server/pool/placement.h"
 
@@ -112,7 +113,9 @@ std::optional<Shortage> FirstLack(const Fit& fit, int number) {
   const auto memory = [&](const GpuState& gpu) { return fit.MemoryOn(gpu); };
   if (auto lack = gpus.Keep(Lack::kFreeDeviceMemory, memory, std::mem_fn(&GpuState::free_memory_bytes))) return lack;
   if (auto lack = LackOfMachine(Lack::kFreeCpu, request.cpu_milli, cluster.free_cpu_milli(number))) return lack;
-  return LackOfMachine(Lack::kFreeMemory, request.memory_mib, cluster.free_memory_mib(number));
+  if (auto lack = LackOfMachine(Lack::kFreeMemory, request.memory_mib, cluster.free_memory_mib(number))) return lack;
+  if (cluster.state(number).taken < int{kMaxLeases}) return std::nullopt;
+  return Shortage{.lack = Lack::kLeases};
 }
 
 std::string Gpus(int count) { return std::to_string(count) + (count == 1 ? " GPU" : " GPUs"); }
@@ -197,6 +200,8 @@ std::string Words(const Shortage& shortage, const Request& request) {
       return NeedOfEach(shortage, Gibibytes(shortage.wanted) + " free", Gibibytes(shortage.most));
     case Lack::kFreeCpu:
       return "needs " + Cpus(shortage.wanted) + " and has " + Thousandths(shortage.most) + " free";
+    case Lack::kLeases:
+      return "has " + std::to_string(kMaxLeases) + " leases, and a node may have no more";
     case Lack::kFreeMemory:
       break;
   }

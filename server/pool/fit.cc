@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "common/base/limits.h"
+
 namespace outboard::pool {
 namespace {
 
@@ -52,6 +54,7 @@ Fit::Fit(const Cluster& cluster, const Request& request) : cluster_(cluster), re
 bool Fit::Fits(int node) const {
   const Cluster::NodeState& state = cluster_.state(node);
   if (state.condition != Condition::kReady || !MayFit(state)) return false;
+  if (state.taken >= int{kMaxLeases}) return false;
   if (state.free_cpu_milli < request_.cpu_milli || state.free_memory_mib < request_.memory_mib) return false;
   int missing = request_.gpus;
   for (const Cluster::GpuState& gpu : cluster_.gpus(node)) {

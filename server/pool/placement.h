@@ -107,6 +107,7 @@ enum class Lack : uint8_t {
   kFreeDeviceMemory,  // fewer of them with so much memory free
   kFreeCpu,
   kFreeMemory,
+  kLeases,  // the node has as many as one may have
 };
 
 // What a request lacks on one node. For lacks of GPUs: so many were wanted and so many are left, counting only those

@@ -85,6 +85,21 @@ TEST(Queue, NobodyFillsItForOthers) {
   EXPECT_NE(ask("t", "u"), "");
 }
 
+TEST(Queue, ANodeGetsNoMoreLeasesThanOneMayHave) {
+  Controller pool({});
+  pool.Restore({}, Time{});
+  NodeRecord node{.name = "n1", .address = "a"};
+  for (int i = 0; i < 5; ++i) node.gpus.push_back({"GPU-" + std::to_string(i), "GPU", 80 * kGib});
+  pool.Handle(Register{1, World::NodeIdentity(), node, 0, {}}, Time{});
+  const auto ask = [&](Asker asker) {
+    return pool.Handle(Ask{asker, World::User("t", "u"), "", {.gpus = 0.001}}, Time{}).actions.at(0);
+  };
+  for (Asker asker = 0; asker < kMaxLeases; ++asker) ASSERT_TRUE(std::holds_alternative<Granted>(ask(asker)));
+  const Action refused = ask(kMaxLeases);
+  ASSERT_TRUE(std::holds_alternative<Refused>(refused));
+  EXPECT_EQ(std::get<Refused>(refused).reason, "node n1 has 4096 leases, and a node may have no more.");
+}
+
 TEST(Queue, WhoGoesAwayWaitsNoMore) {
   World world;
   world.AddNode("n1", 1);

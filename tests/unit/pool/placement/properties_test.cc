@@ -3,6 +3,7 @@
 #include <map>
 #include <numeric>
 
+#include "common/base/limits.h"
 #include "tests/unit/pool/placement/reference.h"
 
 namespace outboard::pool {
@@ -260,6 +261,8 @@ bool IsTrue(const Cluster& cluster, const Request& request, const Shortage& shor
       return shortage.most == cluster.free_cpu_milli(shortage.node) && shortage.most < request.cpu_milli;
     case Lack::kFreeMemory:
       return shortage.most == cluster.free_memory_mib(shortage.node) && shortage.most < request.memory_mib;
+    case Lack::kLeases:
+      return cluster.state(shortage.node).taken >= static_cast<int>(kMaxLeases);
   }
   return false;
 }
