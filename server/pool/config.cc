@@ -183,6 +183,9 @@ PoolSpec ReadPool(const YAML::Node& node) {
                pool.filter = *filter;
              }}});
   if (pool.name.empty()) Fail(node, "a pool needs a name.");
+  if (node["gpus"] && node["filters"]) {
+    Fail(node, "pool " + pool.name + " has gpus and filters; it is made of these GPUs, or of all that pass.");
+  }
   return pool;
 }
 
@@ -221,6 +224,30 @@ void ReadTimes(const YAML::Node& node, Settings* settings) {
     Fail(node, "lost_after is less than a second; nodes have to be heard of three times in it.");
   }
   if (settings->lease_time < settings->lost_after) Fail(node, "lease_time is less than lost_after.");
+  if (settings->open_within < Duration(1000)) {
+    Fail(node, "open_within is less than a second; a node needs some time to get a lease.");
+  }
+  if (settings->grace <= Duration::zero()) {
+    Fail(node, "grace is 0; who loses a lease to others needs some time to end.");
+  }
+}
+
+// What can only be seen of the whole.
+void Check(const Config& config, const YAML::Node& root) {
+  const Settings& settings = config.settings;
+  if (settings.policy == Policy::kFragmentation && settings.shapes.empty()) {
+    Fail(root["policy"], "the policy fragmentation needs shapes, by which it judges what is left over.");
+  }
+  std::set<std::string> tenants{kDefaultTenant};
+  for (const TenantRecord& tenant : config.tenants) tenants.insert(tenant.name);
+  for (const Listening& listening : config.listen) tenants.insert(listening.tenant);
+  for (size_t i = 0; i < settings.pools.size(); ++i) {
+    for (const std::string& tenant : settings.pools[i].tenants) {
+      if (!tenants.contains(tenant)) {
+        Fail(root["pools"][i], "there is no tenant " + tenant + " for the pool " + settings.pools[i].name + ".");
+      }
+    }
+  }
 }
 
 Config Read(const YAML::Node& root) {
@@ -264,6 +291,7 @@ Config Read(const YAML::Node& root) {
         }},
        {"times", [&](const YAML::Node& node, const std::string&) { ReadTimes(node, &settings); }},
        {"queue_impossible", To(&settings.queue_impossible)}});
+  Check(config, root);
   return config;
 }
 

@@ -25,6 +25,7 @@ struct Config {
   std::vector<Listening> listen;
   std::string store;    // path of the database; empty: what is decided ends with the process
   std::string metrics;  // HOST:PORT on loopback where metrics are told; empty: nowhere
+  // As they are at each start, whatever was said of them before; others are as an administrator left them.
   std::vector<TenantRecord> tenants;
   std::map<std::string, std::string> tenant_of;  // by user
 };
