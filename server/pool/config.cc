@@ -11,11 +11,14 @@
 #include <sstream>
 #include <utility>
 
+#include "common/base/printable.h"
 #include "server/pool/tenants.h"
 #include "server/pool/wish.h"
 
 namespace outboard::pool {
 namespace {
+
+constexpr size_t kMaxNameBytes = 200;
 
 // What is wrong with the text, and where. Leaves this file as an Error.
 struct Wrong {
@@ -152,6 +155,12 @@ Listening ReadListening(const YAML::Node& node) {
   return listening;
 }
 
+// What requests name comes as such a text.
+void CheckName(const YAML::Node& node, const std::string& name) {
+  if (name.size() <= kMaxNameBytes && Printable(name) == name) return;
+  Fail(node, "the name \"" + Printable(name) + "\" is longer than 200 bytes, or not in printable ASCII.");
+}
+
 TenantRecord ReadTenant(const YAML::Node& node, std::map<std::string, std::string>* tenant_of) {
   TenantRecord tenant;
   std::vector<std::string> users;
@@ -163,6 +172,7 @@ TenantRecord ReadTenant(const YAML::Node& node, std::map<std::string, std::strin
        {"weight", [&](const YAML::Node& weight, const std::string& key) { tenant.weight = WholeNumber(weight, key); }},
        {"users", To(&users)}});
   if (const std::string complaint = Complaint(tenant); !complaint.empty()) Fail(node, complaint);
+  CheckName(node, tenant.name);
   for (const std::string& user : users) {
     const auto [known, is_new] = tenant_of->emplace(user, tenant.name);
     if (!is_new) Fail(node, "user " + user + " is of tenant " + known->second + " already; a user has one tenant.");
@@ -183,6 +193,7 @@ PoolSpec ReadPool(const YAML::Node& node) {
                pool.filter = *filter;
              }}});
   if (pool.name.empty()) Fail(node, "a pool needs a name.");
+  CheckName(node, pool.name);
   if (node["gpus"] && node["filters"]) {
     Fail(node, "pool " + pool.name + " has gpus and filters; it is made of these GPUs, or of all that pass.");
   }

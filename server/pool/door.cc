@@ -89,7 +89,10 @@ void Door::Run() {
   std::vector<pollfd> watched{{ending_.get(), POLLIN, 0}};
   for (const Entry& entry : entries_) watched.push_back({entry.listener.fd(), POLLIN, 0});
   for (;;) {
-    if (poll(watched.data(), watched.size(), -1) < 0) continue;  // interrupted by a signal
+    if (poll(watched.data(), watched.size(), -1) < 0) {
+      if (errno != EINTR) poll(nullptr, 0, kPauseMilliseconds);  // too little memory
+      continue;
+    }
     if (watched[0].revents != 0) return;
     for (size_t i = 0; i < entries_.size(); ++i) {
       if (watched[i + 1].revents != 0) Accept(entries_[i]);
@@ -106,7 +109,7 @@ void Door::Accept(const Entry& entry) {
         entry.rules.address.c_str());
     return;
   }
-  if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+  if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
     Log(LogLevel::kWarn, "cannot accept a connection: too many files are open, or too little memory is left");
     poll(nullptr, 0, kPauseMilliseconds);
   }

@@ -1,6 +1,7 @@
 // gpu-pool: decides who gets which slice of which node's GPUs, and remembers it.
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -74,7 +75,16 @@ Result<std::unique_ptr<Store>> OpenStore(const Config& config) {
   return std::unique_ptr<Store>(std::move(*store));
 }
 
+// Each caller and each node has a connection.
+void AllowManyConnections() {
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int Serve(const Options& options, const Config& config) {
+  AllowManyConnections();
   sigset_t ending;
   sigemptyset(&ending);
   sigaddset(&ending, SIGINT);

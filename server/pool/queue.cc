@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kMaxFailedShapes = 64;
 
 std::string DurationText(Duration duration) {
+  if (duration < std::chrono::seconds(1)) return std::to_string(duration.count()) + " ms";
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
   if (seconds % 3600 == 0 && seconds != 0) return std::to_string(seconds / 3600) + " h";
   if (seconds % 60 == 0 && seconds != 0) return std::to_string(seconds / 60) + " min";

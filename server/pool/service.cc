@@ -239,7 +239,7 @@ class Service::Implementation {
           kMaxPeers);
       return nullptr;
     }
-    PeerServer& made = servers_[key];
+    PeerServer made;
     made.service = std::make_unique<PeerService>(office_, peer);
     grpc::ServerBuilder builder;
     builder.RegisterService(made.service.get());
@@ -248,11 +248,16 @@ class Service::Implementation {
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // any number: who waits says nothing
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kKeepaliveTimeoutMilliseconds);
     made.acceptor = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
     made.server = builder.BuildAndStart();
-    return &made;
+    if (made.server == nullptr) {
+      Log(LogLevel::kError, "closes a connection of %s: it cannot be served", peer.user.c_str());
+      return nullptr;
+    }
+    return &servers_.emplace(key, std::move(made)).first->second;
   }
 
   EachSecond each_second_;

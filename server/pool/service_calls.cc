@@ -30,6 +30,12 @@ class Allocate final : public ReplyStream<grpc::ServerWriteReactor<AllocateReply
       End({grpc::StatusCode::INVALID_ARGUMENT, "the request is too large; its name has 128 bytes at most."});
       return reactor;
     }
+    for (const std::string& filter : request.filters()) {
+      if (Shown(filter) == filter) continue;
+      End({grpc::StatusCode::INVALID_ARGUMENT,
+           "the filter \"" + Shown(filter) + "\" is longer than 200 bytes, or not in printable ASCII."});
+      return reactor;
+    }
     auto self = std::static_pointer_cast<Allocate>(shared_from_this());
     asker_ = office_.desk->Open([self](const Action& action) { self->Hear(action); });
     office_.engine->Post(Ask{asker_, peer_, request.request(), ToWish(request)});

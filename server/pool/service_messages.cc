@@ -94,7 +94,6 @@ Wish ToWish(const AllocateRequest& request) {
   wish.hard = request.hard();
   wish.memory_bytes = request.memory_bytes();
   wish.filters.assign(request.filters().begin(), request.filters().end());
-  for (std::string& filter : wish.filters) filter = Shown(filter);
   wish.pool = Shown(request.pool());
   if (request.has_priority()) wish.priority = request.priority();
   wish.wait = request.wait_forever() ? kForever : ToDuration(request.wait_ms(), Duration::zero());

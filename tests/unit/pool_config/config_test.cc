@@ -90,6 +90,7 @@ TEST(Config, WhatIsWrongIsSaidWithItsLine) {
       {"pools:\n  - name: p\n    tenants: [nobody]\n", "pool.yaml:2: ", "no tenant nobody"},
       {"times:\n  open_within: 0s\n", "pool.yaml:2: ", "open_within"},
       {"times:\n  grace: 0s\n", "pool.yaml:2: ", "grace"},
+      {"pools:\n  - name: t\xc3\xbc\n", "pool.yaml:2: ", "printable"},
       {"policy: best\n", "pool.yaml:1: ", "no policy \"best\""},
       {"pools:\n  - name: p\n    filters: [colour=red]\n", "pool.yaml:3: ", "no filter \"colour\""},
       {"pools:\n  - maximum: 3\n", "pool.yaml:2: ", "needs a name"},

@@ -345,6 +345,22 @@ TEST_F(ServiceTest, AStreamSpeaksForOneNode) {
   EXPECT_EQ(List(all_.get()).nodes_size(), 1);
 }
 
+TEST_F(ServiceTest, WhatMeansSomethingIsNotCutShort) {
+  for (const std::string& filter :
+       {"node.label.zone=" + std::string(200, 'a'), std::string("node.label.zone=\xc3\xbc")}) {
+    AllocateRequest request = Whole();
+    request.add_filters(filter);
+    Allocation allocation(a_.get(), request);
+    AllocateReply reply;
+    EXPECT_FALSE(allocation.stream->Read(&reply)) << filter;
+  }
+  Done done;
+  grpc::ClientContext context;
+  ChangeNodeRequest nothing;
+  nothing.set_node("n1");
+  EXPECT_EQ(all_->ChangeNode(&context, nothing, &done).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(ServiceTest, AReportOutOfTurnIsRefused) {
   FakeNode node(all_.get());
   NodeReport report;
