@@ -76,7 +76,7 @@ class Nodes {
 
   std::map<std::string, NodeState> nodes_;
   std::multimap<std::string, std::string> nodes_of_gpus_;  // by uuid
-  std::vector<int> free_numbers_;  // in the cluster, of nodes that were forgotten
+  std::vector<int> free_numbers_;                          // in the cluster, of nodes that were forgotten
 };
 
 }  // namespace outboard::pool
