@@ -155,6 +155,7 @@ void Leases::Confirm(LeaseState& lease, const HeldLease& held) {
   lease.phase = LeaseState::Phase::kOpen;
   lease.confirmed = true;
   lease.idle = held.idle;
+  lease.heard = moment_.now;
   moment_.timers.Cancel(Due::kLeaseUnopened, lease.record.id.number);
   if (held.lease.gpus != lease.record.gpus) {
     return End(lease, "node " + lease.record.node + " says that it has other GPUs than were given out.");
@@ -274,8 +275,12 @@ std::optional<Warning> Leases::NextWarning(const LeaseState& lease) {
 }
 
 void Leases::SetWarningTimer(const LeaseState& lease) {
-  const std::optional<Warning> next = NextWarning(lease);
-  moment_.timers.Set(Due::kLeaseWarned, lease.record.id.number, next ? next->deadline : Time::max());
+  Time next = Time::max();
+  for (const auto& [cause, warning] : lease.warnings) {
+    const bool waits_for_word = cause == Cause::kIdle && warning.deadline <= moment_.now;
+    if (!waits_for_word) next = std::min(next, warning.deadline);
+  }
+  moment_.timers.Set(Due::kLeaseWarned, lease.record.id.number, next);
 }
 
 void Leases::Warn(LeaseState& lease, Cause cause, Time deadline, std::string text) {
@@ -307,7 +312,12 @@ void Leases::CheckIdle(LeaseState& lease) {
   if (limit <= Duration::zero()) return;
   const Duration before = std::min(settings_.idle_warning, limit / 2);
   if (lease.idle < limit - before) return Reprieve(lease, Cause::kIdle, "it is in use again.");
-  if (lease.warnings.contains(Cause::kIdle)) return;
+  const auto warned = lease.warnings.find(Cause::kIdle);
+  if (warned != lease.warnings.end()) {
+    // The end has waited for this word of its node.
+    if (warned->second.deadline <= moment_.now) End(lease, std::string(warned->second.text));
+    return;
+  }
   Warn(lease, Cause::kIdle, After(moment_.now, std::max(limit - lease.idle, before)), "it is not used.");
 }
 
@@ -315,7 +325,13 @@ void Leases::Unopened(LeaseId id) { End(leases_.at(id), "nobody used it in time:
 
 void Leases::WarnedLongEnough(LeaseId id) {
   LeaseState& lease = leases_.at(id);
-  End(lease, NextWarning(lease)->text);
+  const Warning next = *NextWarning(lease);
+  const auto idle = lease.warnings.find(Cause::kIdle);
+  const bool is_old_news = idle != lease.warnings.end() && idle->second.deadline == next.deadline &&
+                           After(lease.heard, settings_.lost_after) < moment_.now;
+  // It may be in use again: CheckIdle ends it when its node says that it is not.
+  if (is_old_news) return SetWarningTimer(lease);
+  End(lease, next.text);
 }
 
 void Leases::HadItsTime(LeaseId id) { End(leases_.at(id), "it has had the time that was asked for."); }

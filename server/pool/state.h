@@ -55,6 +55,7 @@ struct LeaseState {
   bool confirmed = true;  // false: from the store, and its node has not said yet whether it has it
   std::map<Cause, Warning> warnings;
   Duration idle{0};
+  Time heard;  // when its node said so
   std::string why_ended;
 };
 

@@ -190,6 +190,23 @@ TEST_F(Leases, IdleOnesEndAfterAWarning) {
   EXPECT_FALSE(world_.is_live(lease.id));
 }
 
+TEST_F(Leases, IdleOnesDoNotEndByOldNews) {
+  for (const bool works_again : {true, false}) {
+    const LeaseRecord lease = Granted({.idle_release = 10 * kMinute});
+    ASSERT_EQ(world_.Open(lease.id), Outcome::kDone);
+    world_.SetIdle(lease.id, 8 * kMinute);
+    world_.Pass(6 * kSecond);
+    ASSERT_EQ(world_.notices(lease.id).back().kind, Notice::Kind::kWarning);
+    world_.Silence("n1");
+    world_.Pass(3 * kMinute);
+    EXPECT_TRUE(world_.is_live(lease.id)) << "nobody knows whether it is idle";
+    world_.SetIdle(lease.id, works_again ? Duration(0) : 11 * kMinute);
+    world_.Wake("n1");
+    EXPECT_EQ(world_.is_live(lease.id), works_again);
+    EXPECT_EQ(world_.notices(lease.id).back().kind, works_again ? Notice::Kind::kReprieve : Notice::Kind::kEnded);
+  }
+}
+
 TEST_F(Leases, EndAfterTheLongestTimeThatWasAskedFor) {
   const LeaseRecord lease = Granted({.longest = 30 * kMinute});
   ASSERT_EQ(world_.Open(lease.id), Outcome::kDone);
