@@ -70,6 +70,12 @@ void Desk::Detach(const std::string& node, uint64_t attached) {
   nodes_.erase(found);
 }
 
+bool Desk::IsOther(const std::string& node, uint64_t attached) {
+  std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(node);
+  return found != nodes_.end() && found->second.number != attached;
+}
+
 void Desk::Tell(Asker asker, const Action& action) {
   std::function<void(const Action&)> hear;
   {

@@ -25,6 +25,8 @@ class Desk {
   // `hear` gets what a node is to do, and `replaced` is called when somebody else comes in the node's place.
   uint64_t Attach(const std::string& node, std::function<void(const EndAtNode&)> hear, std::function<void()> replaced);
   void Detach(const std::string& node, uint64_t attached);
+  // Whether somebody else than `attached` (0: nobody) is in the node's place.
+  bool IsOther(const std::string& node, uint64_t attached);
 
   void Perform(const Action& action);
 

@@ -39,6 +39,9 @@ struct Register {
   NodeRecord node;  // cordoned and drain count for nothing
   uint64_t highest_epoch = 0;
   std::vector<HeldLease> held;
+  std::string instance;  // tells a node that comes back from another one that has its name
+  // Another connection speaks for a node of that name. It may be one that has broken without anybody having noticed.
+  bool other_is_attached = false;
 };
 
 struct Heartbeat {

@@ -16,6 +16,11 @@ std::string TooManyLeases(const std::string& node) {
   return "node " + node + " says it has more leases than " + std::to_string(kMaxLeases) + ", which no node may have.";
 }
 
+// Whether the node that the pool knows by that name lives, and is not the one that registers.
+bool IsAnother(const NodeState& node, const Register& event) {
+  return event.other_is_attached && node.up && node.instance != event.instance;
+}
+
 }  // namespace
 
 Nodes::Nodes(const Settings* settings, Moment* moment, Numbers* numbers, Cluster* cluster, Leases* leases, Holds* holds)
@@ -79,6 +84,12 @@ void Nodes::Handle(const Register& event) {
                        "the pool knows " + std::to_string(kMaxNodes) + " nodes already, and takes no more. An " +
                            "administrator has to forget those that will not come back.");
   }
+  NodeState* node = Find(name);
+  if (node != nullptr && IsAnother(*node, event)) {
+    return moment_.Say(event.asker, Outcome::kConflict,
+                       "another gpu-node called " + name + " is at " + node->record.address +
+                           " and is heard of. Give one of the two another name.");
+  }
   moment_.Say(event.asker, Outcome::kDone);
   numbers_.Raise(event.highest_epoch);
   NodeRecord record = event.node;
@@ -93,6 +104,7 @@ void Nodes::Handle(const Register& event) {
     moment_.Store(record);
   }
   node->registered = true;
+  node->instance = event.instance;
   Heard(*node);
   Reconcile(*node, event.held);
 }

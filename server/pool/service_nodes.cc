@@ -93,7 +93,13 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
     switch (report_.what_case()) {
       case NodeReport::kRegistration: {
         const NodeReport::Register& registration = report_.registration();
-        return Register{asker_, peer_, ToNode(registration), registration.highest_epoch(), ToHeld(registration.held())};
+        return Register{asker_,
+                        peer_,
+                        ToNode(registration),
+                        registration.highest_epoch(),
+                        ToHeld(registration.held()),
+                        Shown(registration.instance()),
+                        office_.desk->IsOther(registration.name(), attached_)};
       }
       case NodeReport::kHeartbeat:
         return Heartbeat{asker_, peer_, node_, ToReports(report_.heartbeat()), ToHeld(report_.heartbeat().held())};
@@ -152,7 +158,7 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
   std::atomic<bool> is_answered_{false};
   NodeReport report_;      // is read, or is being answered
   std::string node_;       // written by the engine's thread while a report is being answered
-  uint64_t attached_ = 0;  // of the engine's thread
+  uint64_t attached_ = 0;  // likewise
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ struct NodeState {
   int number = 0;           // in the cluster
   bool registered = false;  // since the pool started
   bool up = false;          // and heard of lately
+  std::string instance;     // that registered last
   Time heard;
   std::vector<GpuReport> reports;  // of record.gpus; empty before the first heartbeat
 

@@ -75,6 +75,27 @@ TEST(Nodes, SpeakUpSeveralTimesBeforeTheyCountAsLost) {
   }
 }
 
+TEST(Nodes, AnotherNodeOfTheSameNameIsRefusedWhileTheFirstIsHeardOf) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  NodeRecord copy = world.record("n1");
+  copy.address = "elsewhere:7000";
+  const auto come = [&](bool other_is_attached) {
+    world.Tell(Register{world.next_asker(), World::NodeIdentity(), copy, 0, {}, "another", other_is_attached});
+    return world.outcome();
+  };
+  EXPECT_EQ(come(true), Outcome::kConflict);
+  EXPECT_NE(world.outcome_text().find("n1:7000"), std::string::npos) << world.outcome_text();
+  EXPECT_TRUE(world.is_live(lease.id));
+  world.Silence("n1");
+  world.Pass(Settings().lost_after / 2);
+  EXPECT_EQ(come(true), Outcome::kConflict);
+  world.Pass(Settings().lost_after);
+  EXPECT_EQ(come(true), Outcome::kDone);
+}
+
 TEST(Nodes, OnlyWhoIsOneMaySpeakAsOne) {
   World world;
   world.AddNode("n1", 1);

@@ -71,9 +71,10 @@ class ServiceTest : public ::testing::Test {
       if (!stream->Read(&order)) ADD_FAILURE() << "the stream is over";
       return order;
     }
-    NodeOrder Register(const std::string& name, int gpus) {
+    NodeOrder Register(const std::string& name, int gpus, const std::string& instance = "") {
       NodeReport report;
       NodeReport::Register* const registration = report.mutable_registration();
+      registration->set_instance(instance);
       registration->set_name(name);
       registration->set_address(name + ":7000");
       for (int i = 0; i < gpus; ++i) {
@@ -359,6 +360,24 @@ TEST_F(ServiceTest, WhatMeansSomethingIsNotCutShort) {
   ChangeNodeRequest nothing;
   nothing.set_node("n1");
   EXPECT_EQ(all_->ChangeNode(&context, nothing, &done).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServiceTest, AnotherNodeOfTheSameNameIsRefused) {
+  {
+    FakeNode first(all_.get());
+    first.Register("n1", 1, "one");
+    const PoolLease lease = Take(a_.get());
+    EXPECT_TRUE(first.Open(lease).opened().may());
+    FakeNode second(all_.get());
+    EXPECT_NE(second.Register("n1", 1, "two").refused().reason().find("n1:7000"), std::string::npos);
+    EXPECT_EQ(List(all_.get()).leases(0).state(), "open");
+    EXPECT_TRUE(first.Register("n1", 1, "one").has_welcome());
+  }
+  // Its connection is gone: whoever has the name now has it.
+  for (;;) {
+    FakeNode second(all_.get());
+    if (second.Register("n1", 1, "two").has_welcome()) break;
+  }
 }
 
 TEST_F(ServiceTest, AReportOutOfTurnIsRefused) {
