@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <string>
 #include <utility>
@@ -19,15 +20,18 @@
 namespace outboard::slice {
 namespace {
 
-constexpr uint64_t kMagic = 0x3252474c424f;  // "OBLGR2"
+constexpr uint64_t kMagic = 0x3352474c424f;  // "OBLGR3"
 constexpr uint64_t kOpen = uint64_t{1} << 63;
 constexpr uint32_t kBusy = UINT32_MAX;
+constexpr int64_t kAtWork = std::numeric_limits<int64_t>::max();
 // Nobody changes the size under a process that has mapped the page: it would fault.
 constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 
 Error SystemError(const std::string& what) {
   return Error{what + ": " + std::strerror(errno) + ". Check the limits on open files and on shared memory."};
 }
+
+int64_t Now() { return Ledger::Clock::now().time_since_epoch().count(); }
 
 }  // namespace
 
@@ -61,6 +65,8 @@ struct Ledger::Page {
   std::atomic<uint64_t> used;
   std::atomic<uint64_t> accounts[kMaxWorkersPerLease];
   Place exports[kMaxExportsPerLedger];
+  int64_t made;                                     // by Clock, as what follows
+  std::atomic<int64_t> rests[kMaxWorkersPerLease];  // kAtWork, or since when; stays when an account is closed
 
   static_assert(std::atomic<uint64_t>::is_always_lock_free);
 };
@@ -82,6 +88,7 @@ Result<Ledger> Ledger::Create(uint64_t limit) {
   Page* page = new (at) Page();
   page->magic = kMagic;
   page->limit = limit;
+  page->made = Now();
   return Ledger(fd, page);
 }
 
@@ -141,6 +148,7 @@ void Ledger::Settle(uint32_t account) {
     EndPart(place, account);
     if (place.Unmark(account)) Leave(place);
   }
+  if (page_->rests[account].load() == kAtWork) page_->rests[account].store(Now());
   GiveBack(page_->accounts[account].exchange(0) & ~kOpen);
 
   // With no account open nothing is taken. Whoever opens one and charges meanwhile changes `used`.
@@ -257,6 +265,20 @@ void Ledger::Leave(Place& place) {
   place.key.store(0);
   GiveBack(place.nobodys.exchange(0));
   place.holders.store(0);
+}
+
+void Ledger::SetAtWork(uint32_t account, bool is_at_work) {
+  if (account >= kMaxWorkersPerLease) return;
+  page_->rests[account].store(is_at_work ? kAtWork : Now(), std::memory_order_relaxed);
+}
+
+std::optional<Ledger::Clock::time_point> Ledger::at_rest_since() const {
+  int64_t latest = page_->made;
+  for (const std::atomic<int64_t>& rests : page_->rests) {
+    latest = std::max(latest, rests.load(std::memory_order_relaxed));
+  }
+  if (latest == kAtWork) return std::nullopt;
+  return Clock::time_point(Clock::duration(latest));
 }
 
 void Ledger::GiveBack(uint64_t bytes) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,9 +26,9 @@ struct ExportName {
   uint64_t key;
 };
 
-// The device memory of one lease on one GPU: what it may use and what its workers have taken. A page of shared memory
-// (memfd) that gpu-node makes and every worker of the lease maps, so that several processes share one slice.
-// It also says what the workers let each other open.
+// The device memory of one lease on one GPU: what it may use and what its workers have taken; what they let each other
+// open; and whether they are at work. A page of shared memory (memfd) that gpu-node makes and every worker of the lease
+// maps, so that several processes share one slice.
 //
 // Exported memory is charged to who allocated it, alone. If that frees it, or ends, while others have it open, the
 // bytes are nobody's and stay taken until the last of them has closed it, or has ended.
@@ -36,6 +37,8 @@ struct ExportName {
 // behind; the node settles it.
 class Ledger {
  public:
+  using Clock = std::chrono::steady_clock;  // the same in all processes of the machine
+
   // gpu-node: a new page. `limit` in bytes.
   static Result<Ledger> Create(uint64_t limit);
   // A page made elsewhere. Takes the descriptor, also when it fails.
@@ -74,6 +77,11 @@ class Ledger {
   void EndExport(const ExportName& name, uint32_t account);
   // Whether the name is one of this account's own exports.
   bool IsExportOf(const ExportName& name, uint32_t account) const;
+
+  // Its worker carries commands out, or has none. One thread at a time for an account.
+  void SetAtWork(uint32_t account, bool is_at_work);
+  // Since when no account's worker is at work; at first since the page was made. nullopt: one is.
+  std::optional<Clock::time_point> at_rest_since() const;
 
  private:
   struct Page;

@@ -87,7 +87,7 @@ bool Lanes::Take(Lane& lane) {
       queue_.pop_front();
       turn_taken_ = true;
       next_.store(nullptr, std::memory_order_relaxed);
-      ++working_;
+      if (working_++ == 0) work_.at_work(true);
       return true;
     }
     if (!std::exchange(has_spun, true)) {
@@ -163,7 +163,10 @@ void Lanes::EndRun(Lane& lane) {
     std::lock_guard lock(mutex_);
     pinned_ -= std::exchange(lane.pinned, 0);
     if (lane.may_pass) wake = GiveTurn(lane);
-    if (--working_ == 0 && (stopped_ || queue_.empty())) done_.notify_all();
+    if (--working_ == 0) {
+      work_.at_work(false);
+      if (stopped_ || queue_.empty()) done_.notify_all();
+    }
   }
   if (wake != nullptr) wake->woken.notify_one();
   lane.run = Run();

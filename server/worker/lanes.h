@@ -74,6 +74,9 @@ class Lanes {
     std::function<void()> after_run;
     std::function<void(Lane& lane)> before_sleep;  // the lane has run dry
     std::function<void()> when_idle;               // a lane has run dry while no other has work
+    // A lane begins to work while no other did, or the last one that did has stopped. One call at a time; returns
+    // quickly.
+    std::function<void(bool are_at_work)> at_work = [](bool) {};
   };
   // Commands are given back to `credits`, which outlives this, when their turn has passed.
   Lanes(Credits* credits, Work work) : credits_(credits), work_(std::move(work)) {}

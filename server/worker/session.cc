@@ -44,6 +44,11 @@ Session::State::State(Session& session, FrameSink* sink)
                     .after_run = [this] { outbox.AcknowledgeIfDue(); },
                     .before_sleep = [&session](Lane& lane) { session.gate().Settle(lane.passage); },
                     .when_idle = [this] { outbox.Acknowledge(); },
+                    .at_work =
+                        [&devices = session.config_.devices](bool are_at_work) {
+                          for (const LeasedDevice& device : devices)
+                            device.ledger->SetAtWork(device.account, are_at_work);
+                        },
                 });
 }
 

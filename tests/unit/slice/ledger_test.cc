@@ -55,6 +55,26 @@ TEST(Ledger, KnowsWhatEachAccountHas) {
   EXPECT_EQ(ledger.used(kMaxWorkersPerLease), 0u);
 }
 
+TEST(Ledger, SaysSinceWhenNobodyIsAtWork) {
+  const auto before = Ledger::Clock::now();
+  Ledger ledger = NewLedger();
+  const uint32_t one = *ledger.OpenAccount(), other = *ledger.OpenAccount();
+  const auto first = ledger.at_rest_since();
+  ASSERT_TRUE(first);
+  EXPECT_GE(*first, before);
+  ledger.SetAtWork(one, true);
+  ledger.SetAtWork(other, true);
+  EXPECT_EQ(ledger.at_rest_since(), std::nullopt);
+  const auto then = Ledger::Clock::now();
+  ledger.SetAtWork(one, false);
+  EXPECT_EQ(ledger.at_rest_since(), std::nullopt);
+  ledger.Settle(other);  // it was killed at work
+  ASSERT_TRUE(ledger.at_rest_since());
+  EXPECT_GE(*ledger.at_rest_since(), then);
+  ledger.SetAtWork(kMaxWorkersPerLease, true);
+  EXPECT_TRUE(ledger.at_rest_since());
+}
+
 TEST(Ledger, TakesAllOrNothingUpToTheLimit) {
   Ledger ledger = NewLedger();
   const uint32_t account = *ledger.OpenAccount();
