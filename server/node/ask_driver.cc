@@ -2,6 +2,7 @@
 
 #include <cuda.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -65,6 +66,8 @@ Result<std::vector<Gpu>> AskDriver(const std::string& path) {
   }
   int count = 0;
   if (driver.cuDeviceGetCount(&count) != CUDA_SUCCESS || count <= 0) return Error{"it finds no GPU"};
+  int version = 0;
+  if (driver.cuDriverGetVersion != nullptr) driver.cuDriverGetVersion(&version);
   std::vector<Gpu> gpus;
   for (int i = 0; i < count; ++i) {
     CUdevice device;
@@ -78,7 +81,7 @@ Result<std::vector<Gpu>> AskDriver(const std::string& path) {
         return Error{"asked for GPU " + std::to_string(i) + ", it answers " + Describe(driver, result)};
       }
     }
-    gpus.push_back({name, FormatUuid(uuid), bytes, ReadFigures(driver, device)});
+    gpus.push_back({name, FormatUuid(uuid), bytes, ReadFigures(driver, device), std::max(version, 0)});
   }
   return gpus;
 }

@@ -19,6 +19,8 @@
 namespace outboard::node {
 namespace {
 
+constexpr uint64_t kMaxCudaVersion = 1'000'000;
+
 // Takes the first line off a text; nullopt when no line's end is there.
 std::optional<std::string> TakeLine(std::string_view* text) {
   const size_t end = text->find('\n');
@@ -69,7 +71,7 @@ std::string EncodeProbeAnswer(const Result<std::vector<Gpu>>& answer) {
   std::string text = "gpus\n" + std::to_string(answer->size()) + "\n";
   for (const Gpu& gpu : *answer) {
     text += Printable(gpu.name) + "\n" + Printable(gpu.uuid) + "\n" + std::to_string(gpu.memory_bytes) + "\n" +
-            EncodeFigures(gpu.figures) + "\n";
+            EncodeFigures(gpu.figures) + "\n" + std::to_string(gpu.cuda_version) + "\n";
   }
   return text;
 }
@@ -91,8 +93,10 @@ Result<std::vector<Gpu>> DecodeProbeAnswer(const std::string& text) {
     const std::optional<uint64_t> bytes = memory ? ParseNumber(*memory) : std::nullopt;
     const std::optional<std::string> line = TakeLine(&rest);
     const std::optional<wire::Figures> figures = line ? DecodeFigures(*line) : std::nullopt;
-    if (!name || !uuid || !bytes || !figures) return broken;
-    gpus.push_back({*name, *uuid, *bytes, *figures});
+    const std::optional<std::string> version = TakeLine(&rest);
+    const uint64_t cuda_version = (version ? ParseNumber(*version) : std::nullopt).value_or(kMaxCudaVersion + 1);
+    if (!name || !uuid || !bytes || !figures || cuda_version > kMaxCudaVersion) return broken;
+    gpus.push_back({*name, *uuid, *bytes, *figures, static_cast<int>(cuda_version)});
   }
   if (!rest.empty()) return broken;
   return gpus;

@@ -17,6 +17,7 @@ struct Gpu {
   std::string uuid;  // "GPU-..."
   uint64_t memory_bytes = 0;
   wire::Figures figures = {};  // what the driver says
+  int cuda_version = 0;        // of the driver: 13000 is 13.0; 0: not known
 };
 
 // A driver, and what it found.

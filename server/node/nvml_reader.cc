@@ -110,6 +110,12 @@ NvmlReader::~NvmlReader() {
   if (const auto shutdown = calls_->Find<decltype(&nvmlShutdown)>("nvmlShutdown")) shutdown();
 }
 
+bool NvmlReader::IsLost(const std::string& uuid) const {
+  nvmlDevice_t device;
+  const auto find = calls_->Find<decltype(&nvmlDeviceGetHandleByUUID)>("nvmlDeviceGetHandleByUUID");
+  return find(uuid.c_str(), &device) == NVML_ERROR_GPU_IS_LOST;
+}
+
 wire::Figures NvmlReader::Read(const std::string& uuid) const {
   wire::Figures figures;
   nvmlDevice_t device;

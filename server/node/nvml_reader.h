@@ -20,6 +20,8 @@ class NvmlReader {
 
   // What the library says of a GPU now; nothing of one that it does not know.
   wire::Figures Read(const std::string& uuid) const;
+  // Whether the GPU has fallen off the bus, or does not answer otherwise.
+  bool IsLost(const std::string& uuid) const;
 
  private:
   struct Calls;

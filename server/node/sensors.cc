@@ -67,14 +67,26 @@ Sensors::~Sensors() {
 Readings Sensors::Read() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
-  if (state.times != 0 && Clock::now() - state.taken < limits_.age) return state.readings;
-  if (!std::exchange(state.started, true)) std::thread([shared = state_] { shared->Serve(); }).detach();
-  state.wanted = true;
-  state.changed.notify_all();
+  if (!AskIfOld(state)) return state.readings;
   const uint64_t before = state.times;
   const auto patience = before == 0 ? limits_.first_patience : limits_.patience;
   if (!state.late) state.late = !state.changed.wait_for(lock, patience, [&] { return state.times != before; });
   return state.readings;
+}
+
+Readings Sensors::Latest() {
+  std::lock_guard lock(state_->mutex);
+  AskIfOld(*state_);
+  return state_->readings;
+}
+
+// Under the lock. False: what there is, is new enough.
+bool Sensors::AskIfOld(State& state) const {
+  if (state.times != 0 && Clock::now() - state.taken < limits_.age) return false;
+  if (!std::exchange(state.started, true)) std::thread([shared = state_] { shared->Serve(); }).detach();
+  state.wanted = true;
+  state.changed.notify_all();
+  return true;
 }
 
 std::function<Readings()> ReadByNvml(std::string library, std::vector<std::string> uuids) {
@@ -96,7 +108,10 @@ std::function<Readings()> ReadByNvml(std::string library, std::vector<std::strin
     if (!*source->reader) return readings;
     const NvmlReader& reader = ***source->reader;
     readings.driver_version = reader.driver_version();
-    for (const std::string& uuid : source->uuids) readings.gpus[uuid] = reader.Read(uuid);
+    for (const std::string& uuid : source->uuids) {
+      readings.gpus[uuid] = reader.Read(uuid);
+      if (reader.IsLost(uuid)) readings.lost.insert(uuid);
+    }
     return readings;
   };
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace outboard::node {
 struct Readings {
   std::string driver_version;                 // empty when it is not known
   std::map<std::string, wire::Figures> gpus;  // by UUID
+  std::set<std::string> lost;                 // UUIDs of those that do not answer any more
 };
 
 // Reads sensors when somebody asks, on a thread of its own, and keeps what it read for a while. A source that hangs
@@ -32,9 +34,12 @@ class Sensors {
 
   // The readings: those that there are when new ones do not come in time.
   Readings Read();
+  // The same without waiting: the readings that there are. New ones are asked for when they are old.
+  Readings Latest();
 
  private:
   struct State;  // shared with the thread
+  bool AskIfOld(State& state) const;
   const Limits limits_;
   const std::shared_ptr<State> state_;
 };

@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
-// A management library for tests: knows the GPU "GPU-1". Says what it is told to by FAKE_NVML: "refuse" to start, or
-// "old" to lack most figures.
+// A management library for tests: knows the GPU "GPU-1". Says what it is told to by FAKE_NVML: "refuse" to start,
+// "old" to lack most figures, or "lost" to have lost every GPU.
 
 namespace {
 
@@ -28,6 +28,7 @@ nvmlReturn_t nvmlSystemGetDriverVersion(char* version, unsigned length) {
   return NVML_SUCCESS;
 }
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char* uuid, nvmlDevice_t* device) {
+  if (Is("lost")) return NVML_ERROR_GPU_IS_LOST;
   if (std::strcmp(uuid, "GPU-1") != 0) return NVML_ERROR_NOT_FOUND;
   *device = reinterpret_cast<nvmlDevice_t>(1);
   return NVML_SUCCESS;

@@ -16,6 +16,7 @@ Result<std::vector<Gpu>> TwoGpus() {
   std::vector<Gpu> gpus = {{"Outboard software GPU", "GPU-1", 1 << 30}, {"end", "GPU-2", 7}};
   gpus[0].figures[wire::Figure::kComputeCapabilityMajor] = 9;
   gpus[0].figures[wire::Figure::kPciDevice] = 0;
+  gpus[0].cuda_version = 13000;
   return gpus;
 }
 
@@ -25,6 +26,7 @@ TEST(ProbeAnswer, GpusComeBackAsTheyWere) {
   ASSERT_EQ(decoded->size(), 2u);
   EXPECT_EQ((*decoded)[0].name, "Outboard software GPU");
   EXPECT_EQ((*decoded)[0].figures.values(), (*TwoGpus())[0].figures.values());
+  EXPECT_EQ((*decoded)[0].cuda_version, 13000);
   EXPECT_EQ((*decoded)[1].figures.values(), wire::Figures().values());
   EXPECT_EQ((*decoded)[1].name, "end");
   EXPECT_EQ((*decoded)[1].uuid, "GPU-2");

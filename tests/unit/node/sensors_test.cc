@@ -41,6 +41,23 @@ TEST(Sensors, AreNotReadAgainTooSoon) {
   EXPECT_EQ(sensors.Read().driver_version, "1");
 }
 
+TEST(Sensors, WhoDoesNotWaitGetsWhatThereIs) {
+  std::promise<void> asked, release;
+  Sensors sensors(
+      [&, released = release.get_future().share()] {
+        asked.set_value();
+        released.wait();
+        return Numbered(1);
+      },
+      {.age = kLong * 1000, .patience = kLong, .first_patience = kLong});
+  EXPECT_EQ(sensors.Latest().driver_version, "");
+  asked.get_future().wait();
+  EXPECT_EQ(sensors.Latest().driver_version, "");
+  release.set_value();
+  EXPECT_EQ(sensors.Read().driver_version, "1");
+  EXPECT_EQ(sensors.Latest().driver_version, "1");
+}
+
 TEST(Sensors, ASourceThatHangsDelaysNobodyForLong) {
   std::promise<void> release;
   auto hangs = std::make_shared<std::shared_future<void>>(release.get_future());
@@ -100,6 +117,9 @@ TEST_F(NvmlReaderTest, WithoutALibraryOneLineSaysSo) {
   const Readings readings = ReadByNvml(OUTBOARD_FAKE_NVML, {"GPU-1", "GPU-2"})();
   EXPECT_EQ(readings.driver_version, "570.1");
   EXPECT_EQ(readings.gpus.at("GPU-1")[Figure::kCelsius], 41u);
+  EXPECT_TRUE(readings.lost.empty());
+  setenv("FAKE_NVML", "lost", 1);
+  EXPECT_EQ(ReadByNvml(OUTBOARD_FAKE_NVML, {"GPU-1"})().lost, std::set<std::string>{"GPU-1"});
 }
 
 }  // namespace
