@@ -100,13 +100,34 @@ std::variant<std::vector<Slice>, Refusal> Leases::Place(const Wish& wish) const 
   return slices;
 }
 
+// Who decided may have thought of leases as over that this node still has. Nothing is given out twice for that.
+std::optional<Refusal> Leases::WhyNot(const Grant& decided) const {
+  if (leases_.contains(decided.lease)) {
+    return Refusal{"This node has a lease " + decided.lease + " already.", true};
+  }
+  for (const Slice& slice : decided.slices) {
+    if (slice.gpu >= gpus_.size() || slice.memory_bytes == 0 || slice.memory_bytes > uses_[slice.gpu].free_bytes ||
+        uses_[slice.gpu].free_share + kTolerance < decided.share) {
+      return Refusal{"Lease " + decided.lease + " does not fit beside the leases that this node has. Try again later.",
+                     true};
+    }
+  }
+  return std::nullopt;
+}
+
 std::variant<Grant, Refusal> Leases::Take(const Wish& wish) {
   if (leases_.size() == kMaxLeases) {
     return Refusal{"This node has " + std::to_string(kMaxLeases) + " leases already, and gives no more.", true};
   }
-  std::variant<std::vector<Slice>, Refusal> placed = Place(wish);
-  if (auto* refusal = std::get_if<Refusal>(&placed)) return std::move(*refusal);
-  Grant grant{NewName(), std::min(wish.gpus, 1.0), std::get<std::vector<Slice>>(std::move(placed))};
+  Grant grant;
+  if (wish.decided) {
+    if (std::optional<Refusal> refusal = WhyNot(*wish.decided)) return std::move(*refusal);
+    grant = *wish.decided;
+  } else {
+    std::variant<std::vector<Slice>, Refusal> placed = Place(wish);
+    if (auto* refusal = std::get_if<Refusal>(&placed)) return std::move(*refusal);
+    grant = {NewName(), std::min(wish.gpus, 1.0), std::get<std::vector<Slice>>(std::move(placed))};
+  }
   for (const Slice& slice : grant.slices) {
     uses_[slice.gpu].free_bytes -= slice.memory_bytes;
     uses_[slice.gpu].free_share -= grant.share;

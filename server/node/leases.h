@@ -13,18 +13,6 @@
 
 namespace outboard::node {
 
-// What somebody wants of this node's GPUs.
-struct Wish {
-  double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
-  uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
-  bool is_hard = false;       // no more of a GPU's time than its share, even when nobody else wants it
-};
-
-struct Refusal {
-  std::string reason;  // a sentence
-  bool no_capacity;    // it may be granted later
-};
-
 // A part of one GPU.
 struct Slice {
   unsigned gpu;  // its place in the inventory
@@ -35,6 +23,20 @@ struct Grant {
   std::string lease;  // as people see it: "7f3a"
   double share;       // of each GPU's compute
   std::vector<Slice> slices;
+};
+
+// What somebody wants of this node's GPUs.
+struct Wish {
+  double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
+  uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
+  bool is_hard = false;       // no more of a GPU's time than its share, even when nobody else wants it
+  // What somebody else has decided: this lease and nothing else. `gpus` and `memory_bytes` count for nothing then.
+  std::optional<Grant> decided = std::nullopt;
+};
+
+struct Refusal {
+  std::string reason;  // a sentence
+  bool no_capacity;    // it may be granted later
 };
 
 inline constexpr size_t kTicketBytes = 32;
@@ -67,6 +69,7 @@ class Leases {
   };
 
   std::variant<std::vector<Slice>, Refusal> Place(const Wish& wish) const;
+  std::optional<Refusal> WhyNot(const Grant& decided) const;
   std::string NewName() const;
 
   const std::vector<Gpu> gpus_;

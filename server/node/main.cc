@@ -27,6 +27,7 @@
 #include "server/node/gpus.h"
 #include "server/node/listener.h"
 #include "server/node/loop.h"
+#include "server/node/main_pool.h"
 #include "server/node/metrics.h"
 #include "server/node/node.h"
 #include "server/node/reception.h"
@@ -48,6 +49,7 @@ struct Options {
   std::string metrics;
   bool is_private = false;
   bool has_no_governor = false;
+  PoolOptions pool;
   int announce_fd = -1;
 };
 
@@ -164,7 +166,16 @@ int Serve(const Options& options, Announcement& announcement) {
             /*governs=*/!options.has_no_governor);
   Service service;
   service.Start(&loop, &node, sensors ? &*sensors : nullptr,
-                {HostName(), OUTBOARD_VERSION, inventory->driver, inventory->is_software});
+                {options.pool.name, OUTBOARD_VERSION, inventory->driver, inventory->is_software});
+  std::unique_ptr<PoolMember> member;  // of a pool, if one is named
+  if (!options.pool.pool.empty()) {
+    Result<std::unique_ptr<PoolMember>> made = PoolMember::Make(
+        options.pool, listener->address(), inventory->is_software, &loop, &node, sensors ? &*sensors : nullptr);
+    if (!made) return announcement.Failed(made.error().message);
+    member = std::move(*made);
+    service.AdmitByTicket(member->membership(), options.pool.pool);
+    member->Connect();
+  }
   Reception reception(&loop, listener->fd(), [&node, &service](Visitor visitor) {
     if (visitor.kind == wire::ConnectionKind::kNode) {
       service.Serve(std::move(visitor.connection));
@@ -175,10 +186,11 @@ int Serve(const Options& options, Announcement& announcement) {
 
   // The service ends its calls while the loop still runs, as these end their leases there.
   std::thread ender;
-  const auto end = [&ender, &service, &loop] {
+  const auto end = [&ender, &service, &loop, &member] {
     if (ender.joinable()) return;
-    ender = std::thread([&service, &loop] {
+    ender = std::thread([&service, &loop, &member] {
       service.Shutdown();
+      if (member != nullptr) member->Finish();
       loop.Stop();
     });
   };
@@ -201,6 +213,7 @@ int Serve(const Options& options, Announcement& announcement) {
 
 int Main(int argc, char** argv) {
   Options options;
+  options.pool.name = HostName();
   CLI::App app("Lends out the GPUs of this machine to gpu-run.");
   app.add_option("--listen", options.listen,
                  "HOST:PORT (port 0: one that is free) or unix:/PATH (default 127.0.0.1:0). Whoever reaches it may use "
@@ -211,7 +224,24 @@ int Main(int argc, char** argv) {
                "let the driver share a GPU's time among slices, instead of giving them turns by their shares");
   app.add_option("--metrics", options.metrics,
                  "HOST:PORT on loopback where Prometheus finds metrics; without one there are none");
-  app.add_flag("--private", options.is_private, "end with the process at the other end of --announce-fd");
+  auto* pool = app.add_option("--pool", options.pool.pool,
+                              "the pool that gives out these GPUs, HOST:PORT or unix:/PATH: leases are then had of it "
+                              "alone (gpu-run --pool)");
+  app.add_option("--name", options.pool.name, "by which the pool knows this node (default: the machine's)");
+  app.add_option(
+         "--advertise", options.pool.advertise,
+         "the address that the pool tells gpu-run, HOST:PORT or unix:/PATH (default: that of --listen, with the "
+         "machine's name in place of 0.0.0.0)")
+      ->needs(pool);
+  app.add_option("--label", options.pool.labels, "KEY=VALUE, for gpu-run --filter node.label.KEY=VALUE; repeatable")
+      ->needs(pool);
+  app.add_option("--state", options.pool.state,
+                 "folder of what the node keeps across restarts: the file \"pool\" has the node's own mark and the "
+                 "highest epoch that the pool told it (default: /var/lib/outboard/NAME for root, else "
+                 "~/.local/state/outboard/NAME)")
+      ->needs(pool);
+  app.add_flag("--private", options.is_private, "end with the process at the other end of --announce-fd")
+      ->excludes(pool);
   app.add_option(
       "--announce-fd", options.announce_fd,
       "a descriptor that gets \"ready ADDRESS\" or \"failed SENTENCE\", and \"metrics ADDRESS\" where there are any");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -59,6 +60,28 @@ std::optional<LeaseUse> Node::Use(const std::string& lease) const {
     }
   }
   return use;
+}
+
+std::chrono::milliseconds Node::Idle(const std::string& lease) const {
+  const auto found = entries_.find(lease);
+  if (found == entries_.end()) return {};
+  const auto now = slice::Ledger::Clock::now();
+  auto last_work = slice::Ledger::Clock::time_point::min();
+  for (const slice::Ledger& ledger : found->second.ledgers) {
+    last_work = std::max(last_work, ledger.at_rest_since().value_or(now));
+  }
+  // Another process's clock may be read a moment later than this one's.
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now - std::min(last_work, now));
+}
+
+uint64_t Node::UsedBytes(unsigned gpu) const {
+  uint64_t bytes = 0;
+  for (const auto& [lease, entry] : entries_) {
+    for (size_t i = 0; i < entry.slices.size(); ++i) {
+      if (entry.slices[i].gpu == gpu) bytes += entry.ledgers[i].used();
+    }
+  }
+  return bytes;
 }
 
 void Node::Admit(Visitor session) {

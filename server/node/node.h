@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -48,6 +49,11 @@ class Node {
 
   // nullopt for a lease that is not known.
   std::optional<LeaseUse> Use(const std::string& lease) const;
+
+  // How long the lease's programs have had no work for it; zero while they have, and for a lease that is not known.
+  std::chrono::milliseconds Idle(const std::string& lease) const;
+  // Memory of the GPU, by its place in the inventory, that all leases use together.
+  uint64_t UsedBytes(unsigned gpu) const;
 
   // A session's connection goes to a worker of the lease that its ticket belongs to; without a valid one it is closed.
   void Admit(Visitor session);

@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/printable.h"
 #include "proto/node.grpc.pb.h"
+#include "server/node/service_hold.h"
 
 namespace outboard::node {
 namespace {
@@ -62,6 +63,9 @@ class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
           AddTicket();
           return WriteNext();
         }
+        break;
+      case HoldRequest::kAdmit:
+        if (!has_lease) return RefuseTicket();
         break;
       case HoldRequest::WHAT_NOT_SET:
         break;
@@ -113,6 +117,14 @@ class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
     WriteNext();
   }
 
+  void RefuseTicket() {
+    HoldReply& reply = replies_.emplace_back();
+    reply.mutable_refused()->set_reason("The node " + node_name_ +
+                                        " belongs to no pool, so a pool's ticket opens nothing here. Start it with "
+                                        "gpu-node --pool.");
+    StartWriteAndFinish(&reply, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
   void AddTicket() {
     replies_.emplace_back().set_ticket(On(loop_, [this] { return node_->NewTicket(lease_); }));
   }
@@ -159,7 +171,15 @@ class Service::Implementation final : public outboard::Node::CallbackService {
 
   void Shutdown() { server_->Shutdown(std::chrono::system_clock::now()); }
 
+  void AdmitByTicket(Membership* membership, std::string pool) {
+    membership_ = membership;
+    pool_ = std::move(pool);
+  }
+
   grpc::ServerBidiReactor<HoldRequest, HoldReply>* Hold(grpc::CallbackServerContext*) override {
+    if (membership_ != nullptr) {
+      return StartPoolHold(loop_, node_, membership_, identity_.name, identity_.is_software, pool_);
+    }
     return new node::Hold(loop_, node_, identity_.name, identity_.is_software);
   }
 
@@ -209,6 +229,8 @@ class Service::Implementation final : public outboard::Node::CallbackService {
   node::Node* node_ = nullptr;
   Sensors* sensors_ = nullptr;
   Identity identity_;
+  Membership* membership_ = nullptr;
+  std::string pool_;  // its address
 
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
@@ -218,6 +240,9 @@ Service::Service() : implementation_(std::make_unique<Implementation>()) {}
 Service::~Service() = default;
 void Service::Start(Loop* loop, Node* node, Sensors* sensors, Identity identity) {
   implementation_->Start(loop, node, sensors, std::move(identity));
+}
+void Service::AdmitByTicket(Membership* membership, std::string pool) {
+  implementation_->AdmitByTicket(membership, std::move(pool));
 }
 void Service::Serve(UniqueFd connection) { implementation_->Serve(std::move(connection)); }
 void Service::Shutdown() { implementation_->Shutdown(); }

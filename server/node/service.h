@@ -5,6 +5,7 @@
 
 #include "common/base/unique_fd.h"
 #include "server/node/loop.h"
+#include "server/node/membership.h"
 #include "server/node/node.h"
 #include "server/node/sensors.h"
 
@@ -27,6 +28,9 @@ class Service {
   // To be called before the first connection. `node` is changed on the loop's thread only. All pointers outlive this
   // object. Without sensors (null) nothing is known but what the driver says.
   void Start(Loop* loop, Node* node, Sensors* sensors, Identity identity);
+
+  // Likewise. Leases are taken from the pool at that address from now on: this node grants none by itself.
+  void AdmitByTicket(Membership* membership, std::string pool);
 
   // A connection whose preamble was read. Thread-safe.
   void Serve(UniqueFd connection);
