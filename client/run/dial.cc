@@ -31,21 +31,23 @@ int Connect(int fd, const sockaddr* address, socklen_t length) {
   return outcome;
 }
 
-Error Unreachable(const std::string& address, const std::string& why) {
-  return {"cannot reach the node at " + address + ": " + why + ". Is gpu-node running there?"};
+Error Unreachable(const std::string& address, const Callee& callee, const std::string& why) {
+  return {"cannot reach the " + std::string(callee.what) + " at " + address + ": " + why + ". Is " + callee.program +
+          " running there?"};
 }
 
-Result<UniqueFd> DialUnix(const std::string& address, const std::string& path) {
+Result<UniqueFd> DialUnix(const std::string& address, const Callee& callee, const std::string& path) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof name.sun_path) {
-    return Error{"the node's address " + address + " has a path that is empty or longer than a socket's may be."};
+    return Error{"the " + std::string(callee.what) + "'s address " + address +
+                 " has a path that is empty or longer than a socket's may be."};
   }
   path.copy(name.sun_path, path.size());
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return Unreachable(address, std::strerror(errno));
+  if (!fd) return Unreachable(address, callee, std::strerror(errno));
   const int failure = Connect(fd.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name);
-  if (failure != 0) return Unreachable(address, std::strerror(failure));
+  if (failure != 0) return Unreachable(address, callee, std::strerror(failure));
   return fd;
 }
 
@@ -53,13 +55,13 @@ void SetOption(int fd, int level, int name, int value) { setsockopt(fd, level, n
 
 }  // namespace
 
-Result<UniqueFd> Dial(const std::string& address) {
+Result<UniqueFd> Dial(const std::string& address, const Callee& callee) {
   constexpr std::string_view kUnix = "unix:";
-  if (address.starts_with(kUnix)) return DialUnix(address, address.substr(kUnix.size()));
+  if (address.starts_with(kUnix)) return DialUnix(address, callee, address.substr(kUnix.size()));
 
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == address.size()) {
-    return Error{"the node's address " + address + " is neither HOST:PORT nor unix:/PATH."};
+    return Error{"the " + std::string(callee.what) + "'s address " + address + " is neither HOST:PORT nor unix:/PATH."};
   }
   std::string host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
@@ -67,7 +69,7 @@ Result<UniqueFd> Dial(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   if (const int failure = getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found); failure != 0) {
-    return Unreachable(address, gai_strerror(failure));
+    return Unreachable(address, callee, gai_strerror(failure));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, freeaddrinfo);
   int failure = EADDRNOTAVAIL;
@@ -86,7 +88,7 @@ Result<UniqueFd> Dial(const std::string& address) {
     SetOption(fd.get(), IPPROTO_TCP, TCP_KEEPCNT, 6);
     return fd;
   }
-  return Unreachable(address, std::strerror(failure));
+  return Unreachable(address, callee, std::strerror(failure));
 }
 
 }  // namespace outboard::run

@@ -58,20 +58,16 @@ struct Lease::Stream {
   std::mutex writing;
 };
 
-Lease::Lease(std::unique_ptr<Stream> stream) : stream_(std::move(stream)) {}
+Lease::Lease(std::string address, std::unique_ptr<Stream> stream)
+    : address_(std::move(address)), stream_(std::move(stream)) {}
 
-std::variant<std::unique_ptr<Lease>, Refused> Lease::Take(const std::string& address, const Wish& wish) {
+std::variant<std::unique_ptr<Lease>, Refused> Lease::Begin(const std::string& address, const HoldRequest& request,
+                                                           std::function<void(const std::string&)> ended) {
   Result<std::shared_ptr<grpc::Channel>> channel = OpenChannel(address);
   if (!channel) return Refused{channel.error().message, false};
   auto stream = std::make_unique<Stream>(std::move(*channel));
   stream->stream = stream->stub->Hold(&stream->context);
 
-  HoldRequest request;
-  HoldRequest::Ask* const ask = request.mutable_ask();
-  ask->set_gpus(wish.gpus);
-  ask->set_memory_bytes(wish.memory_bytes);
-  ask->set_client(wish.client);
-  ask->set_is_hard(wish.is_hard);
   HoldReply reply;
   if (!stream->stream->Write(request) || !stream->stream->Read(&reply)) {
     return Refused{WhyBroken(address, stream->stream->Finish()), false};
@@ -83,11 +79,29 @@ std::variant<std::unique_ptr<Lease>, Refused> Lease::Take(const std::string& add
     return refused;
   }
 
-  std::unique_ptr<Lease> lease(new Lease(std::move(stream)));
+  std::unique_ptr<Lease> lease(new Lease(address, std::move(stream)));
+  lease->ended_ = std::move(ended);
   const HoldReply::Granted& granted = reply.granted();
   lease->granted_ = {granted.lease(), granted.node(), granted.is_software(), granted.share(), ToGpus(granted.gpus())};
   lease->reader_ = std::thread(&Lease::ReadTickets, lease.get());
   return lease;
+}
+
+std::variant<std::unique_ptr<Lease>, Refused> Lease::Take(const std::string& address, const Wish& wish) {
+  HoldRequest request;
+  HoldRequest::Ask* const ask = request.mutable_ask();
+  ask->set_gpus(wish.gpus);
+  ask->set_memory_bytes(wish.memory_bytes);
+  ask->set_client(wish.client);
+  ask->set_is_hard(wish.is_hard);
+  return Begin(address, request, [](const std::string&) {});
+}
+
+std::variant<std::unique_ptr<Lease>, Refused> Lease::Admit(const std::string& address, const std::string& pool_ticket,
+                                                           std::function<void(const std::string&)> ended) {
+  HoldRequest request;
+  request.mutable_admit()->set_pool_ticket(pool_ticket);
+  return Begin(address, request, std::move(ended));
 }
 
 Lease::~Lease() {
@@ -98,18 +112,26 @@ Lease::~Lease() {
 void Lease::ReadTickets() {
   HoldReply reply;
   while (stream_->stream->Read(&reply)) {
-    if (reply.what_case() != HoldReply::kTicket) continue;
+    if (reply.has_ended()) {
+      {
+        std::lock_guard lock(mutex_);
+        why_ended_ = reply.ended().reason();
+      }
+      ended_(reply.ended().reason());
+    }
+    if (!reply.has_ticket()) continue;
     {
       std::lock_guard lock(mutex_);
       tickets_.push_back(reply.ticket());
     }
     changed_.notify_one();
   }
-  stream_->stream->Finish();
+  const bool is_clean = stream_->stream->Finish().ok();
   {
     std::lock_guard lock(mutex_);
     over_ = true;
     gone_ = true;
+    is_clean_ = is_clean;
   }
   changed_.notify_all();
 }
@@ -128,6 +150,11 @@ std::optional<std::string> Lease::TakeTicket() {
   std::lock_guard lock(stream_->writing);
   stream_->stream->Write(request);  // on failure the reader finds the stream at its end
   return ticket;
+}
+
+std::string Lease::WhyOver() {
+  std::lock_guard lock(mutex_);
+  return why_ended_.empty() ? "the node at " + address_ + " ended it or is gone." : why_ended_;
 }
 
 Result<NodeStatus> Lease::Status() {
@@ -157,13 +184,12 @@ Result<NodeStatus> Lease::Status() {
   return result;
 }
 
-void Lease::End() {
+bool Lease::End() {
   {
     std::lock_guard lock(mutex_);
-    if (std::exchange(over_, true)) return;
+    if (std::exchange(over_, true)) return is_clean_;
   }
   changed_.notify_all();
-  if (stream_ == nullptr) return;
   {
     std::lock_guard lock(stream_->writing);
     stream_->stream->WritesDone();
@@ -171,6 +197,7 @@ void Lease::End() {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, std::chrono::milliseconds(kMaxLeaseEndMilliseconds), [this] { return gone_; });
   if (!gone_) stream_->context.TryCancel();
+  return gone_ && is_clean_;
 }
 
 Result<NodeDescription> Describe(const std::string& address) {

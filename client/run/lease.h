@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,10 @@
 
 #include "client/run/gpus_answer.h"
 #include "common/base/result.h"
+
+namespace outboard {
+class HoldRequest;
+}
 
 namespace outboard::run {
 
@@ -56,6 +61,10 @@ class Lease {
  public:
   // Asks the node at `address`. A node that cannot be reached, or that speaks another protocol, is a refusal too.
   static std::variant<std::unique_ptr<Lease>, Refused> Take(const std::string& address, const Wish& wish);
+  // Brings a pool's ticket to the node that it is for. `ended` is called, on another thread, when the pool has ended
+  // the lease, with a sentence that says why.
+  static std::variant<std::unique_ptr<Lease>, Refused> Admit(const std::string& address, const std::string& pool_ticket,
+                                                             std::function<void(const std::string&)> ended);
   ~Lease();  // gives the slice back
 
   const Granted& granted() const { return granted_; }
@@ -66,21 +75,29 @@ class Lease {
   // How the lease is. Asks the node, and waits for its answer for kMaxStatusMilliseconds at most.
   Result<NodeStatus> Status();
   // Ends the lease; TakeTicket returns. Waits until the node says that its parts are free again, so that whoever comes
-  // next gets them, but for kMaxLeaseEndMilliseconds at most.
-  void End();
+  // next gets them, but for kMaxLeaseEndMilliseconds at most. False when it has not said so by then.
+  bool End();
+  // Why the lease is over although nobody here has ended it; a sentence.
+  std::string WhyOver();
 
  private:
   struct Stream;
-  explicit Lease(std::unique_ptr<Stream> stream);
+  Lease(std::string address, std::unique_ptr<Stream> stream);
+  static std::variant<std::unique_ptr<Lease>, Refused> Begin(const std::string& address, const HoldRequest& request,
+                                                             std::function<void(const std::string&)> ended);
   void ReadTickets();
 
+  const std::string address_;
   const std::unique_ptr<Stream> stream_;
+  std::function<void(const std::string&)> ended_;
   Granted granted_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::string> tickets_;  // guarded by mutex_
+  std::string why_ended_;             // guarded by mutex_
   bool over_ = false;                 // guarded by mutex_
   bool gone_ = false;                 // guarded by mutex_: the stream has ended, and with it the lease at the node
+  bool is_clean_ = false;             // guarded by mutex_: as the node wanted
   std::thread reader_;
 };
 

@@ -17,7 +17,9 @@
 #include "client/run/installation.h"
 #include "client/run/lease.h"
 #include "client/run/options.h"
+#include "client/run/pool.h"
 #include "client/run/private_node.h"
+#include "client/run/progress.h"
 #include "client/run/run_socket.h"
 #include "client/run/scratch_folder.h"
 #include "common/base/env.h"
@@ -77,15 +79,17 @@ Result<ScratchFolder> MakeFolder() {
   return ScratchFolder::Make("/tmp");
 }
 
-// Where the node is, and the node itself when it is ours.
+// Where the node is: the node itself when it is ours, or the pool that says it.
 struct Place {
   std::unique_ptr<PrivateNode> own;
   std::string address;
+  std::unique_ptr<PoolClaim> pool = nullptr;
 };
 
 Result<Place> FindNode(const Options& options, const Installation& installation, const ScratchFolder& folder,
                        Command& command) {
   if (!options.node.empty()) return Place{nullptr, options.node};
+  if (!options.pool.empty()) return Place{nullptr, "", std::make_unique<PoolClaim>(options.pool)};
   Result<std::unique_ptr<PrivateNode>> started =
       PrivateNode::Start(installation, folder, NodeEnvironment(environ, installation), command, options.verbose);
   if (!started) return started.error();
@@ -95,7 +99,30 @@ Result<Place> FindNode(const Options& options, const Installation& installation,
 // What set-up came to.
 using Taken = std::variant<std::unique_ptr<Lease>, Refused>;
 
-Taken TakeLease(Place& place, const Options& options) {
+void Tell(const std::string& sentence) { std::fprintf(stderr, "outboard: %s\n", sentence.c_str()); }
+
+Taken TakeFromPool(Place& place, const Options& options, Progress& progress) {
+  std::variant<PoolGrant, Refused> answer = place.pool->Take(
+      {options.gpus, options.memory_bytes, options.share, options.hard, options.filters, options.priority, options.wait,
+       options.idle_release, options.longest, ClientName(options.command)},
+      [&progress](const std::string& reason) { progress.Say(reason); });
+  progress.Clear();
+  if (auto* refused = std::get_if<Refused>(&answer)) return std::move(*refused);
+  const PoolGrant& grant = std::get<PoolGrant>(answer);
+  place.address = grant.address;
+  Taken taken = Lease::Admit(grant.address, grant.ticket, [lease = grant.lease](const std::string& reason) {
+    Tell("lease " + lease + " has ended: " + reason);
+  });
+  if (std::holds_alternative<Refused>(taken)) {
+    place.pool->Abandon();
+  } else {
+    place.pool->HandOver(Tell);
+  }
+  return taken;
+}
+
+Taken TakeLease(Place& place, const Options& options, Progress& progress) {
+  if (place.pool != nullptr) return TakeFromPool(place, options, progress);
   if (place.own != nullptr) {
     Result<std::string> address = place.own->Address();
     if (!address) return Refused{address.error().message, false};
@@ -108,6 +135,7 @@ Taken TakeLease(Place& place, const Options& options) {
 // watch them.
 [[noreturn]] void Leave(int signal, Place& place) {
   if (place.own != nullptr) place.own->End();
+  if (place.pool != nullptr) place.pool->Abandon();
   _exit(kExitSignalled + signal);
 }
 
@@ -115,7 +143,7 @@ Taken TakeLease(Place& place, const Options& options) {
 std::string Answer(Lease& lease, const std::string& address, pid_t pid, TicketHolders& holders) {
   const std::optional<std::string> ticket = lease.TakeTicket();
   if (!ticket) {
-    return "error lease " + lease.granted().lease + " is over: the node at " + address + " ended it or is gone.";
+    return "error lease " + lease.granted().lease + " is over: " + lease.WhyOver();
   }
   holders.Add(*ticket, pid);
   // The GPUs too, so that CUDA_VISIBLE_DEVICES may name them.
@@ -138,7 +166,8 @@ int RunCommand(const Options& options, Command& command, const Installation& ins
   if (!place) return Fail(place.error().message);
 
   Taken taken;
-  if (const std::optional<int> signal = command.Await([&] { taken = TakeLease(*place, options); })) {
+  Progress progress(options.quiet, STDERR_FILENO);
+  if (const std::optional<int> signal = command.Await([&] { taken = TakeLease(*place, options, progress); })) {
     Leave(*signal, *place);
   }
   if (const auto* refused = std::get_if<Refused>(&taken)) {
@@ -156,8 +185,19 @@ int RunCommand(const Options& options, Command& command, const Installation& ins
                              .gpus = [&] { return GpusAnswer(lease.Status(), holders); }});
   if (!socket) return Fail(socket.error().message);
   const int status = command.Run(options.command, CommandEnvironment(environ, installation, path));
-  lease.End();  // releases who waits for a ticket
+  const bool is_ended = lease.End();  // releases who waits for a ticket
+  if (!is_ended && place->pool != nullptr) place->pool->GiveBack();
   return status;
+}
+
+std::vector<Finding> ExaminePool(const std::string& address) {
+  const Result<PoolDescription> pool = DescribePool(address);
+  if (!pool) return {{false, pool.error().message}};
+  const auto count = [](size_t number, const std::string& what) {
+    return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+  };
+  return {{pool->gpus != 0,
+           "the pool at " + address + " hears of " + count(pool->nodes, "node") + " with " + count(pool->gpus, "GPU")}};
 }
 
 // What a node says of itself, or what is wrong with it.
@@ -189,7 +229,8 @@ int Examine(const Options& options, Command& command, const Installation& instal
     findings.push_back({false, place.error().message});
   } else {
     std::vector<Finding> of_node;
-    if (const std::optional<int> signal = command.Await([&] { of_node = ExamineNode(*place); })) {
+    if (const std::optional<int> signal =
+            command.Await([&] { of_node = options.pool.empty() ? ExamineNode(*place) : ExaminePool(options.pool); })) {
       Leave(*signal, *place);
     }
     findings.insert(findings.end(), of_node.begin(), of_node.end());

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <string_view>
+#include <utility>
 
 #include "common/base/env.h"
 #include "common/base/limits.h"
@@ -18,11 +20,28 @@ std::optional<double> ParseGpus(const std::string& text) {
   return value;
 }
 
+// "500ms", "30s", "5min", "2h", "1d"; a number alone is in seconds.
+std::optional<std::chrono::milliseconds> ParseTime(const std::string& text) {
+  constexpr double kMostMilliseconds = 1e12;
+  constexpr std::pair<std::string_view, double> kUnits[] = {{"", 1e3},     {"ms", 1},     {"s", 1e3},
+                                                            {"min", 60e3}, {"h", 3600e3}, {"d", 24 * 3600e3}};
+  double number = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failure != std::errc()) return std::nullopt;
+  const std::string_view unit = std::string_view(text).substr(static_cast<size_t>(end - text.data()));
+  for (const auto& [name, milliseconds] : kUnits) {
+    if (unit == name && number >= 0 && number * milliseconds < kMostMilliseconds) {
+      return std::chrono::milliseconds(std::llround(number * milliseconds));
+    }
+  }
+  return std::nullopt;
+}
+
 class Help final : public CLI::Formatter {
  public:
   std::string make_usage(const CLI::App*, std::string) const override {
     return "Usage: gpu-run [options] [--] command [arguments...]\n"
-           "       gpu-run [--node ADDRESS] doctor [command]    says what would go wrong\n";
+           "       gpu-run [--pool ADDRESS | --node ADDRESS] doctor [command]    says what would go wrong\n";
   }
 };
 
@@ -33,8 +52,9 @@ Ending Wrong(const std::string& what) { return {kExitFailure, "gpu-run: " + what
 std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
   Options options;
   options.node = GetEnv("OUTBOARD_NODE").value_or("");
+  if (options.node.empty()) options.pool = GetEnv("OUTBOARD_POOL").value_or("");
   std::string gpus = "1";
-  std::string memory;
+  std::string memory, share, wait, idle_release, longest;
 
   CLI::App app(
       "Runs a command on a slice of a GPU.\n"
@@ -45,8 +65,20 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
   app.add_option("-n,--gpus", gpus, "0.5: half of one GPU; 2: two whole GPUs; fractions only below 1 (default 1)");
   app.add_option("-m,--memory", memory, "memory per GPU instead of the fraction of it: 8GiB, 500MB");
   app.add_flag("--hard", options.hard, "use no more of a GPU's time than -n says, even while nobody else wants it");
-  app.add_option("--node", options.node,
-                 "a node's address, HOST:PORT or unix:/PATH (default: OUTBOARD_NODE, else a private node)");
+  const auto* node = app.add_option(
+      "--node", options.node,
+      "a node's address, HOST:PORT or unix:/PATH (default: OUTBOARD_NODE, else the pool, else a private node)");
+  auto* pool = app.add_option("--pool", options.pool,
+                              "a pool's address, HOST:PORT or unix:/PATH (default: OUTBOARD_POOL). What follows is for "
+                              "requests to a pool");
+  app.add_option("--share", share, "part of each GPU's compute in percent, instead of as -n says: 25");
+  app.add_option("--filter", options.filters,
+                 "KEY=VALUE: device.name, device.memory, node.name, node.label.*, cuda.version; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--wait", wait, "queue for so long: 30s, 5min, 2h; 0: do not (default: for ever)");
+  app.add_option("--priority", options.priority, "0 to 9 (default 5)")->check(CLI::Range(0, 9));
+  app.add_option("--timeout", longest, "the slice is given back after so long in any case");
+  app.add_option("--idle-release", idle_release, "the slice is given back when it was not used for so long");
   auto* quiet = app.add_flag("-q,--quiet", options.quiet, "do not say what was got");
   app.add_flag("-v,--verbose", options.verbose, "say more")->excludes(quiet);
   app.set_version_flag("--version", "gpu-run " OUTBOARD_VERSION);
@@ -62,6 +94,9 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
     return Wrong(std::string(wrong.what()) + ". See gpu-run --help.");
   }
 
+  if (pool->count() != 0 && node->count() != 0) return Wrong("--pool and --node are both given; which is meant?");
+  if (pool->count() != 0) options.node.clear();
+  if (node->count() != 0) options.pool.clear();
   options.command = app.remaining();
   const bool marked = !options.command.empty() && options.command.front() == "--";
   if (marked) options.command.erase(options.command.begin());
@@ -86,6 +121,27 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
     const std::optional<uint64_t> bytes = ParseBytes(memory);
     if (!bytes || *bytes == 0) return Wrong("-m " + memory + " is no amount of memory. Write it like 8GiB or 500MB.");
     options.memory_bytes = *bytes;
+  }
+  if (!share.empty()) {
+    if (share.ends_with('%')) share.pop_back();
+    const std::optional<double> percent = ParseGpus(share);
+    if (!percent || *percent <= 0 || *percent > 100) return Wrong("--share " + share + " is no percentage up to 100.");
+    options.share = *percent / 100;
+  }
+  for (const auto& [name, text] :
+       {std::pair("--wait", &wait), {"--timeout", &longest}, {"--idle-release", &idle_release}}) {
+    if (!text->empty() && !ParseTime(*text))
+      return Wrong(std::string(name) + " " + *text + " is no time. Write it like 30s, 5min or 2h.");
+  }
+  if (!wait.empty()) options.wait = *ParseTime(wait);
+  if (!longest.empty()) options.longest = *ParseTime(longest);
+  if (!idle_release.empty()) options.idle_release = *ParseTime(idle_release);
+  const bool is_for_pool = options.share != 0 || !options.filters.empty() || options.wait || options.priority ||
+                           !longest.empty() || !idle_release.empty();
+  if (is_for_pool && options.pool.empty()) {
+    return Wrong(
+        "--share, --filter, --wait, --priority, --timeout and --idle-release are for requests to a pool. Name "
+        "it with --pool or OUTBOARD_POOL.");
   }
   return options;
 }

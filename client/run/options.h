@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -16,10 +18,17 @@ inline constexpr int kExitSignalled = 128;  // + the signal's number
 
 // What the command line and the environment ask for.
 struct Options {
-  double gpus = 1;            // a fraction below 1 of one GPU, or a whole number of GPUs
-  uint64_t memory_bytes = 0;  // per GPU; 0: the fraction of it
-  bool hard = false;          // no more of a GPU's time than asked for, even when nobody else wants it
-  std::string node;           // address; empty: a private node for this command
+  double gpus = 1;                   // a fraction below 1 of one GPU, or a whole number of GPUs
+  uint64_t memory_bytes = 0;         // per GPU; 0: the fraction of it
+  bool hard = false;                 // no more of a GPU's time than asked for, even when nobody else wants it
+  std::string node;                  // address; empty: a private node for this command, unless a pool is named
+  std::string pool;                  // address; empty: none, and then the following are as they are here
+  double share = 0;                  // of each GPU's compute; 0: as `gpus` says
+  std::vector<std::string> filters;  // "KEY=VALUE"
+  std::optional<std::chrono::milliseconds> wait = std::nullopt;                // in the queue; nullopt: for ever
+  std::optional<int> priority = std::nullopt;                                  // 0 to 9
+  std::chrono::milliseconds idle_release = std::chrono::milliseconds::zero();  // zero: never
+  std::chrono::milliseconds longest = std::chrono::milliseconds::zero();       // zero: any time
   bool quiet = false;
   bool verbose = false;
   bool doctor = false;               // examine, and `command` may be empty

@@ -9,6 +9,7 @@ namespace {
 
 std::variant<Options, Ending> Parse(std::vector<const char*> arguments) {
   unsetenv("OUTBOARD_NODE");
+  unsetenv("OUTBOARD_POOL");
   arguments.insert(arguments.begin(), "gpu-run");
   return ParseOptions(static_cast<int>(arguments.size()), arguments.data());
 }
@@ -64,6 +65,40 @@ TEST(RunOptions, TheNodeComesFromTheEnvironmentToo) {
   EXPECT_EQ(Good({"a"}).node, "");
 }
 
+TEST(RunOptions, WhatIsWantedOfAPool) {
+  const Options options =
+      Good({"--pool",         "h:1",          "-n",     "0.5",    "--share",    "25%", "--filter",  "device.name=H200",
+            "--filter",       "node.name=n1", "--wait", "5min",   "--priority", "7",   "--timeout", "2h",
+            "--idle-release", "90",           "a",      "--wait", "x"});
+  EXPECT_EQ(options.pool, "h:1");
+  EXPECT_EQ(options.share, 0.25);
+  EXPECT_EQ(options.filters, (std::vector<std::string>{"device.name=H200", "node.name=n1"}));
+  EXPECT_EQ(options.wait, std::chrono::minutes(5));
+  EXPECT_EQ(options.priority, 7);
+  EXPECT_EQ(options.longest, std::chrono::hours(2));
+  EXPECT_EQ(options.idle_release, std::chrono::seconds(90));
+  EXPECT_EQ(options.command, (Command{"a", "--wait", "x"}));
+  EXPECT_EQ(Good({"--pool", "h:1", "--wait", "0", "a"}).wait, std::chrono::milliseconds(0));
+  EXPECT_EQ(Good({"--pool", "h:1", "a"}).wait, std::nullopt);
+}
+
+TEST(RunOptions, ANodeOrAPool) {
+  setenv("OUTBOARD_POOL", "pool:1", 1);
+  const auto parse = [](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "gpu-run");
+    return std::get<Options>(ParseOptions(static_cast<int>(arguments.size()), arguments.data()));
+  };
+  EXPECT_EQ(parse({"a"}).pool, "pool:1");
+  EXPECT_EQ(parse({"--pool", "other:1", "a"}).pool, "other:1");
+  EXPECT_EQ(parse({"--node", "node:1", "a"}).pool, "");
+  setenv("OUTBOARD_NODE", "node:2", 1);
+  EXPECT_EQ(parse({"a"}).pool, "");
+  EXPECT_EQ(parse({"a"}).node, "node:2");
+  EXPECT_EQ(parse({"--pool", "other:1", "a"}).node, "");
+  unsetenv("OUTBOARD_NODE");
+  unsetenv("OUTBOARD_POOL");
+}
+
 TEST(RunOptions, WrongUsageIsOneLineAndStatus125) {
   const std::vector<std::vector<const char*>> wrong = {{},
                                                        {"--"},
@@ -79,6 +114,12 @@ TEST(RunOptions, WrongUsageIsOneLineAndStatus125) {
                                                        {"-m", "lots", "a"},
                                                        {"-x", "a"},
                                                        {"--nodes", "a"},
+                                                       {"--pool", "h:1", "--node", "h:2", "a"},
+                                                       {"--wait", "5min", "a"},
+                                                       {"--pool", "h:1", "--wait", "soon", "a"},
+                                                       {"--pool", "h:1", "--wait", "-1s", "a"},
+                                                       {"--pool", "h:1", "--priority", "10", "a"},
+                                                       {"--pool", "h:1", "--share", "101", "a"},
                                                        {"-q", "-v", "a"}};
   for (const std::vector<const char*>& arguments : wrong) {
     const auto parsed = Parse(arguments);
