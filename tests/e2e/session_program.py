@@ -3,6 +3,7 @@
 usage: session_program.py hold       stays until it is killed
        session_program.py idle       does nothing until it reads a line, then as `work`
        session_program.py work       copies back and forth until a call fails, then prints the code and that it stays
+       session_program.py step       copies back and forth for each line that it reads, and says that it was right
        session_program.py watch COMMAND...   starts COMMAND and prints the free bytes before that, when it has printed
                                      a line, and after its end; then waits until they are what they were before
        session_program.py leave N    takes N bytes, says so, and ends at its next line of input without freeing them
@@ -59,6 +60,14 @@ def idle():
         sys.stdin.readline()
         copy()
     until_it_fails(wait_and_copy)
+
+
+def step():
+    copy = copies()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        copy()
+        print("right", flush=True)
 
 
 def launch():
@@ -135,7 +144,7 @@ def facts():
 def main():
     cuda.init()
     cuda.use_device()
-    actions = {"hold": hold, "idle": idle, "work": lambda: until_it_fails(copies()), "launch": launch, "wait": wait,
+    actions = {"hold": hold, "idle": idle, "step": step, "work": lambda: until_it_fails(copies()), "launch": launch, "wait": wait,
                "take": lambda: take(int(sys.argv[2])), "facts": facts,
                "take-ordered": lambda: take(int(sys.argv[2]), cuda.allocate_ordered, cuda.free_ordered),
                "watch": lambda: watch(sys.argv[2:]), "leave": lambda: leave(int(sys.argv[2])), "spin": spin,
