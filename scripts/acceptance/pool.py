@@ -83,7 +83,7 @@ LINES = (
     Line("1 000 kills at random times under load: no lease lost or doubled", f"{LOAD} kills {POOL} 1000 11",
          figure=r"^(\d+ kills, \d+ acknowledged, \d+ lost, \d+ doubled), (\d+) left behind", unit="left behind",
          limit="== 0", quick=f"{LOAD} kills {POOL} 25 11", seconds=1800),
-    tests("... and running sessions notice nothing", "^e2e_pooled"),
+    tests("... and running sessions notice nothing", "^e2e_pool_jobs"),
     tests("Properties with an injected clock: quotas, no starvation, minimum run time, gangs in 1 000 random schedules, "
           "reasons that are true", "^unit_pool"),
     tests("Bad configuration, full disk, clock jump, lying and vanishing nodes", "^(unit_pool|e2e_pool|pool_kills)"),
