@@ -167,11 +167,19 @@ TEST_F(MembershipTest, ATicketIsGoodForOne) {
 TEST_F(MembershipTest, TwoLeasesNeverHaveTheSamePart) {
   Join();
   const auto first = Open(1, 1);
-  const auto second = Come(Ticket(2, 2, 501));
+  PoolTicket of_compute = Ticket(2, 2, 501);
+  of_compute.gpus[0].memory_bytes = kGib;
+  const auto second = Come(of_compute);
   member_->Opened(true, "");
   EXPECT_NE(second->refused.find("does not fit"), std::string::npos) << second->refused;
   EXPECT_TRUE(second->no_capacity);
   EXPECT_EQ(Said(), (std::vector<Kind>{Kind::kOpen, Kind::kOver, Kind::kHeartbeat}));
+  member_->Heard();
+  PoolTicket of_memory = Ticket(3, 3, 1);
+  of_memory.gpus[0].memory_bytes = 9 * kGib;
+  const auto third = Come(of_memory);
+  member_->Opened(true, "");
+  EXPECT_NE(third->refused.find("does not fit"), std::string::npos) << third->refused;
 }
 
 TEST_F(MembershipTest, OneReportWaitsForItsAnswerAtATime) {

@@ -228,20 +228,6 @@ TEST_F(SessionTest, LetsOthersRunWhileOneWaitsForTheDevice) {
   EXPECT_EQ(client_.ResultOf(waits), CUDA_SUCCESS);
 }
 
-TEST_F(SessionTest, ItsLeaseIsAtWorkAsLongAsAnyCommandRuns) {
-  Block("cuStreamSynchronize");
-  client_.Greet(*session_);
-  EXPECT_TRUE(ledger_->at_rest_since());
-  Send({Synchronize(1)});
-  entered_.Wait();
-  EXPECT_EQ(client_.ResultOf(Send({Query(2, kStream)})), CUDA_SUCCESS);
-  EXPECT_FALSE(ledger_->at_rest_since());
-  let_go_.Happen();
-  Send({Tell(Control::kEnd, {})});
-  session_->Finish();
-  EXPECT_TRUE(ledger_->at_rest_since());
-}
-
 TEST_F(SessionTest, LetsNobodyOvertakeACallThatNobodyWaitsFor) {
   std::atomic<bool> has_left{false}, overtaken{false};
   driver_.On(Recorded(10), [&] {
@@ -576,6 +562,20 @@ TEST_F(SessionTest, EndsOnBadArgumentsAndCarriesOutNothingBehindThem) {
     EXPECT_TRUE(session.Wait());
   }
   for (const std::string& call : driver_.calls()) EXPECT_EQ(call, "cuStreamCreate");
+}
+
+TEST_F(SessionTest, ItsLeaseIsAtWorkAsLongAsAnyCommandRuns) {
+  Block("cuStreamSynchronize");
+  client_.Greet(*session_);
+  EXPECT_TRUE(ledger_->at_rest_since());
+  Send({Synchronize(1)});
+  entered_.Wait();
+  EXPECT_EQ(client_.ResultOf(Send({Query(2, kStream)})), CUDA_SUCCESS);
+  EXPECT_FALSE(ledger_->at_rest_since());
+  let_go_.Happen();
+  Send({Tell(Control::kEnd, {})});
+  session_->Finish();
+  EXPECT_TRUE(ledger_->at_rest_since());
 }
 
 TEST_F(SessionTest, EndsQuietlyWhenTheClientSaysSo) {
