@@ -271,6 +271,20 @@ TEST_P(ConvertHalfForms, Tf32) {
   TestTf32(machine, level());
 }
 
+// Integers with more bits than double precision has, at a tie between two halves and just past it.
+TEST_P(ConvertHalfForms, LongIntegersNearTies) {
+  Machine machine(level());
+  constexpr uint64_t kTie = 0x0101000000000000;  // 2^56 and half a unit of bf16's last place
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint64_t a) { return ToShort<BF16>(kTie + (a & 1), MPFR_RNDN); },
+                "and.b64 $1, $1, 1; add.u64 $1, $1, 0x0101000000000000; cvt.rn.bf16.u64 $0, $1;"));
+  RunValues(machine, level(),
+            Exact(
+                "", [](uint64_t a) { return ToShort<BF16>(-static_cast<int64_t>(kTie + (a & 1)), MPFR_RNDN); },
+                "and.b64 $1, $1, 1; add.u64 $1, $1, 0x0101000000000000; neg.s64 $1, $1; cvt.rn.bf16.s64 $0, $1;"));
+}
+
 // Modifiers in another order, and those that mean nothing.
 TEST_P(ConvertHalfForms, Synonyms) {
   Machine machine(level());
