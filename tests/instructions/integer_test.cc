@@ -1,5 +1,7 @@
 // Integer arithmetic (PTX ISA, section 9.7.1) and extended precision (9.7.2), against 128-bit arithmetic.
 
+#include <algorithm>
+
 #include "tests/instructions/values.h"
 
 namespace outboard::softgpu::testing {
@@ -259,6 +261,66 @@ TEST_P(IntegerForms, LongAddition) {
                   return std::tuple(static_cast<uint64_t>(sum), static_cast<uint64_t>(sum >> 64));
                 },
                 text));
+}
+
+// Two numbers of 16 bits in a word.
+template <class T, class F>
+uint32_t InHalves(uint32_t a, uint32_t b, F f) {
+  const auto low = static_cast<uint16_t>(f(static_cast<T>(a), static_cast<T>(b)));
+  const auto high = static_cast<uint16_t>(f(static_cast<T>(a >> 16), static_cast<T>(b >> 16)));
+  return low | static_cast<uint32_t>(high) << 16;
+}
+
+template <class T>
+void TestPacked(Machine& machine, int level) {
+  const std::string type = NameOf<T>() + "x2";
+  const auto run = [&](const std::string& form, auto f) {
+    RunValues(machine, level, Exact(form + type, [=](uint32_t a, uint32_t b) { return InHalves<T>(a, b, f); }));
+  };
+  run("add.", [](T a, T b) { return a + b; });
+  run("min.", [](T a, T b) { return std::min(a, b); });
+  run("max.", [](T a, T b) { return std::max(a, b); });
+  if constexpr (std::is_signed_v<T>) {
+    run("min.relu.", [](T a, T b) { return std::max<T>(std::min(a, b), 0); });
+    run("max.relu.", [](T a, T b) { return std::max<T>(std::max(a, b), 0); });
+  }
+}
+
+TEST_P(IntegerForms, PackedHalves) {
+  Machine machine(level());
+  TestPacked<uint16_t>(machine, level());
+  TestPacked<int16_t>(machine, level());
+}
+
+TEST_P(IntegerForms, WithoutNegativeResults) {
+  Machine machine(level());
+  RunValues(machine, level(), Exact("min.relu.s32", [](int32_t a, int32_t b) { return std::max(std::min(a, b), 0); }));
+  RunValues(machine, level(), Exact("max.relu.s32", [](int32_t a, int32_t b) { return std::max(std::max(a, b), 0); }));
+}
+
+TEST_P(IntegerForms, VideoShifts) {
+  Machine machine(level());
+  // Amounts near 32 as well, which random words are not.
+  for (const std::string amount : {"", "and.b32 $2, $2, 63; "}) {
+    for (const std::string mode : {"clamp", "wrap"}) {
+      const bool clamps = mode == "clamp", is_small = !amount.empty();
+      const auto shifted = [=](uint32_t a, uint32_t b) {
+        const uint64_t by = clamps ? std::min<uint64_t>(is_small ? b & 63 : b, 32) : b & 31;
+        return static_cast<uint32_t>(uint64_t{a} >> by);
+      };
+      const std::string name = "vshr.u32.u32.u32." + mode;
+      const auto run = [&](const std::string& operation, auto f) {
+        RunValues(machine, level(),
+                  Exact(
+                      name + operation, [=](uint32_t a, uint32_t b, uint32_t c) { return f(shifted(a, b), c); },
+                      amount + "@G " + name + operation + " $0, $1, $2, $3;"));
+      };
+      run(".add", [](uint32_t a, uint32_t b) { return a + b; });
+      run(".min", [](uint32_t a, uint32_t b) { return std::min(a, b); });
+      run(".max", [](uint32_t a, uint32_t b) { return std::max(a, b); });
+      RunValues(machine, level(), Exact(name, shifted, amount + "@G " + name + " $0, $1, $2;"));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, IntegerForms, ::testing::ValuesIn(Levels()), LevelName);

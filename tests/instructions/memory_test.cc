@@ -503,6 +503,52 @@ ret;
   RecordTested("prefetch", level());
 }
 
+// Eight words at once, of lanes in any order, of some lanes, and over the register of their address; the address must
+// be aligned to all of them.
+TEST_P(MemoryForms, EightWords) {
+  Machine machine(level());
+  const std::string kernel = R"(.visible .entry test(.param .u64 data, .param .u64 offset)
+{
+.reg .b64 %d, %o, %from, %to;
+.reg .b32 %i, %r<8>;
+.reg .pred %some;
+ld.param.u64 %d, [data];
+ld.param.u64 %o, [offset];
+add.u64 %d, %d, %o;
+mov.u32 %i, %tid.x;
+mul.wide.u32 %o, %i, 32;
+add.u64 %to, %d, %o;
+mul.lo.u32 %i, %i, 11;
+and.b32 %i, %i, 31;
+mul.wide.u32 %o, %i, 32;
+add.u64 %from, %d, %o;
+setp.ne.u32 %some, %i, 7;
+mov.u32 %r0, 1;
+mov.u32 %r7, 8;
+@%some ld.global.nc.v8.f32 {%r0, %r1, %r2, %r3, %r4, %r5, _, %r7}, [%from+64];
+@!%some ld.global.v8.b32 {%r0, %r1, %r2, %r3, %r4, %r5, %r6, _}, [%from+64];
+@%some st.global.v8.b32 [%to+8192], {%r7, %r6, %r5, %r4, %r3, %r2, %r1, 77};
+ret;
+}
+)";
+  ASSERT_TRUE(machine.Load(kernel));
+  machine.Fill(0);
+  for (uint32_t i = 0; i < 1024; ++i) machine.Write(4 * i, i * 0x01234567);
+  ASSERT_TRUE(machine.RunWell("test", {1}, {32}, Params().Add(kDataAddress).Add(uint64_t{0})));
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    const uint32_t from = lane * 11 % 32;
+    for (uint32_t k = 0; k < 8; ++k) {
+      if (k == 1) continue;  // what nobody loaded
+      const uint32_t word = k == 7 ? 77 : (from * 8 + 16 + 7 - k) * 0x01234567;
+      ASSERT_EQ(machine.Read<uint32_t>(8192 + 32 * lane + 4 * k), from == 7 ? 0 : word) << lane << ", " << k;
+    }
+  }
+  const std::optional<Fault> fault = machine.Run("test", {1}, {32}, Params().Add(kDataAddress).Add(uint64_t{16}));
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->kind, FaultKind::kMisalignedAddress);
+  for (const char* form : {"ld.global.v8.b32", "st.global.v8.b32"}) RecordTested(form, level());
+}
+
 INSTANTIATE_TEST_SUITE_P(Levels, MemoryForms, ::testing::ValuesIn(Levels()), LevelName);
 
 }  // namespace

@@ -397,6 +397,18 @@ ret;
   }
 }
 
+TEST_P(WarpForms, Elects) {
+  Machine machine(level());
+  const auto reference = [](const Lanes&, uint32_t lane, uint32_t members) {
+    const auto leader = static_cast<uint32_t>(std::countr_zero(members));
+    return Result{leader, lane == leader};
+  };
+  TestWarp(machine, level(), "elect.sync", "elect.sync %d|%q, %members;", reference);
+  TestWarp(machine, level(), "", "elect.sync _|%q, %members;", [](const Lanes&, uint32_t lane, uint32_t members) {
+    return Result{std::nullopt, lane == static_cast<uint32_t>(std::countr_zero(members))};
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Levels, WarpForms, ::testing::ValuesIn(Levels()), LevelName);
 
 }  // namespace

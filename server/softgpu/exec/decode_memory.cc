@@ -59,7 +59,7 @@ std::optional<Shape> ShapeOf(const Opcode& opcode, bool keep_sign) {
   shape.type = MemoryType(opcode.Last(), keep_sign);
   for (size_t i = 0; i + 1 < opcode.modifiers.size(); ++i) {
     const std::string_view word = opcode.modifiers[i];
-    if (word == "v2" || word == "v4") {
+    if (word == "v2" || word == "v4" || word == "v8") {
       shape.vector = std::string(word) + ".";
     } else if (!IsIgnored(word)) {
       return std::nullopt;
@@ -153,7 +153,7 @@ void FunctionDecoder::DecodeLoad(const Instruction& instruction, const Opcode& o
     return Fail("a load beyond the kernel's parameters");
   }
 
-  Slot slots[4] = {kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+  std::vector<Slot> slots(std::max<size_t>(width, 4), kNoSlot);
   std::vector<std::pair<Slot, Slot>> widenings;
   const bool is_long = form->signature[0] == 'l';
   for (size_t i = 0; i < width; ++i) {
@@ -169,6 +169,7 @@ void FunctionDecoder::DecodeLoad(const Instruction& instruction, const Opcode& o
   if (width == 1 && slots[0] == kNoSlot) return Fail(name + " without a destination");
   Inst* inst = EmitSlots(name, slots[0], address->row, slots[2], slots[3]);
   inst->dst2 = slots[1];
+  if (width > 4) inst->d = AppendOperands(slots);
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
@@ -190,10 +191,10 @@ void FunctionDecoder::DecodeStore(const Instruction& instruction, const Opcode& 
   if (from.kind == Operand::Kind::kVector) elements = from.elements;
   const size_t width = shape->vector.empty() ? 1 : static_cast<size_t>(shape->vector[1] - '0');
   if (elements.size() != width) return Fail(name + " with the wrong number of sources");
-  Slot slots[4] = {kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+  std::vector<Slot> slots(std::max<size_t>(width, 4), kNoSlot);
   for (size_t i = 0; i < width; ++i) slots[i] = SourceSlot(elements[i], shape->type == "b64" ? 'l' : 'w');
   Inst* inst = EmitSlots(name, slots[3], address->row, slots[0], slots[1]);
-  inst->d = slots[2];
+  inst->d = width > 4 ? AppendOperands(slots) : slots[2];
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;

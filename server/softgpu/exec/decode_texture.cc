@@ -60,10 +60,15 @@ bool FunctionDecoder::TextureOperand(const Operand& operand, const std::string& 
 Inst* FunctionDecoder::EmitList(const std::string& name, const std::vector<Slot>& slots) {
   Inst* const inst = EmitSlots(name, kNoSlot);
   if (inst == nullptr) return nullptr;
-  std::vector<Slot>& all = shared_->kernel->operands;
-  inst->imm = static_cast<int64_t>(all.size());
-  all.insert(all.end(), slots.begin(), slots.end());
+  inst->imm = AppendOperands(slots);
   return inst;
+}
+
+uint32_t FunctionDecoder::AppendOperands(const std::vector<Slot>& slots) {
+  std::vector<Slot>& all = shared_->kernel->operands;
+  const auto begin = static_cast<uint32_t>(all.size());
+  all.insert(all.end(), slots.begin(), slots.end());
+  return begin;
 }
 
 void FunctionDecoder::DecodeTexture(const Instruction& instruction, const Opcode& opcode) {

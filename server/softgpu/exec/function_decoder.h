@@ -105,6 +105,8 @@ class FunctionDecoder {
   bool WordSlots(const Operand& operand, const std::string& name, size_t count, std::vector<Slot>* slots);
   // Emits an instruction whose operands are a list of slots.
   Inst* EmitList(const std::string& name, const std::vector<Slot>& slots);
+  // Where in Kernel::operands the slots are now.
+  uint32_t AppendOperands(const std::vector<Slot>& slots);
 
   // Emits the form `name` with PTX operands: destinations first, then sources, flattened, by the form's signature.
   void EmitForm(const std::string& name, std::span<const Operand> operands, bool sign_extend = false);

@@ -37,6 +37,15 @@ inline T Difference(T a, T b) {
 }
 
 template <class T>
+inline T Lower(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+inline T Higher(T a, T b) {
+  return a > b ? a : b;
+}
+
+template <class T>
 inline T Saturated(s64 value) {
   constexpr s64 kHigh = 0x7fffffff, kLow = -kHigh - 1;
   return static_cast<T>(value > kHigh ? kHigh : value < kLow ? kLow : value);
@@ -71,13 +80,56 @@ void AddAny(FormTable& table) {
   AddMap(table, {"mad.hi.", type}, [](T a, T b, T c) { return Sum(HighProduct(a, b), c); });
   AddMap(table, {"div.", type}, [](T a, T b) { return Quotient(a, b); });
   AddMap(table, {"rem.", type}, [](T a, T b) { return Remainder(a, b); });
-  AddMap(table, {"min.", type}, [](T a, T b) -> T { return a < b ? a : b; });
-  AddMap(table, {"max.", type}, [](T a, T b) -> T { return a > b ? a : b; });
+  AddMap(table, {"min.", type}, [](T a, T b) { return Lower(a, b); });
+  AddMap(table, {"max.", type}, [](T a, T b) { return Higher(a, b); });
   AddMap(table, {"sad.", type}, [](T a, T b, T c) { return Sum(c, a < b ? Difference(b, a) : Difference(a, b)); });
   if constexpr (std::is_signed_v<T>) {
     AddMap(table, {"abs.", type}, [](T a) -> T { return a < 0 ? Difference(T{0}, a) : a; });
     AddMap(table, {"neg.", type}, [](T a) { return Difference(T{0}, a); });
   }
+}
+
+// F of the lower and of the upper halves of two words.
+template <class T, class F>
+inline u32 Halves(u32 a, u32 b, F f) {
+  const u32 low = static_cast<u16>(f(static_cast<T>(a), static_cast<T>(b)));
+  return low | static_cast<u32>(f(static_cast<T>(a >> 16), static_cast<T>(b >> 16))) << 16;
+}
+
+template <class T>
+void AddPacked(FormTable& table) {
+  const char* type = kName<T>;
+  AddMap(table, {"add.", type, "x2"}, [](u32 a, u32 b) { return Halves<T>(a, b, Sum<T>); });
+  AddMap(table, {"min.", type, "x2"}, [](u32 a, u32 b) { return Halves<T>(a, b, Lower<T>); });
+  AddMap(table, {"max.", type, "x2"}, [](u32 a, u32 b) { return Halves<T>(a, b, Higher<T>); });
+}
+
+// .relu: what is negative becomes 0.
+void AddRelu(FormTable& table) {
+  static constexpr auto relu = [](auto a) { return a < 0 ? decltype(a){0} : a; };
+  AddMap(table, {"min.relu.s32"}, [](s32 a, s32 b) { return relu(Lower(a, b)); });
+  AddMap(table, {"max.relu.s32"}, [](s32 a, s32 b) { return relu(Higher(a, b)); });
+  AddMap(table, {"min.relu.s16x2"},
+         [](u32 a, u32 b) { return Halves<s16>(a, b, [](s16 c, s16 d) { return relu(Lower(c, d)); }); });
+  AddMap(table, {"max.relu.s16x2"},
+         [](u32 a, u32 b) { return Halves<s16>(a, b, [](s16 c, s16 d) { return relu(Higher(c, d)); }); });
+}
+
+// vshr of whole words (PTX ISA, section 9.7.17.4): a shift to the right, by at most 32 or by the amount's low five
+// bits, and then an operation with c.
+inline u32 Shifted(u32 a, u32 b, bool clamps) {
+  if (!clamps) return a >> (b & 31);
+  return b > 31 ? 0 : a >> b;
+}
+
+template <bool kClamps>
+void AddShift(FormTable& table, const char* mode) {
+  AddMap(table, {"vshr.u32.u32.u32.", mode}, [](u32 a, u32 b) { return Shifted(a, b, kClamps); });
+  AddMap(table, {"vshr.u32.u32.u32.", mode, ".add"}, [](u32 a, u32 b, u32 c) { return Shifted(a, b, kClamps) + c; });
+  AddMap(table, {"vshr.u32.u32.u32.", mode, ".min"},
+         [](u32 a, u32 b, u32 c) { return Lower(Shifted(a, b, kClamps), c); });
+  AddMap(table, {"vshr.u32.u32.u32.", mode, ".max"},
+         [](u32 a, u32 b, u32 c) { return Higher(Shifted(a, b, kClamps), c); });
 }
 
 template <class T>
@@ -247,6 +299,11 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddInteger(FormTable& table) {
   AddHalfwordDotProduct<u16, s8>(table);
   AddDotProduct<u8, u8>(table);
   AddHalfwordDotProduct<u16, u8>(table);
+  AddPacked<u16>(table);
+  AddPacked<s16>(table);
+  AddRelu(table);
+  AddShift<true>(table, "clamp");
+  AddShift<false>(table, "wrap");
   AddCarry<u32, false, true>(table);
   AddCarry<u32, true, false>(table);
   AddCarry<u32, true, true>(table);

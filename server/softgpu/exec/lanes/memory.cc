@@ -38,6 +38,8 @@ void Store(const Inst& inst, WarpContext& warp, u32 mask) {
       [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane])); });
 }
 
+// A vector of more than four elements has its slots in a list, at WarpContext::operands + Inst::d.
+
 // The places of a vector access: in one piece of device memory when they fit, else lane by lane.
 template <AccessKind kKind>
 inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
@@ -56,7 +58,8 @@ void LoadVector(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   std::byte* places[kLanes];
   if (!ResolveVector<AccessKind::kRead>(inst, warp, kWidth * sizeof(T), mask, places)) return;
-  const Slot slots[] = {inst.dst, inst.dst2, inst.b, inst.c};
+  const Slot own[] = {inst.dst, inst.dst2, inst.b, inst.c};
+  const Slot* const slots = kWidth <= 4 ? own : warp.operands + inst.d;
   for (int k = 0; k < kWidth; ++k) {
     if (slots[k] == kNoSlot) continue;
     S* to = Row<S>(warp, slots[k]);
@@ -69,7 +72,8 @@ void StoreVector(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
   std::byte* places[kLanes];
   if (!ResolveVector<AccessKind::kWrite>(inst, warp, kWidth * sizeof(T), mask, places)) return;
-  const Slot slots[] = {inst.b, inst.c, inst.d, inst.dst};
+  const Slot own[] = {inst.b, inst.c, inst.d, inst.dst};
+  const Slot* const slots = kWidth <= 4 ? own : warp.operands + inst.d;
   for (int k = 0; k < kWidth; ++k) {
     const S* from = Row<const S>(warp, slots[k]);
     ForLanes(mask, [&](u32 lane) { StoreTo(places[lane] + k * sizeof(T), static_cast<T>(from[lane])); });
@@ -123,6 +127,8 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddMemory(FormTable& table) {
   AddType<s16>(table, "s16");
   AddType<u32>(table, "b32");
   AddType<u64>(table, "b64");
+  AddForm(table, {"ld.global.v8.b32"}, "wwwwwwww=A", LoadVector<u32, 8>, Control::kChecked);
+  AddForm(table, {"st.global.v8.b32"}, "=Awwwwwwww", StoreVector<u32, 8>, Control::kChecked);
   AddForm(table, {"membar"}, "=", Fence);
   AddForm(table, {"prefetch"}, "=", Nothing);
 }

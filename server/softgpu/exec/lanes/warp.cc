@@ -84,6 +84,15 @@ void Reduce(const Inst& inst, WarpContext& warp, u32 mask) {
 
 void ActiveMask(const Inst& inst, WarpContext& warp, u32 mask) { Assign(warp, inst.dst, mask, mask); }
 
+// The lowest lane leads.
+void Elect(const Inst& inst, WarpContext& warp, u32 mask) {
+  const u32 leader = static_cast<u32>(__builtin_ctz(mask));
+  if (inst.dst != kNoSlot) Assign(warp, inst.dst, mask, leader);
+  if (inst.dst2 == kNoSlot) return;
+  u32& predicate = Predicate(warp, inst.dst2);
+  predicate = (predicate & ~mask) | 1u << leader;
+}
+
 template <class T>
 void AddReduction(FormTable& table) {
   const char* type = kName<T>;
@@ -118,6 +127,7 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddWarp(FormTable& table) {
   AddForm(table, {"redux.sync.and.b32"}, "w=wM", Reduce<u32, [](u32 a, u32 b) { return a & b; }>, Control::kSync);
   AddForm(table, {"redux.sync.or.b32"}, "w=wM", Reduce<u32, [](u32 a, u32 b) { return a | b; }>, Control::kSync);
   AddForm(table, {"redux.sync.xor.b32"}, "w=wM", Reduce<u32, [](u32 a, u32 b) { return a ^ b; }>, Control::kSync);
+  AddForm(table, {"elect.sync"}, "wP=M", Elect, Control::kSync);
   AddForm(table, {"activemask.b32"}, "w=", ActiveMask);
 }
 
