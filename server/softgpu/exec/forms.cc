@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "server/softgpu/exec/lanes/levels.h"
+#include "server/softgpu/exec/lanes/tensor_levels.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -24,6 +25,8 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddAtomic(table);
   Lanes<kLevel>::AddTexture(table);
   Lanes<kLevel>::AddWarp(table);
+  TensorLanes<kLevel>::AddMatrix(table);
+  TensorLanes<kLevel>::AddMatrixMove(table);
 }
 
 bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {

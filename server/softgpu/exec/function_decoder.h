@@ -94,6 +94,10 @@ class FunctionDecoder {
   void DecodeStore(const Instruction& instruction, const Opcode& opcode);
   void DecodeAtomic(const Instruction& instruction, const Opcode& opcode);
   void DecodeAsyncCopy(const Instruction& instruction, const Opcode& opcode);
+  void DecodeMatrix(const Instruction& instruction, const Opcode& opcode);
+  void DecodeMultiply(const Instruction& instruction, const Opcode& opcode);
+  void DecodeMatrixMove(const Instruction& instruction, const Opcode& opcode);
+  void DecodeTileMove(const Instruction& instruction, const Opcode& opcode);
   void DecodeTexture(const Instruction& instruction, const Opcode& opcode);
   void DecodeSurface(const Instruction& instruction, const Opcode& opcode);
   void DecodeTextureQuery(const Instruction& instruction, const Opcode& opcode);
@@ -103,6 +107,9 @@ class FunctionDecoder {
   bool TextureOperand(const Operand& operand, const std::string& name, size_t count, std::vector<Slot>* slots);
   // The slots of an operand of `count` words: a vector, or one of them without braces.
   bool WordSlots(const Operand& operand, const std::string& name, size_t count, std::vector<Slot>* slots);
+  // Appends the slots of a fragment's registers. `letter`: as in FormTable. False after a failure.
+  bool FragmentSlots(const Operand& operand, const std::string& name, char letter, bool is_written,
+                     std::vector<Slot>* slots);
   // Emits an instruction whose operands are a list of slots.
   Inst* EmitList(const std::string& name, const std::vector<Slot>& slots);
   // Where in Kernel::operands the slots are now.
@@ -121,7 +128,9 @@ class FunctionDecoder {
   Slot AddressOf(const Operand& operand, char letter);
   Slot UpperHalf(Slot packed);
   std::optional<Address> ResolveAddress(const Operand& operand, std::optional<MemorySpace> space);
+  std::optional<Address> MatrixAddress(const Operand& operand, const Opcode& opcode, const std::string& name);
   Slot LongAddress(const Address& address);
+  Slot AllLanes();
   std::optional<LocalPlace> LocalPlaceOf(const Operand& operand) const;
 
   Slot Scratch(char letter);

@@ -44,7 +44,7 @@ using Handler = void (*)(const Inst& inst, WarpContext& warp, uint32_t mask);
 enum class Control : uint8_t {
   kStraight,       // run the handler
   kChecked,        // run the handler, which may have set WarpContext::fault
-  kSync,           // a warp-level operation: wait for the lanes named in the row `d`, then run the handler
+  kSync,           // a warp-level operation: wait for the lanes named in the row `d`, then as kChecked
   kJoin,           // a place where splits of a warp may meet
   kBranch,         // to imm
   kBranchIndexed,  // to the targets in Kernel::targets[imm .. imm + extra), chosen by the row `a`
@@ -54,11 +54,11 @@ enum class Control : uint8_t {
   kBarrier,      // imm: BarrierOp; a: row of the barrier's number; b: row of the thread count or kNoSlot; c: predicate
   kWarpBarrier,  // wait for the lanes named in the row `d`
   kTrap,
-  kYield,  // nanosleep: let other warps run
+  kYield,        // nanosleep: let other warps run
 };
 
 // Inst::extra of a memory access. kNarrowAddress: the address register has 32 bits. kFrameLocal: the address is
-// relative to the running frame.
+// relative to the running frame. Of a product of matrices: m | n << 8 | k << 16.
 inline constexpr uint32_t kNarrowAddress = 1, kFrameLocal = 2;
 
 enum BarrierOp : int64_t { kBarrierSync, kBarrierArrive, kBarrierPopc, kBarrierAnd, kBarrierOr };

@@ -429,6 +429,10 @@ Warp::Outcome Warp::Run() {
       case Control::kSync:
         if (!WaitForLanes(inst, mask, Wait::kSync)) break;
         inst.run(inst, context, mask);
+        if (context.fault.error != AccessError::kNone) {
+          AccessFaulted(inst);
+          return Outcome::kFaulted;
+        }
         ++now_.pc;
         break;
       case Control::kWarpBarrier:
