@@ -136,7 +136,7 @@ TEST_P(AsyncCopyForms, Refused) {
   Machine machine(level());
   for (const std::string instruction :
        {"cp.async.ca.shared.global [room], [%d], 2;", "cp.async.ca.shared.global [room], [%d], %r;",
-        "cp.async.bulk.shared.global [room], [%d], 16;", "cp.async.mbarrier.arrive.shared.b64 [room];"}) {
+        "cp.async.bulk.shared.global [room], [%d], 16;", "cp.async.mbarrier.arrive.shared.b32 [room];"}) {
     ASSERT_TRUE(
         machine.Load(".visible .entry test()\n{\n.shared .align 16 .b8 room[16];\n.reg .b64 %d;\n.reg .b32 %r;\n"
                      "mov.u64 %d, 0;\nmov.u32 %r, 4;\n" +

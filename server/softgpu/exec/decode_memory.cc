@@ -1,4 +1,4 @@
-// Loads, stores, asynchronous copies and atomics.
+// Loads, stores and atomics.
 
 #include <algorithm>
 
@@ -248,41 +248,6 @@ Slot FunctionDecoder::LongAddress(const Address& address) {
   const Slot sum = Scratch('l');
   EmitSlots("add.u64", sum, row, shared_->Constant(static_cast<uint64_t>(address.imm), 8));
   return sum;
-}
-
-void FunctionDecoder::DecodeAsyncCopy(const Instruction& instruction, const Opcode& opcode) {
-  // cp.async.ca|cg.shared[::cta].global[.level::hint] [to], [from], size[, bytes there are | predicate][, policy]
-  // cp.async.commit_group;  cp.async.wait_group n;  cp.async.wait_all
-  const std::string text(instruction.opcode);
-  std::span<const Operand> operands = instruction.operands;
-  if (opcode.modifiers.size() == 2) return EmitForm(text, operands);
-  const auto is_known = [](std::string_view word) { return word == "async" || IsIgnored(word); };
-  const bool is_copy = opcode.Has("async") && opcode.Has("global") && (opcode.Has("ca") || opcode.Has("cg")) &&
-                       (opcode.Has("shared") || opcode.Has("shared::cta")) &&
-                       std::all_of(opcode.modifiers.begin(), opcode.modifiers.end(), is_known);
-  if (is_copy && opcode.Has("L2::cache_hint") && !operands.empty()) operands = operands.first(operands.size() - 1);
-  if (!is_copy || operands.size() < 3 || operands.size() > 4 || operands[2].kind != Operand::Kind::kInteger)
-    return Fail(text);
-  const std::string name = "cp.async." + std::to_string(operands[2].value);
-  if (shared_->forms.Find(name) == nullptr) return Fail(text + " of " + std::to_string(operands[2].value) + " bytes");
-  const std::optional<Address> to = ResolveAddress(operands[0], MemorySpace::kShared);
-  const std::optional<Address> from = ResolveAddress(operands[1], MemorySpace::kGlobal);
-  if (!to || !from) return;
-  Slot size = kNoSlot, ignored = kNoSlot;
-  if (operands.size() == 4) {
-    const Operand& last = operands[3];
-    if (last.kind == Operand::Kind::kRegister &&
-        body_.registers[static_cast<size_t>(last.reg)].type == ptx::Type::kB1) {
-      ignored = PredicateSlot(last);
-    } else {
-      size = SourceSlot(last, 'w');
-    }
-  }
-  Inst* inst = EmitSlots(name, kNoSlot, to->row, LongAddress(*from), size);
-  inst->d = ignored;
-  inst->imm = to->imm;
-  inst->extra = to->extra;
-  inst->space = to->space;
 }
 
 }  // namespace outboard::softgpu

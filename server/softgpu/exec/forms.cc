@@ -27,6 +27,7 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddWarp(table);
   TensorLanes<kLevel>::AddMatrix(table);
   TensorLanes<kLevel>::AddMatrixMove(table);
+  TensorLanes<kLevel>::AddMbarrier(table);
 }
 
 bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {

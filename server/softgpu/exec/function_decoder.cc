@@ -405,6 +405,7 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
   if (base == "st") return DecodeStore(instruction, opcode);
   if (base == "atom" || base == "red") return DecodeAtomic(instruction, opcode);
   if (base == "cp") return DecodeAsyncCopy(instruction, opcode);
+  if (base == "mbarrier") return DecodeMbarrier(instruction, opcode);
   if (base == "mma" || base == "wmma" || base.ends_with("matrix")) return DecodeMatrix(instruction, opcode);
   if (base == "tex" || base == "tld4") return DecodeTexture(instruction, opcode);
   if (base == "suld" || base == "sust") return DecodeSurface(instruction, opcode);

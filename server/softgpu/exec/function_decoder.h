@@ -94,6 +94,8 @@ class FunctionDecoder {
   void DecodeStore(const Instruction& instruction, const Opcode& opcode);
   void DecodeAtomic(const Instruction& instruction, const Opcode& opcode);
   void DecodeAsyncCopy(const Instruction& instruction, const Opcode& opcode);
+  void DecodeBulkCopy(const Instruction& instruction, const Opcode& opcode);
+  void DecodeMbarrier(const Instruction& instruction, const Opcode& opcode);
   void DecodeMatrix(const Instruction& instruction, const Opcode& opcode);
   void DecodeMultiply(const Instruction& instruction, const Opcode& opcode);
   void DecodeMatrixMove(const Instruction& instruction, const Opcode& opcode);
