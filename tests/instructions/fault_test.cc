@@ -268,6 +268,30 @@ ret;
   EXPECT_TRUE(machine.RunWell("good", {}, {32}, Params()));
 }
 
+// Code for multicast objects loads, and faults when it is reached.
+TEST_P(Faults, MulticastObjects) {
+  for (const std::string instruction :
+       {"multimem.ld_reduce.relaxed.sys.global.add.acc::f32.v4.bf16x2 {%r0, %r1, %r2, %r3}, [%d];",
+        "multimem.st.global.v4.f32 [%d], {%r0, %r1, %r2, %r3};",
+        "multimem.red.relaxed.sys.global.add.u32 [%d], %r0;"}) {
+    Machine machine(level());
+    ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 data, .param .u32 reaches)
+{
+.reg .b64 %d;
+.reg .b32 %r<4>;
+.reg .pred %p;
+ld.param.u64 %d, [data];
+ld.param.u32 %r0, [reaches];
+setp.ne.u32 %p, %r0, 0;
+@%p )" + instruction + "\nret;\n}\n"));
+    EXPECT_TRUE(machine.RunWell("test", {1}, {32}, Params().Add(kDataAddress).Add(0u)));
+    const std::optional<Fault> fault = machine.Run("test", {1}, {32}, Params().Add(kDataAddress).Add(1u));
+    ASSERT_TRUE(fault) << instruction;
+    EXPECT_EQ(fault->kind, FaultKind::kIllegalInstruction);
+    EXPECT_NE(fault->message.find("multicast"), std::string::npos) << fault->message;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Levels, Faults, ::testing::ValuesIn(Levels()), LevelName);
 
 }  // namespace

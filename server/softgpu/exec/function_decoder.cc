@@ -414,6 +414,11 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
     EmitSlots("membar", kNoSlot);
     return;
   }
+  if (base == "multimem") {
+    // A library asks whether there are multicast objects before it uses one, but not before it loads such code.
+    Emit(Control::kTrap).imm = kTrapMulticast;
+    return;
+  }
   if (base == "prefetch" || base == "prefetchu" || base == "discard" || base == "applypriority") {
     EmitSlots("prefetch", kNoSlot);
     return;

@@ -53,7 +53,7 @@ enum class Control : uint8_t {
   kExit,
   kBarrier,      // imm: BarrierOp; a: row of the barrier's number; b: row of the thread count or kNoSlot; c: predicate
   kWarpBarrier,  // wait for the lanes named in the row `d`
-  kTrap,
+  kTrap,         // imm: TrapReason
   kYield,        // nanosleep: let other warps run
 };
 

@@ -38,6 +38,9 @@ struct CallSite {
   std::vector<LocalPlace> params, returns;  // the caller's side
 };
 
+// Why a Control::kTrap is there: because the program has it, or because it needs multicast objects.
+enum TrapReason : int64_t { kTrapAsked, kTrapMulticast };
+
 // A kernel with everything it calls, ready to run. Immutable after decoding.
 class Kernel {
  public:

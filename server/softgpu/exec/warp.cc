@@ -463,7 +463,11 @@ Warp::Outcome Warp::Run() {
         if (!Barrier(inst, mask)) return Outcome::kFaulted;
         break;
       case Control::kTrap:
-        Fault(FaultKind::kTrap, inst, FirstLane(mask));
+        if (inst.imm == kTrapMulticast) {
+          Fault(FaultKind::kIllegalInstruction, inst, FirstLane(mask), "this device has no multicast objects");
+        } else {
+          Fault(FaultKind::kTrap, inst, FirstLane(mask));
+        }
         return Outcome::kFaulted;
       case Control::kYield:
         ++now_.pc;
