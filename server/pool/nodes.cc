@@ -84,7 +84,6 @@ void Nodes::Handle(const Register& event) {
                        "the pool knows " + std::to_string(kMaxNodes) + " nodes already, and takes no more. An " +
                            "administrator has to forget those that will not come back.");
   }
-  NodeState* node = Find(name);
   if (node != nullptr && IsAnother(*node, event)) {
     return moment_.Say(event.asker, Outcome::kConflict,
                        "another gpu-node called " + name + " is at " + node->record.address +
