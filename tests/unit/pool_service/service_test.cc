@@ -417,6 +417,12 @@ TEST_F(ServiceTest, WhoDoesNotReadIsNotSentMoreAndMore) {
     nodes.push_back(std::make_unique<FakeNode>(all_.get()));
     ASSERT_TRUE(nodes.back()->Say(report).has_welcome());
   }
+  // A connection that takes in little before it is read.
+  grpc::ChannelArguments small;
+  small.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  small.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 16);
+  const auto slow = Pool::NewStub(
+      grpc::CreateCustomChannel("unix:" + (folder_ / "all").string(), grpc::InsecureChannelCredentials(), small));
   ListRequest request;
   request.set_nodes(true);
   struct Unread {
@@ -426,7 +432,7 @@ TEST_F(ServiceTest, WhoDoesNotReadIsNotSentMoreAndMore) {
   std::vector<std::unique_ptr<Unread>> unread;
   for (int i = 0; i < 16; ++i) {  // more than one peer may have
     unread.push_back(std::make_unique<Unread>());
-    unread.back()->stream = all_->List(&unread.back()->context, request);
+    unread.back()->stream = slow->List(&unread.back()->context, request);
     unread.back()->stream->WaitForInitialMetadata();
   }
   const auto try_to_list = [&] {
