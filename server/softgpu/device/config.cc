@@ -117,7 +117,8 @@ class Reader {
 
 Result<Config> ConfigFromEnvironment() {
   Config config;
-  config.directory = "/dev/shm/outboard-softgpu-" + std::to_string(geteuid());
+  // With the files' layout (memory_object.cc): those that another version left lie elsewhere.
+  config.directory = "/dev/shm/outboard-softgpu-2-" + std::to_string(geteuid());
   Reader reader;
   reader.Number("SOFTGPU_DEVICES", 1, kMaxDevices, config.devices);
   reader.Memory(config.memory_bytes);

@@ -21,6 +21,7 @@ namespace outboard::softgpu {
 namespace {
 
 // The first line of the file. Any change of the structures below changes it.
+// Its number is in the name of the default folder, too (config.cc).
 constexpr char kLayout[] = "outboard software GPU memory, layout 2\n";
 
 constexpr uint64_t kChunk = 64 << 10;      // bytes of memory whose file space is reserved together

@@ -43,7 +43,7 @@ TEST_F(ConfigTest, HasDefaults) {
   EXPECT_EQ(config->threads, 0u);
   EXPECT_EQ(config->cpu_level, 0);
   EXPECT_EQ(config->chaos, 0u);
-  EXPECT_EQ(config->directory, "/dev/shm/outboard-softgpu-" + std::to_string(geteuid()));
+  EXPECT_EQ(config->directory, "/dev/shm/outboard-softgpu-2-" + std::to_string(geteuid()));
   EXPECT_FALSE(config->arena_base.has_value());
 }
 
