@@ -171,6 +171,17 @@ TEST_P(BitForms, FunnelShifts) {
   run("shf.r.clamp.b32", [=](uint32_t a, uint32_t b, uint32_t c) { return right(a, b, std::min(c, 32u)); });
 }
 
+TEST_P(BitForms, Masks) {
+  Machine machine(level());
+  const auto run = [&](const std::string& mode, auto place) {
+    RunField(machine, level(), Exact("bmsk." + mode + ".b32", [place](uint32_t a, uint32_t b) {
+               return FromEachBit<uint32_t>([&](uint64_t i) { return i >= place(a) && i < place(a) + place(b); });
+             }));
+  };
+  run("clamp", [](uint32_t n) { return uint64_t{n}; });
+  run("wrap", [](uint32_t n) { return uint64_t{n % 32}; });
+}
+
 TEST_P(BitForms, Permute) {
   Machine machine(level());
   RunValues(machine, level(), Exact("prmt.b32", [](uint32_t a, uint32_t b, uint32_t selector) {

@@ -1,6 +1,7 @@
 // Integer arithmetic (PTX ISA, section 9.7.1) and extended precision (9.7.2), against 128-bit arithmetic.
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "tests/instructions/values.h"
 
@@ -321,6 +322,15 @@ TEST_P(IntegerForms, VideoShifts) {
       RunValues(machine, level(), Exact(name, shifted, amount + "@G " + name + " $0, $1, $2;"));
     }
   }
+}
+
+TEST_P(IntegerForms, DistancesOfBytes) {
+  Machine machine(level());
+  RunValues(machine, level(), Exact("vabsdiff4.u32.u32.u32.add", [](uint32_t a, uint32_t b, uint32_t c) {
+              for (int i = 0; i < 4; ++i, a >>= 8, b >>= 8)
+                c += static_cast<uint32_t>(std::abs(static_cast<int>(a & 0xff) - static_cast<int>(b & 0xff)));
+              return c;
+            }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, IntegerForms, ::testing::ValuesIn(Levels()), LevelName);

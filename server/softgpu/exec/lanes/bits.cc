@@ -130,6 +130,12 @@ inline u32 Funnel(u32 low, u32 high, u32 count) {
   return static_cast<u32>(kLeft ? (both << count) >> 32 : both >> count);
 }
 
+// `count` ones from bit `first` < 32 on, as many as there is room for.
+inline u32 OnesFrom(u32 first, u32 count) {
+  const u64 ones = (u64{1} << (count > 32 ? 32 : count)) - 1;
+  return static_cast<u32>(ones << first);
+}
+
 template <auto F>
 void PredicateLogic(const Inst& inst, WarpContext& warp, u32 mask) {
   u32& result = Predicate(warp, inst.dst);
@@ -153,6 +159,8 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddBits(FormTable& table) {
   AddMap(table, {"shf.l.clamp.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<true, false>(a, b, c); });
   AddMap(table, {"shf.r.wrap.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<false, true>(a, b, c); });
   AddMap(table, {"shf.r.clamp.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<false, false>(a, b, c); });
+  AddMap(table, {"bmsk.clamp.b32"}, [](u32 a, u32 b) { return a > 31 ? 0 : OnesFrom(a, b); });
+  AddMap(table, {"bmsk.wrap.b32"}, [](u32 a, u32 b) { return OnesFrom(a & 31, b & 31); });
   AddForm(table, {"and.pred"}, "p=pp", PredicateLogic<[](u32 a, u32 b) { return a & b; }>);
   AddForm(table, {"or.pred"}, "p=pp", PredicateLogic<[](u32 a, u32 b) { return a | b; }>);
   AddForm(table, {"xor.pred"}, "p=pp", PredicateLogic<[](u32 a, u32 b) { return a ^ b; }>);

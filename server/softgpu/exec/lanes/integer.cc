@@ -115,6 +115,16 @@ void AddRelu(FormTable& table) {
          [](u32 a, u32 b) { return Halves<s16>(a, b, [](s16 c, s16 d) { return relu(Higher(c, d)); }); });
 }
 
+// The sum of the differences of four bytes, without signs (PTX ISA, section 9.7.18).
+inline u32 ByteDistance(u32 a, u32 b) {
+  u32 sum = 0;
+  for (u32 i = 0; i < 32; i += 8) {
+    const u32 x = a >> i & 0xff, y = b >> i & 0xff;
+    sum += x > y ? x - y : y - x;
+  }
+  return sum;
+}
+
 // vshr of whole words (PTX ISA, section 9.7.17.4): a shift to the right, by at most 32 or by the amount's low five
 // bits, and then an operation with c.
 inline u32 Shifted(u32 a, u32 b, bool clamps) {
@@ -302,6 +312,7 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddInteger(FormTable& table) {
   AddPacked<u16>(table);
   AddPacked<s16>(table);
   AddRelu(table);
+  AddMap(table, {"vabsdiff4.u32.u32.u32.add"}, [](u32 a, u32 b, u32 c) { return c + ByteDistance(a, b); });
   AddShift<true>(table, "clamp");
   AddShift<false>(table, "wrap");
   AddCarry<u32, false, true>(table);
