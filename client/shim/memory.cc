@@ -90,6 +90,7 @@ void Memory::PutBack(const DeviceRange& range) {
 }
 
 bool Memory::AddOpened(uint64_t begin, uint64_t size, CUcontext context, CUdevice device) {
+  std::lock_guard lock(opened_mutex_);
   const auto known = device_.Find(begin);
   if (known && known->begin == begin && known->size == size && known->info.opened != 0) {
     return device_.Update(begin, [](DeviceMemory* info) { ++info->opened; });
@@ -100,6 +101,7 @@ bool Memory::AddOpened(uint64_t begin, uint64_t size, CUcontext context, CUdevic
 }
 
 std::optional<DeviceRange> Memory::CloseOpened(uint64_t begin) {
+  std::lock_guard lock(opened_mutex_);
   const auto last = device_.Take(begin, [](const DeviceRange& range) { return range.info.opened == 1; });
   if (last) {
     Release(*last);

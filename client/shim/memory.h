@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 
@@ -151,6 +152,7 @@ class Memory {
   RangeMap<HostMemory> host_;
   VirtualMemory virtual_memory_;
   Reservations reservations_;
+  std::mutex opened_mutex_;  // held while DeviceMemory::opened changes
   Landings landings_;
   Pulls pulls_;
 };

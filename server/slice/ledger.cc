@@ -202,6 +202,7 @@ std::optional<ExportName> Ledger::AddExport(uint32_t account, const Export& what
   }
   for (; name.place < kMaxExportsPerLedger; ++name.place) {
     Place& place = page_->exports[name.place];
+    if (place.holders.load(std::memory_order_relaxed) != 0) continue;
     uint32_t free = 0;
     if (!place.holders.compare_exchange_strong(free, kBusy)) continue;
     place.what = what;
@@ -249,10 +250,11 @@ bool Ledger::IsExportOf(const ExportName& name, uint32_t account) const {
 }
 
 void Ledger::EndPart(Place& place, uint32_t account) {
-  const uint64_t charged = place.what.charged;
-  uint32_t owner = account + 1;
-  if (!place.owner.compare_exchange_strong(owner, 0)) return;
-  place.nobodys.store(TakeOut(account, charged));
+  // Only the account's own process comes here, or the node once that is gone.
+  if (place.owner.load() != account + 1) return;
+  // Before its part ends: who is killed in between leaves too much taken, not too little.
+  place.nobodys.store(TakeOut(account, place.what.charged));
+  place.owner.store(0);
   Leave(place);
 }
 

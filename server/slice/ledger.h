@@ -20,7 +20,7 @@ struct Export {
   uint64_t charged;  // bytes
 };
 // Its name within the lease. The key is random, so nobody has it who was not told.
-inline constexpr uint32_t kMaxExportsPerLedger = 1024;
+inline constexpr uint32_t kMaxExportsPerLedger = 8192;
 struct ExportName {
   uint32_t place;
   uint64_t key;

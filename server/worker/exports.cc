@@ -69,6 +69,7 @@ CUresult Exports::CountUp(const LeasedDevice& device, const slice::ExportName& n
     return opened.device == &device && Same(opened.name, name);
   });
   if (known != opened_.end()) {
+    if (known->context != context) return CUDA_ERROR_INVALID_CONTEXT;  // one context of a process has it open
     ++known->times;
     *what = known->what;
     return CUDA_SUCCESS;
@@ -104,7 +105,9 @@ CUresult Exports::OpenMemory(CUdeviceptr* address, size_t* bytes, CUdevice* devi
   slice::Export what;
   if (CUresult result = CountUp(*found, name, context, &what); result != CUDA_SUCCESS) return result;
 
-  const auto is_it = [&](const Opened& opened) { return opened.device == found && Same(opened.name, name); };
+  const auto is_it = [&](const Opened& opened) {
+    return opened.device == found && opened.context == context && Same(opened.name, name);
+  };
   CUipcMemHandle of_driver;
   std::memcpy(&of_driver, &what.handle, sizeof of_driver);
   const CUresult result = driver_.cuIpcOpenMemHandle_v2(address, of_driver, flags);

@@ -45,7 +45,11 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
   if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
   if (const CUresult refused = RefuseUnsafe(process); refused != CUDA_SUCCESS) return refused;
   Memory& memory = process.memory();
-  if (const auto of_graph = memory.FindOfGraph(dptr)) return of_graph->FreeByCall();
+  if (const auto of_graph = memory.FindOfGraph(dptr)) {
+    Current current;
+    const CUresult result = FindCurrent(process, &current);
+    return result == CUDA_SUCCESS ? of_graph->FreeByCall() : result;
+  }
   // Taken out first: another thread may get the same address as soon as the worker has freed it.
   const auto range = memory.TakeDevice(dptr);
   const CUresult result = remote::cuMemFree_v2(dptr);

@@ -99,9 +99,12 @@ bool Context::Destroy() {
   driver.textures.RemoveOwnedBy(this);
   for (const auto& stream : streams) stream->Last().Wait();
   legacy_->Last().Wait();
-  for (const auto& range :
-       driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
-    range.info.device->memory->Free(range.begin);  // of another device where another process shares its memory
+  {
+    std::lock_guard ipc(driver.ipc_mutex);  // another context may be opening what was open here
+    for (const auto& range :
+         driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
+      range.info.device->memory->Free(range.begin);  // of another device where another process shares its memory
+    }
   }
   if (auto heap = heap_.Unplace()) device.memory->Free(*heap);
   prints_.Clear();

@@ -47,13 +47,9 @@ CUresult GraphExec::Launch(Stream& stream) {
   {
     Driver& driver = stream.context.driver;
     std::lock_guard lock(driver.graphs.mutex);
+    // First: a plan takes numbers of records that other processes wait for.
+    if (CUresult result = ChangeMemory(&memory); result != CUDA_SUCCESS) return result;
     plan = MakePlan(driver);
-    if (CUresult result = ChangeMemory(&memory); result != CUDA_SUCCESS) {
-      for (const auto& [event, moment] : plan.records) {
-        if (event->shared) event->shared->Reach(moment.shared_record);
-      }
-      return result;
-    }
   }
   // The graph lives as long as it runs, for the sake of its user objects, and so does what it frees.
   auto steps = [&context = stream.context, steps = std::move(plan.steps), graph = shared_graph(),

@@ -92,11 +92,14 @@ CUresult cuIpcCloseMemHandle(CUdeviceptr dptr) {
     if (!owner) return CUDA_ERROR_INVALID_VALUE;
     owner->Wait();  // as cuMemFree
     std::lock_guard lock(driver.ipc_mutex);
-    bool is_last = false;
+    bool is_last = false, is_it = false;
     driver.allocations.Update(dptr, [&](Allocation* info) {
+      is_it = info->id == found->info.id;
+      if (!is_it) return;
       is_last = info->opened == 1;
       if (!is_last) --info->opened;
     });
+    if (!is_it) return CUDA_ERROR_INVALID_VALUE;  // another thread was quicker
     if (!is_last) return context.Settle();
     const auto taken =
         driver.allocations.Take(dptr, [&](const auto& range) { return range.info.id == found->info.id; });

@@ -10,9 +10,8 @@ namespace outboard::worker::custom {
 CUresult cuEventDestroy(Call& call, CUevent hEvent) { return cuEventDestroy_v2(call, hEvent); }
 
 CUresult cuEventDestroy_v2(Call& call, CUevent hEvent) {
-  const CUresult result = call.driver().cuEventDestroy_v2(hEvent);
-  if (result == CUDA_SUCCESS) call.session().exports().ForgetEvent(hEvent);
-  return result;
+  call.session().exports().ForgetEvent(hEvent);  // before: another thread may be given the same one at once
+  return call.driver().cuEventDestroy_v2(hEvent);
 }
 
 CUresult cuEventSynchronize(Call& call, CUevent hEvent) {
