@@ -18,6 +18,8 @@ using slice::TurnAnswer;
 using slice::TurnGiven;
 using slice::Turns;
 
+constexpr int kMostAtOnce = 64;  // messages of a worker; who says much keeps nobody else waiting
+
 int64_t Nanoseconds(Turns::Time time) {
   return time == Turns::Time::max() ? TurnGiven::kNoEnd : time.time_since_epoch() / std::chrono::nanoseconds(1);
 }
@@ -68,10 +70,11 @@ void Governor::End(const std::string& lease, uint64_t session) {
   if (found == leases_.end()) return;
   const auto member = found->second.members.find(session);
   if (member == found->second.members.end()) return;
-  // What it did with its turn it took with it: all of the time is the lease's.
+  // What it did with its turn it took with it: all of the time that counts is the lease's.
   const int64_t now = Nanoseconds(Turns::Clock::now());
   if (member->second.given != 0) {
-    GiveBack(found->second, member->second, {.busy = INT64_MAX, .first = 0, .last = now});
+    const bool is_counted = member->second.until != TurnGiven::kNoEnd;
+    GiveBack(found->second, member->second, {.busy = is_counted ? INT64_MAX : 0, .first = 0, .last = now});
   }
   Forget(member->second);
   found->second.members.erase(member);
@@ -86,7 +89,7 @@ void Governor::Forget(Member& member) {
 void Governor::Read(const std::string& name, uint64_t session) {
   Lease& lease = leases_.at(name);
   Member& member = lease.members.at(session);
-  for (;;) {
+  for (int i = 0; i < kMostAtOnce; ++i) {
     TurnAnswer answer;
     switch (slice::Receive(member.connection.get(), &answer)) {
       case slice::Received::kMessage:
@@ -101,9 +104,11 @@ void Governor::Read(const std::string& name, uint64_t session) {
         [[fallthrough]];
       case slice::Received::kEnd:
         // Its turn ends when its process has: until then the GPU may be at work for it.
-        return Forget(member);
+        Forget(member);
+        return Update(lease.gpu);
     }
   }
+  Update(lease.gpu);
 }
 
 void Governor::Take(Lease& lease, Member& member, const TurnAnswer& answer) {

@@ -51,6 +51,8 @@ uint64_t MemoryOn(const Gpu& gpu, const Wish& wish, double share) {
                     : static_cast<uint64_t>(std::floor(static_cast<double>(gpu.memory_bytes) * share));
 }
 
+constexpr double kSmallestShare = 0.001;  // as in a pool: a turn of less would be over before it is told
+
 }  // namespace
 
 Leases::Leases(std::vector<Gpu> gpus) : gpus_(std::move(gpus)) {
@@ -58,9 +60,10 @@ Leases::Leases(std::vector<Gpu> gpus) : gpus_(std::move(gpus)) {
 }
 
 std::variant<std::vector<Slice>, Refusal> Leases::Place(const Wish& wish) const {
-  if (!(wish.gpus > 0) || wish.gpus > kMaxDevices || (wish.gpus > 1 && wish.gpus != std::floor(wish.gpus))) {
-    return Refusal{"A lease is a fraction below 1 of one GPU or a whole number of GPUs, and " + Number(wish.gpus) +
-                       " was asked for.",
+  if (!(wish.gpus >= kSmallestShare) || wish.gpus > kMaxDevices ||
+      (wish.gpus > 1 && wish.gpus != std::floor(wish.gpus))) {
+    return Refusal{"A lease is a fraction of one GPU, from " + Number(kSmallestShare) +
+                       " on, or a whole number of GPUs, and " + Number(wish.gpus) + " was asked for.",
                    false};
   }
   const auto wanted = static_cast<size_t>(std::ceil(wish.gpus));

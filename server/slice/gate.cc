@@ -20,6 +20,9 @@ using Clock = Pace::Clock;
 // How often it is seen whether work is done: in a turn, and behind one.
 constexpr std::chrono::microseconds kPoll{100}, kSlowPoll{1000};
 
+// The null stream, CU_STREAM_LEGACY and CU_STREAM_PER_THREAD.
+bool IsDefaultStream(void* stream) { return reinterpret_cast<uintptr_t>(stream) <= 2; }
+
 int64_t Nanoseconds(Pace::Time time) { return time.time_since_epoch() / std::chrono::nanoseconds(1); }
 
 Pace::Time ToTime(int64_t nanoseconds) {
@@ -137,9 +140,9 @@ std::vector<Gate::Unmarked> Gate::TakeUnmarked(Lane* lane, void* stream) {
   std::erase_if(unmarked_, [&](const Unmarked& work) {
     if ((lane != nullptr && work.lane != lane) || (stream != nullptr && work.stream != stream)) return false;
     taken.push_back(work);
+    marking_.push_back(work.stream);
     return true;
   });
-  if (!taken.empty()) ++marking_;
   return taken;
 }
 
@@ -164,6 +167,9 @@ void Gate::ForgetStream(Lane& lane, void* stream) {
   }
   for (Unmarked& one : work) one.lane = &lane;
   Put(work);
+  // Another lane may be marking it at this moment.
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return std::ranges::find(marking_, stream) == marking_.end(); });
 }
 
 void Gate::Put(const std::vector<Unmarked>& work) {
@@ -188,7 +194,7 @@ void Gate::Put(const std::vector<Unmarked>& work) {
       });
       marked_.push_back({work[i].lane, work[i].stream, marks[i], work[i].pieces, ++marks_put_});
     }
-    --marking_;
+    for (const Unmarked& one : work) marking_.erase(std::ranges::find(marking_, one.stream));
     changed_.notify_all();
   }
   for (const Mark& mark : unneeded) marks_->Drop(mark);
@@ -196,6 +202,23 @@ void Gate::Put(const std::vector<Unmarked>& work) {
 
 void Gate::ForgetContext(void* context) {
   if (!is_governed_) return;
+  // What is not marked yet may be of the context's streams, and cannot be marked later.
+  std::vector<Unmarked> work;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(unmarked_, [&](const Unmarked& one) {
+      if (IsDefaultStream(one.stream)) return false;  // of whichever context is current
+      work.push_back({nullptr, one.stream, one.pieces});
+      marking_.push_back(one.stream);
+      return true;
+    });
+    if (!work.empty()) version_.fetch_add(1);
+  }
+  Put(work);
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return marking_.empty(); });
+  }
   std::lock_guard looking(looking_);
   std::vector<Mark> unneeded;
   {
@@ -237,7 +260,7 @@ bool Gate::IsHeld(const Marked& marked) const {
 Pace::Sight Gate::See() const {
   const bool is_inside =
       std::any_of(lanes_.begin(), lanes_.end(), [](const Lane* lane) { return lane->inside.load(); });
-  const bool all_marked = !is_inside && marking_ == 0 && unmarked_.empty();
+  const bool all_marked = !is_inside && marking_.empty() && unmarked_.empty();
   // Where anything else runs as well, that keeps the device busy.
   const bool all_held = std::all_of(marked_.begin(), marked_.end(), [this](const Marked& one) { return IsHeld(one); });
   return {.is_drained = all_marked && marked_.empty(),

@@ -139,9 +139,9 @@ class Gate {
   // Guarded by mutex_.
   Pace pace_;
   bool is_closed_ = false;
-  bool has_asked_ = false;  // for a turn, which has not come
-  uint32_t waiting_ = 0;    // lanes
-  uint32_t marking_ = 0;    // calls of Put under way
+  bool has_asked_ = false;      // for a turn, which has not come
+  uint32_t waiting_ = 0;        // lanes
+  std::vector<void*> marking_;  // streams that are being marked, as often as they are
   std::vector<Lane*> lanes_;
   std::vector<Unmarked> unmarked_;
   std::vector<Marked> marked_;

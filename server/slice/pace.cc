@@ -22,6 +22,7 @@ void Pace::Begin(uint64_t turn, Time until, const Sight& sight, Time now) {
   }
   until_ = until;
   if (is_free()) {
+    ahead_ = 0;
     busy_since_.reset();
     return;
   }

@@ -73,7 +73,7 @@ void Turns::Done(const Used& used, Time now) {
   Lease& holder = *Find(turn_->lease);
   const bool was_shared = turn_->until != Time::max();
   Used clamped = used;
-  clamped.busy = std::clamp(used.busy, Duration(0), Duration(now - started_));
+  clamped.busy = std::clamp(used.busy, Duration(0), was_shared ? Duration(now - counted_) : Duration(0));
   clamped.first = std::clamp(used.first, started_, now);
   clamped.last = std::clamp(used.last, clamped.first, now);
   turn_.reset();
@@ -123,6 +123,7 @@ bool Turns::OthersMayRun() const {
 // has lasted beyond that, the debts of others shrink as they would have in as many rounds.
 void Turns::LimitHolder(Time now) {
   const Time end = started_ + allotment_;
+  counted_ = now;
   turn_->until = std::max(now, end);
   if (now <= end) return;
   const double share = Find(turn_->lease)->share;
@@ -179,7 +180,7 @@ void Turns::GiveTurn(Time now) {
     if (!MayRun(lease) || lease.credit <= Duration(0)) continue;
 
     ++next_;
-    started_ = now;
+    started_ = counted_ = now;
     allotment_ = lease.is_hard ? std::min(lease.credit, lease.allowance) : lease.credit;
     turn_ = {++turns_, lease.id, Time::max()};
     if (lease.is_hard || OthersMayRun()) turn_->until = now + allotment_;

@@ -104,6 +104,7 @@ class Turns {
   std::optional<Turn> turn_;
   uint64_t turns_ = 0;      // so far
   Time started_{};          // of turn_
+  Time counted_{};          // since when turn_ has an end: before that nobody else wanted the time
   Duration allotment_{0};   // of turn_
   bool followed_ = false;   // turn_ began as soon as the one before was over
   bool has_ended_ = false;  // a turn just has

@@ -158,7 +158,9 @@ CUresult Graphs::LaunchSteps(Graph& graph, CUstream stream, std::span<const unsi
                              std::span<const std::byte> bytes) {
   const auto launched = std::make_shared<Graph::Launched>();
   const auto get_id = state_->driver.cuStreamGetId;
-  if (get_id != nullptr && get_id(stream, &launched->stream) != CUDA_SUCCESS) launched->stream = 0;
+  // Beside a step of any other graph the device may be at work.
+  const bool may_be_held = graph.is_chain && get_id != nullptr;
+  if (!may_be_held || get_id(stream, &launched->stream) != CUDA_SUCCESS) launched->stream = 0;
   launched->words.assign(words.begin(), words.end());
   launched->bytes.assign(bytes.begin(), bytes.end());
   launched->steps_left = graph.steps.size();

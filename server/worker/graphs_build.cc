@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "common/base/box.h"
@@ -70,6 +72,8 @@ CUresult Graphs::Builder::AddNodes(uint64_t count, CUgraph into, uint32_t depth)
       if (dependencies[k] >= last.size()) return kMalformed;
       place.behind.push_back(last[dependencies[k]]);
     }
+    const std::span behind(dependencies, head.dependencies);
+    if (i != 0 && std::ranges::find(behind, i - 1) == behind.end()) graph_.is_chain = false;
     const size_t number = graph_.nodes.size();
     graph_.nodes.push_back({head.kind, nullptr, nullptr});
     Made made;

@@ -54,6 +54,7 @@ struct Graphs::Graph {
   std::vector<Entry> nodes;
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
+  bool is_chain = true;  // each node is behind the one before: nothing runs beside a step
   std::vector<uint64_t> memory;  // numbers of what it allocates or frees
 
   std::mutex order;  // held while the driver is given a launch or changes, or the end of the graph

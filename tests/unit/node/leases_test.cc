@@ -84,8 +84,8 @@ TEST(Leases, MemoryThatNoGpuHasIsNeverGranted) {
 
 TEST(Leases, NumbersThatMeanNothingAreRefused) {
   Leases leases(Gpus({16, 16}));
-  for (const double gpus :
-       {0.0, -1.0, 1.5, 1e300, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double gpus : {0.0, 1e-8, -1.0, 1.5, 1e300, std::numeric_limits<double>::quiet_NaN(),
+                            std::numeric_limits<double>::infinity()}) {
     EXPECT_FALSE(Refused(leases.Take({gpus})).no_capacity) << gpus;
   }
 }

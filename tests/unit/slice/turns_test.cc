@@ -230,6 +230,24 @@ TEST(Turns, WhoWasAloneGivesWayToWhoComes) {
   EXPECT_LE(next->until, kStart + 1003ms + turns.round());
 }
 
+TEST(Turns, TheTimeInWhichNobodyElseWantedTheGpuIsNoDebt) {
+  for (const bool somebody_comes : {false, true}) {
+    Turns turns;
+    turns.Join(1, 0.5, false, kStart);
+    turns.Join(2, 0.5, false, kStart);
+    turns.Want(1);
+    ASSERT_EQ(turns.Decide(kStart)->until, Time::max());
+    const Time end = kStart + 10min;
+    if (somebody_comes) {
+      turns.Want(2);
+      turns.Decide(end - 5ms);
+    }
+    // Its process ended, and nobody knows what of the turn it used.
+    turns.Done({.busy = 10min, .first = kStart, .last = end, .wants = false}, end);
+    EXPECT_GE(turns.credit(1), somebody_comes ? -5ms : 0ms);
+  }
+}
+
 TEST(Turns, WhoComesOftenDoesNotCutTurnsShort) {
   // Program 1 comes back as soon as the other has the turn.
   Simulation simulation({{.share = 0.75}, {.share = 0.25, .kernel = 100us, .rests = 1ms}});
