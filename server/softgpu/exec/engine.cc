@@ -181,7 +181,7 @@ int Engine::HighestCpuLevel() {
   const bool is_v4 = is_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                      __builtin_cpu_supports("avx512vl");
-  return is_v4 ? 4 : is_v3 ? 3 : 2;
+  return std::min(is_v4 ? 4 : is_v3 ? 3 : 2, OUTBOARD_HIGHEST_CPU_LEVEL);
 }
 
 int Engine::cpu_level() const { return state_->cpu_level; }

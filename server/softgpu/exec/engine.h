@@ -104,6 +104,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  // That this machine runs and this build has: those for sanitizers leave the higher ones out.
   static int HighestCpuLevel();
   int cpu_level() const;
   unsigned threads() const;

@@ -30,6 +30,15 @@ void AddAll(FormTable& table) {
   TensorLanes<kLevel>::AddMbarrier(table);
 }
 
+// Those of the highest level that is built and not above `level`.
+template <int kLevel = OUTBOARD_HIGHEST_CPU_LEVEL>
+void AddUpTo(FormTable& table, int level) {
+  if constexpr (kLevel > 2) {
+    if (level < kLevel) return AddUpTo<kLevel - 1>(table, level);
+  }
+  AddAll<kLevel>(table);
+}
+
 bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
@@ -60,19 +69,7 @@ std::string Untyped(std::string_view type) { return "b" + std::to_string(8 * Typ
 
 }  // namespace
 
-Forms::Forms(int level) {
-  switch (level) {
-    case 2:
-      AddAll<2>(*this);
-      break;
-    case 3:
-      AddAll<3>(*this);
-      break;
-    default:
-      AddAll<4>(*this);
-      break;
-  }
-}
+Forms::Forms(int level) { AddUpTo(*this, level); }
 
 template <int kLevel>
 const Forms& Forms::Of() {
