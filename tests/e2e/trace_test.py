@@ -114,8 +114,11 @@ class Traces(StackTest):
         asked = [command.sequence for command in session_trace.commands(path) if command.op == ops[name]]
         for command in session_trace.commands(path):
             if session_trace.CONTROLS.get(command.op) == "reply" and command.request in asked:
+                # With the command's head: the numbers alone may stand elsewhere, too.
+                head = session_trace.COMMAND.pack(session_trace.COMMAND.size + len(command.body), command.op,
+                                                  command.flags, command.lane, 0, command.context)
                 reply = session_trace.REPLY.pack(command.request, result, command.earlier)
-                trace = trace.replace(command.body[:len(reply)], reply)
+                trace = trace.replace(head + command.body[:len(reply)], head + reply)
         return trace
 
     def test_a_replay_needs_gpu_run(self):
