@@ -22,6 +22,7 @@
 #include "common/base/log.h"
 #include "common/base/service_manager.h"
 #include "common/nvml/nvml.h"
+#include "proto/grpc_locks.h"
 #include "server/metrics/endpoint.h"
 #include "server/node/ask_driver.h"
 #include "server/node/gpus.h"
@@ -212,6 +213,7 @@ int Serve(const Options& options, Announcement& announcement) {
 }
 
 int Main(int argc, char** argv) {
+  OnlyLockGrpcLocks();
   Options options;
   options.pool.name = HostName();
   CLI::App app("Lends out the GPUs of this machine to gpu-run.");

@@ -1,6 +1,7 @@
 // gpu-pool: decides who gets which slice of which node's GPUs, and remembers it.
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "common/base/result.h"
 #include "common/base/service_manager.h"
 #include "common/base/unique_fd.h"
+#include "proto/grpc_locks.h"
 #include "server/metrics/endpoint.h"
 #include "server/pool/config.h"
 #include "server/pool/desk.h"
@@ -136,7 +138,16 @@ int Serve(const Options& options, const Config& config) {
   return 0;
 }
 
+// Threads that answer calls do not interrupt the one that decides each time it has something for them: of many calls at a
+// time more are answered, and sooner. For this thread and those that it makes.
+void PreferBatches() {
+  const sched_param none = {};
+  sched_setscheduler(0, SCHED_BATCH, &none);  // always allowed; if it were not, no harm
+}
+
 int Main(int argc, char** argv) {
+  OnlyLockGrpcLocks();
+  PreferBatches();
   Options options;
   CLI::App app("Gives out slices of the GPUs of several nodes to gpu-run.");
   app.add_option("--config", options.config, "a file in YAML; what is said here as well wins");

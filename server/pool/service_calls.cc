@@ -59,13 +59,14 @@ class Allocate final : public ReplyStream<grpc::ServerWriteReactor<AllocateReply
           static_cast<int>(granted->lease.gpus.size()), granted->lease.node.c_str(), peer_.user.c_str(),
           peer_.tenant.c_str(), granted->lease.client.c_str());
       // Who asked and left has no use for it; whoever left a moment later lets it end by itself.
-      if (!Say(std::move(reply))) office_.engine->Post(Release{0, peer_, granted->lease.id});
+      if (!EndWith(std::move(reply), grpc::Status::OK)) office_.engine->Post(Release{0, peer_, granted->lease.id});
     } else if (const auto* refused = std::get_if<Refused>(&action)) {
       reply.mutable_refused()->set_reason(refused->reason);
       reply.mutable_refused()->set_no_capacity(refused->no_capacity);
-      Say(std::move(reply));
+      EndWith(std::move(reply), grpc::Status::OK);
+    } else {
+      End(grpc::Status::OK);
     }
-    End(grpc::Status::OK);
   }
 
   // On the engine's thread. False: it waits no more.

@@ -31,6 +31,21 @@ class ReplyStream : public Reactor, public std::enable_shared_from_this<ReplyStr
     if (replies_.size() == 1) this->StartWrite(&replies_.front());
     return true;
   }
+  // Says the last there is to say. False: the call is over. With nothing else under way it goes out with the status, so
+  // that the caller gets both at once.
+  bool EndWith(Reply reply, grpc::Status status) {
+    {
+      std::lock_guard lock(mutex_);
+      if (status_ || is_over_) return false;
+      if (replies_.empty()) {
+        replies_.push_back(std::move(reply));
+        is_over_ = true;
+        this->StartWriteAndFinish(&replies_.front(), grpc::WriteOptions(), std::move(status));
+        return true;
+      }
+    }
+    return Say(std::move(reply)) && End(std::move(status));
+  }
   // Ends the call when everything is sent. False: it was over.
   bool End(grpc::Status status) {
     std::lock_guard lock(mutex_);

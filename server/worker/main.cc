@@ -19,6 +19,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "proto/grpc_locks.h"
 #include "server/driver/driver_table.h"
 #include "server/slice/gate.h"
 #include "server/slice/ledger.h"
@@ -170,6 +171,7 @@ int Work(int control, const std::string& driver_path) {
 int Main(int argc, char** argv) {
   TuneAllocatorForFrames();
   LeaveSignalsToOthers();
+  OnlyLockGrpcLocks();
 
   CLI::App app("Carries out the CUDA calls of one client process. Started by gpu-node.", "gpu-worker");
   int control = -1;

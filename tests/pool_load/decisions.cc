@@ -1,6 +1,7 @@
 #include "tests/pool_load/decisions.h"
 
 #include <grpcpp/grpcpp.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -181,6 +182,9 @@ Measured Measure(const PoolProcess& pool, bool asks) {
 }  // namespace
 
 int Decisions(const std::string& program, const std::vector<std::string>& pool_arguments) {
+  // What is measured is the pool: the clients' threads do not interrupt each other.
+  const sched_param none = {};
+  sched_setscheduler(0, SCHED_BATCH, &none);
   const fakes::TemporaryFolder folder;
   std::vector<std::string> arguments;
   for (const std::string& each : pool_arguments) arguments.push_back(each == "@store" ? folder.path() + "/db" : each);

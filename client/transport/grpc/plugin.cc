@@ -11,6 +11,7 @@
 #include "client/transport/grpc/connection.h"
 #include "client/transport/grpc/socket.h"
 #include "client/transport/transport.h"
+#include "proto/grpc_locks.h"
 
 // The plugin's one exported function and what it leads to: Connection behind the C interface of transport.h.
 
@@ -46,6 +47,7 @@ OutboardConnection* Open(const char* address, const void* preamble, size_t pream
   try {
     Result<Socket> socket = Connect(address, {static_cast<const char*>(preamble), preamble_bytes});
     if (!socket) return fail(socket.error().message.c_str());
+    OnlyLockGrpcLocks();
     grpc_init();  // for good: a library that is still in use when the process exits must not be shut down
     return reinterpret_cast<OutboardConnection*>(std::make_unique<Connection>(std::move(*socket), *events).release());
   } catch (const std::exception& exception) {  // no memory, no thread
