@@ -31,7 +31,7 @@ ChangeNodeRequest::What WhatOf(Verb verb) {
   }
 }
 
-std::string Done(const Options& options) {
+std::string WhatWasDone(const Options& options) {
   const std::string node = "node " + options.node + " ";
   switch (options.verb) {
     case Verb::kCordon:
@@ -80,7 +80,7 @@ Result<std::string> ChangeNode(const Options& options, PoolClient& pool) {
   if (options.wait) {
     if (const std::optional<Error> error = AwaitEmpty(options.node, pool)) return *error;
   }
-  return Done(options);
+  return WhatWasDone(options);
 }
 
 Result<std::string> RevokeLease(const Options& options, PoolClient& pool) {

@@ -38,7 +38,7 @@ std::string Usage(const CLI::Option& option) {
 
 std::string Entry(const std::string& head, const std::string& text) { return ".TP\n" + head + "\n" + text + "\n"; }
 
-std::string Options(const CLI::App& app) {
+std::string OptionsOf(const CLI::App& app) {
   std::string text;
   for (const CLI::Option* option : app.get_options()) {
     std::string description = Plain(option->get_description());
@@ -81,7 +81,7 @@ std::string ManualPage(const CLI::App& app) {
   text += ".SH SYNOPSIS\n" + Bold(program) + " [" + Italic("options") + "] " + Italic("command") + " [" +
           Italic("arguments") + "]\n";
   if (end < description.size()) text += ".SH DESCRIPTION\n" + Plain(description.substr(end + 2)) + "\n";
-  text += ".SH OPTIONS\nThey may stand behind the command too.\n" + Options(app);
+  text += ".SH OPTIONS\nThey may stand behind the command too.\n" + OptionsOf(app);
   text += ".SH COMMANDS\n";
   for (const CLI::App* command : app.get_subcommands({})) text += Command(*command);
   return text;

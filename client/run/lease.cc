@@ -17,7 +17,7 @@
 namespace outboard::run {
 namespace {
 
-constexpr std::chrono::seconds kDescribeTime{10};
+constexpr std::chrono::seconds kDescribeNodeTime{10};
 
 // A channel to the node's own service.
 Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address) {
@@ -32,7 +32,7 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const std::string& address) {
   return grpc::CreateInsecureChannelFromFd("outboard", fd->Release());
 }
 
-std::string WhyBroken(const std::string& address, const grpc::Status& status) {
+std::string WhyNodeBroken(const std::string& address, const grpc::Status& status) {
   if (status.error_code() != grpc::StatusCode::UNAVAILABLE) {
     return "the node at " + address + " failed: " + status.error_message() + ".";
   }
@@ -70,7 +70,7 @@ std::variant<std::unique_ptr<Lease>, Refused> Lease::Begin(const std::string& ad
 
   HoldReply reply;
   if (!stream->stream->Write(request) || !stream->stream->Read(&reply)) {
-    return Refused{WhyBroken(address, stream->stream->Finish()), false};
+    return Refused{WhyNodeBroken(address, stream->stream->Finish()), false};
   }
   if (!reply.has_granted()) {
     const Refused refused{reply.refused().reason(), reply.refused().no_capacity()};
@@ -204,10 +204,10 @@ Result<NodeDescription> Describe(const std::string& address) {
   Result<std::shared_ptr<grpc::Channel>> channel = OpenChannel(address);
   if (!channel) return channel.error();
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kDescribeTime);
+  context.set_deadline(std::chrono::system_clock::now() + kDescribeNodeTime);
   DescribeReply reply;
   const grpc::Status status = Node::NewStub(*channel)->Describe(&context, DescribeRequest(), &reply);
-  if (!status.ok()) return Error{WhyBroken(address, status)};
+  if (!status.ok()) return Error{WhyNodeBroken(address, status)};
   return NodeDescription{reply.node(), reply.version(), reply.driver(), reply.is_software(), ToGpus(reply.gpus())};
 }
 

@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 constexpr Callee kPool = {"pool", "gpu-pool"};
 constexpr milliseconds kFirstPause{200}, kLongestPause{5000};  // between attempts to reach the pool again
 constexpr std::chrono::seconds kTimeToGiveBack{1};
-constexpr std::chrono::seconds kDescribeTime{10};
+constexpr std::chrono::seconds kDescribePoolTime{10};
 
 Result<std::unique_ptr<Pool::Stub>> Connect(const std::string& address) {
   Result<UniqueFd> fd = Dial(address, kPool);
@@ -41,7 +41,7 @@ std::string RandomName() {
   return name;
 }
 
-std::string WhyBroken(const std::string& address, const grpc::Status& status) {
+std::string WhyPoolBroken(const std::string& address, const grpc::Status& status) {
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return "what answers at " + address + " is no gpu-pool of this version.";
   }
@@ -151,7 +151,7 @@ std::optional<std::variant<PoolGrant, Refused>> PoolClaim::Ask(const PoolWish& w
     }
   }
   const grpc::Status status = stream->Finish();
-  why_lost_ = WhyBroken(address_, status);
+  why_lost_ = WhyPoolBroken(address_, status);
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE || status.error_code() == grpc::StatusCode::CANCELLED) {
     return std::nullopt;
   }
@@ -229,7 +229,7 @@ Result<PoolDescription> DescribePool(const std::string& address) {
   Result<std::unique_ptr<Pool::Stub>> stub = Connect(address);
   if (!stub) return stub.error();
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kDescribeTime);
+  context.set_deadline(std::chrono::system_clock::now() + kDescribePoolTime);
   ListRequest request;
   request.set_nodes(true);
   const auto stream = (*stub)->List(&context, request);
@@ -241,7 +241,7 @@ Result<PoolDescription> DescribePool(const std::string& address) {
       pool.gpus += static_cast<size_t>(node.gpus_size());
     }
   }
-  if (const grpc::Status status = stream->Finish(); !status.ok()) return Error{WhyBroken(address, status)};
+  if (const grpc::Status status = stream->Finish(); !status.ok()) return Error{WhyPoolBroken(address, status)};
   return pool;
 }
 

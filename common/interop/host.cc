@@ -5,16 +5,16 @@
 namespace outboard::interop {
 namespace {
 
-std::atomic<Host*>& Slot() {
+std::atomic<Host*>& HostSlot() {
   static std::atomic<Host*> host{nullptr};
   return host;
 }
 
 }  // namespace
 
-void Install(Host* host) { Slot().store(host, std::memory_order_release); }
+void Install(Host* host) { HostSlot().store(host, std::memory_order_release); }
 
-Host* InstalledHost() { return Slot().load(std::memory_order_acquire); }
+Host* InstalledHost() { return HostSlot().load(std::memory_order_acquire); }
 
 CUresult ResolveContext(CUcontext* context) {
   if (*context != nullptr) return CUDA_SUCCESS;

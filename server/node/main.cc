@@ -107,12 +107,6 @@ Result<Inventory> FindDriver(const std::string& wanted) {
   return Error{"there is no usable GPU driver: " + reasons + "."};
 }
 
-std::string HostName() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 std::vector<std::string> Uuids(const std::vector<Gpu>& gpus) {
   std::vector<std::string> uuids;
   for (const Gpu& gpu : gpus) uuids.push_back(gpu.uuid);

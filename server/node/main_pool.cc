@@ -26,13 +26,13 @@ Result<std::map<std::string, std::string>> ParseLabels(const std::vector<std::st
   return parsed;
 }
 
+}  // namespace
+
 std::string HostName() {
   char name[256] = {};
   gethostname(name, sizeof name - 1);
   return name;
 }
-
-}  // namespace
 
 std::string Advertised(const std::string& listens, const std::string& host) {
   for (const std::string any : {"0.0.0.0:", "[::]:"}) {

@@ -15,6 +15,9 @@
 
 namespace outboard::node {
 
+// What this machine calls itself.
+std::string HostName();
+
 struct PoolOptions {
   std::string pool;                 // its address; empty: none
   std::string name;                 // this node's

@@ -18,7 +18,6 @@
 namespace outboard::node {
 namespace {
 
-constexpr size_t kMaxShownBytes = 200;  // of a client's name
 
 // Does `work` on the loop's thread and waits for what it returns.
 template <class Work>
@@ -106,7 +105,7 @@ class Hold final : public grpc::ServerBidiReactor<HoldRequest, HoldReply> {
     const Grant& grant = std::get<Grant>(answer);
     lease_ = grant.lease;
     Log(LogLevel::kInfo, "lease %s: %g GPUs for %s", lease_.c_str(), ask.gpus(),
-        Printable(ask.client().substr(0, kMaxShownBytes)).c_str());
+        Printable(ask.client().substr(0, kMaxBytesOfClientShown)).c_str());
     HoldReply::Granted* const granted = reply.mutable_granted();
     granted->set_lease(grant.lease);
     granted->set_node(node_name_);

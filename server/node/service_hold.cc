@@ -12,7 +12,6 @@
 namespace outboard::node {
 namespace {
 
-constexpr size_t kMaxShownBytes = 200;  // of a client's name
 // A pool writes no longer tickets.
 constexpr size_t kTicketBytes = 1024, kTicketBytesPerGpu = 128;
 
@@ -65,7 +64,7 @@ class PoolHold final : public pool::ReplyStream<grpc::ServerBidiReactor<HoldRequ
     // Longer than any that a pool writes: it goes back to the pool with each heartbeat.
     const size_t most = ticket ? kTicketBytes + kTicketBytesPerGpu * static_cast<size_t>(ticket->gpus_size()) : 0;
     if (!ticket || request_.admit().pool_ticket().size() > most) return Refuse({WithoutTicket(), false});
-    client_ = Printable(ticket->client().substr(0, kMaxShownBytes));
+    client_ = Printable(ticket->client().substr(0, kMaxBytesOfClientShown));
     loop_->Post([self, ticket = ToTicket(*ticket, request_.admit().pool_ticket())] { self->Come(ticket); });
     Read();
   }

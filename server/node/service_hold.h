@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstddef>
 #include <string>
 
 #include "proto/node.grpc.pb.h"
@@ -10,6 +11,8 @@
 #include "server/node/node.h"
 
 namespace outboard::node {
+
+constexpr size_t kMaxBytesOfClientShown = 200;  // of its name, in logs and lists
 
 // One lease of a node that belongs to a pool: lives as long as its stream, unless the pool ends it before. All pointers
 // outlive the call.

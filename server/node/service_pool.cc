@@ -21,7 +21,7 @@ namespace {
 constexpr std::chrono::milliseconds kFirstPause{100}, kLongestPause{5000};  // between attempts to connect
 constexpr int kKeepaliveMilliseconds = 10'000;                              // a connection that is silently lost is
 constexpr int kKeepaliveTimeoutMilliseconds = 5'000;                        // noticed
-constexpr size_t kMaxShownBytes = 500;                                      // of what the pool says
+constexpr size_t kMaxBytesOfPoolShown = 500;                                      // of what the pool says
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
@@ -42,7 +42,7 @@ std::chrono::milliseconds Spread(std::chrono::milliseconds pause) {
   return pause / 2 + std::chrono::milliseconds(random % (static_cast<uint32_t>(pause.count()) / 2 + 1));
 }
 
-std::string Shown(const std::string& text) { return Printable(text.substr(0, kMaxShownBytes)); }
+std::string Shown(const std::string& text) { return Printable(text.substr(0, kMaxBytesOfPoolShown)); }
 
 void Fill(const std::vector<HeldLease>& held, google::protobuf::RepeatedPtrField<NodeReport::Held>* to) {
   for (const HeldLease& each : held) {

@@ -14,9 +14,9 @@
 namespace outboard::pool_load {
 namespace {
 
-constexpr int kNodes = 4, kClients = 12;
+constexpr int kFewNodes = 4, kFewClients = 12;
 constexpr double kSizes[] = {0.1, 0.25, 0.5, 0.75, 1, 2, 4};
-constexpr std::chrono::milliseconds kLongestLife{100}, kLongestUse{10}, kReconnect{10};
+constexpr std::chrono::milliseconds kLongestLife{100}, kLongestUse{10}, kQuickReconnect{10};
 
 std::chrono::microseconds UpTo(std::chrono::microseconds longest, std::mt19937& random) {
   return std::chrono::microseconds(random() % longest.count());
@@ -43,14 +43,14 @@ void UseLeases(const PoolProcess& pool, SimulatedCluster& cluster, GroundTruth& 
 
 bool Kills(const std::string& program, int rounds, uint32_t seed) {
   const fakes::TemporaryFolder folder;
-  PoolProcess pool(program, folder.path() + "/pool.sock", {"--store", folder.path() + "/pool.db"}, kReconnect);
+  PoolProcess pool(program, folder.path() + "/pool.sock", {"--store", folder.path() + "/pool.db"}, kQuickReconnect);
   GroundTruth truth;
   pool.Start();
   int left = 0;
   {
-    SimulatedCluster cluster(pool, kNodes, &truth);
+    SimulatedCluster cluster(pool, kFewNodes, &truth);
     std::vector<std::jthread> clients;
-    for (int i = 0; i < kClients; ++i) {
+    for (int i = 0; i < kFewClients; ++i) {
       clients.emplace_back([&, i](const std::stop_token& stop) { UseLeases(pool, cluster, truth, seed + i, stop); });
     }
     std::mt19937 random(seed);

@@ -13,8 +13,9 @@
 
 // Execution control: launches.
 
-using namespace outboard::softgpu;
 using namespace outboard::softgpu::api;
+using outboard::softgpu::KernelInfo;
+using outboard::softgpu::KernelParam;
 
 namespace {
 

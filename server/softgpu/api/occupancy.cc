@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/round_up.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
 #include "server/softgpu/api/launch_attributes.h"
@@ -9,13 +10,12 @@
 // Occupancy: how many blocks one SM holds at a time, by the limits that the device claims.
 
 using namespace outboard::softgpu::api;
+using outboard::RoundUp;
 
 namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kSharedGranularity = 128;  // bytes
-
-unsigned RoundUp(unsigned value, unsigned step) { return (value + step - 1) / step * step; }
 
 unsigned SharedOfBlock(const Function& function, uint64_t dynamic_bytes, const LaunchLimits& limits) {
   return RoundUp(static_cast<unsigned>(function.info.static_shared_bytes + dynamic_bytes) + limits.shared_reserved,

@@ -7,12 +7,11 @@
 #include <random>
 #include <utility>
 
+#include "common/base/round_up.h"
 #include "server/softgpu/device/addresses.h"
 
 namespace outboard::softgpu {
 namespace {
-
-uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) & ~(unit - 1); }
 
 bool IsAligned(const Mapping& mapping, uint64_t alignment) {
   return reinterpret_cast<uint64_t>(mapping.begin()) % alignment == 0;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/round_up.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -32,8 +33,6 @@ struct Owner {
   uint32_t taken = 0;
   ProcessIdentity process;
 };
-
-uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 template <class Call>
 auto Retry(Call call) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "common/base/round_up.h"
 #include "server/softgpu/exec/function_decoder.h"
 #include "server/softgpu/ptx/parser.h"
 
@@ -13,8 +14,6 @@ namespace {
 
 // Local memory of a thread when the depth of its calls cannot be known.
 constexpr uint32_t kRecursionBytes = 128 << 10;
-
-uint32_t RoundUp(uint32_t value, uint32_t to) { return (value + to - 1) / to * to; }
 
 void AddParams(const ptx::Function& function, KernelInfo* info, uint32_t* bytes) {
   for (const ptx::Variable& param : function.params) {

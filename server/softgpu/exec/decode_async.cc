@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include "server/softgpu/exec/function_decoder.h"
+#include "server/softgpu/exec/words.h"
 
 namespace outboard::softgpu {
 namespace {
-
-bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
 
 // As there are no clusters, the shared memory of a cluster is that of the block.
 bool IsShared(std::string_view word) { return IsOneOf(word, {"shared", "shared::cta", "shared::cluster"}); }

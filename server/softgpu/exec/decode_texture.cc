@@ -5,13 +5,10 @@
 
 #include "server/softgpu/exec/function_decoder.h"
 #include "server/softgpu/exec/texture_access.h"
+#include "server/softgpu/exec/words.h"
 
 namespace outboard::softgpu {
 namespace {
-
-bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
 
 // The words between the brackets: coordinates and the layer before them. Where it is four, the last may mean nothing.
 size_t CoordinatesOf(std::string_view geometry) {

@@ -5,6 +5,7 @@
 
 #include "server/softgpu/exec/lanes/levels.h"
 #include "server/softgpu/exec/lanes/tensor_levels.h"
+#include "server/softgpu/exec/words.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -37,10 +38,6 @@ void AddUpTo(FormTable& table, int level) {
     if (level < kLevel) return AddUpTo<kLevel - 1>(table, level);
   }
   AddAll<kLevel>(table);
-}
-
-bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
 }
 
 bool IsFloat(std::string_view type) { return IsOneOf(type, {"f32", "f64", "f16", "f16x2", "bf16", "bf16x2"}); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/base/round_up.h"
 #include "server/softgpu/ptx/parser.h"
 
 namespace outboard::softgpu {
@@ -10,8 +11,6 @@ namespace {
 
 // Of a function's parameters and variables together: far more than hardware has, and safe to add up in 32 bits.
 constexpr uint64_t kMaxFunctionBytes = 16 << 20;
-
-uint32_t RoundUp(uint32_t value, uint32_t to) { return (value + to - 1) / to * to; }
 
 // The carry flag CC.CF lives in the last scratch predicate, which no instruction uses for itself.
 Slot CarrySlot(const RowPlan& rows) { return rows.scratch_predicate + 4 * (kScratchRows - 1); }

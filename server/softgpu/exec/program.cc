@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/base/round_up.h"
+
 namespace outboard::softgpu {
 namespace {
-
-uint64_t RoundUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
 bool IsDeviceVariable(const ptx::Variable& variable) {
   return variable.space == ptx::Space::kGlobal || variable.space == ptx::Space::kConst;

@@ -13,14 +13,14 @@ using ptx::Body;
 using ptx::Instruction;
 using ptx::Operand;
 
-struct Block {
+struct BasicBlock {
   uint32_t begin, end;
   std::vector<uint32_t> next;
 };
 
-std::vector<Block> MakeBlocks(const Body& body) {
+std::vector<BasicBlock> MakeBlocks(const Body& body) {
   const uint32_t count = static_cast<uint32_t>(body.instructions.size());
-  std::vector<Block> blocks;
+  std::vector<BasicBlock> blocks;
   std::vector<uint32_t> block_at(count + 1, 0);
   for (uint32_t i = 0; i < count; ++i) {
     const std::string_view previous = i == 0 ? std::string_view() : BaseOf(body.instructions[i - 1].opcode);
@@ -31,10 +31,10 @@ std::vector<Block> MakeBlocks(const Body& body) {
     }
     block_at[i] = static_cast<uint32_t>(blocks.size() - 1);
   }
-  const auto add = [&](Block& block, int64_t instruction) {
+  const auto add = [&](BasicBlock& block, int64_t instruction) {
     if (instruction >= 0 && instruction < count) block.next.push_back(block_at[static_cast<size_t>(instruction)]);
   };
-  for (Block& block : blocks) {
+  for (BasicBlock& block : blocks) {
     const Instruction& last = body.instructions[block.end - 1];
     const std::string_view base = BaseOf(last.opcode);
     if (base == "bra") {
@@ -77,7 +77,7 @@ constexpr size_t kMaxLivenessWords = size_t{1} << 25;
 
 // The stretch of the code, in order of its text, in which each register may hold a value that is still needed.
 std::vector<Interval> LiveIntervals(const Body& body) {
-  const std::vector<Block> blocks = MakeBlocks(body);
+  const std::vector<BasicBlock> blocks = MakeBlocks(body);
   const size_t registers = body.registers.size();
   if (blocks.size() * (registers / 64 + 1) > kMaxLivenessWords) {
     return std::vector<Interval>(registers, Interval{0, static_cast<uint32_t>(body.instructions.size())});

@@ -4,6 +4,7 @@
 #include "server/worker/allocations.h"
 #include "server/worker/call.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/custom/memory_location.h"
 #include "server/worker/exports.h"
 #include "server/worker/graph_memory.h"
 #include "server/worker/memory_pools.h"
@@ -20,12 +21,6 @@ CUresult AllocateOrMakeRoom(Call& call, Allocate allocate) {
   const CUresult result = allocate();
   if (result != CUDA_ERROR_OUT_OF_MEMORY || !call.session().ReleaseUnusedMemory()) return result;
   return allocate();
-}
-
-// Names the device as the driver does. Other locations are not for pools that we make.
-CUresult ToDriver(Call& call, CUmemLocation* location) {
-  if (NumberOf(location->type) != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-  return call.FindDevice(location->id, &location->id);
 }
 
 }  // namespace
@@ -57,7 +52,7 @@ CUresult cuMemPoolSetAccess(Call& call, CUmemoryPool pool, const CUmemAccessDesc
   if (map == nullptr) return call.driver().cuMemPoolSetAccess(pool, map, count);
   std::vector<CUmemAccessDesc> translated(map, map + count);
   for (CUmemAccessDesc& access : translated) {
-    if (const CUresult result = ToDriver(call, &access.location); result != CUDA_SUCCESS) return result;
+    if (const CUresult result = LocationToDriver(call, &access.location); result != CUDA_SUCCESS) return result;
   }
   return call.driver().cuMemPoolSetAccess(pool, translated.data(), count);
 }
@@ -65,7 +60,7 @@ CUresult cuMemPoolSetAccess(Call& call, CUmemoryPool pool, const CUmemAccessDesc
 CUresult cuMemPoolGetAccess(Call& call, CUmemAccess_flags* flags, CUmemoryPool memPool, CUmemLocation* location) {
   if (location == nullptr) return call.driver().cuMemPoolGetAccess(flags, memPool, location);
   CUmemLocation translated = *location;  // the client's own goes back to it unchanged
-  if (const CUresult result = ToDriver(call, &translated); result != CUDA_SUCCESS) return result;
+  if (const CUresult result = LocationToDriver(call, &translated); result != CUDA_SUCCESS) return result;
   return call.driver().cuMemPoolGetAccess(flags, memPool, &translated);
 }
 

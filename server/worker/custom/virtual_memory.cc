@@ -1,3 +1,4 @@
+#include "server/worker/custom/memory_location.h"
 #include "server/worker/virtual_memory.h"
 
 #include <vector>
@@ -13,18 +14,13 @@ namespace outboard::worker::custom {
 namespace {
 
 // Names the device as the driver does. Other locations are not for memory of a slice.
-CUresult ToDriver(Call& call, CUmemLocation* location) {
-  if (NumberOf(location->type) != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
-  return call.FindDevice(location->id, &location->id);
-}
-
 // What the driver gets of a client's wishes: nothing is shared with other processes, no matter what the client says,
 // and no pointer of it is followed.
 CUresult ToDriver(Call& call, const CUmemAllocationProp* props, CUmemAllocationProp* translated) {
   if (props == nullptr) return CUDA_ERROR_INVALID_VALUE;
   translated->type = props->type;
   translated->location = props->location;
-  return ToDriver(call, &translated->location);
+  return LocationToDriver(call, &translated->location);
 }
 
 }  // namespace
@@ -66,7 +62,7 @@ CUresult cuMemSetAccess(Call& call, CUdeviceptr ptr, size_t size, const CUmemAcc
   if (desc == nullptr) return CUDA_ERROR_INVALID_VALUE;
   std::vector<CUmemAccessDesc> translated(desc, desc + count);
   for (CUmemAccessDesc& access : translated) {
-    if (const CUresult result = ToDriver(call, &access.location); result != CUDA_SUCCESS) return result;
+    if (const CUresult result = LocationToDriver(call, &access.location); result != CUDA_SUCCESS) return result;
   }
   return call.driver().cuMemSetAccess(ptr, size, translated.data(), count);
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kNow = 1'700'000'000'000;
 
-Table Example() {
+Table ExampleTable() {
   return {
       "things",
       {{"name", "NAME"},
@@ -30,7 +30,7 @@ Table Example() {
 }
 
 TEST(AdminTable, PeopleSeeColumns) {
-  EXPECT_EQ(AsText({Example()}, kNow),
+  EXPECT_EQ(AsText({ExampleTable()}, kNow),
             "NAME            MEMORY   GPUS  BUSY   AGE  ENDS IN  USABLE  PARTS\n"
             "7e31           1.5 GiB  0.125   50%  1min       2h  yes     a,b\n"
             "a longer name  512 MiB     12  100%     -  overdue  no      -\n");
@@ -44,7 +44,7 @@ TEST(AdminTable, TablesAreApartAndSayWhenThereIsNothing) {
 }
 
 TEST(AdminTable, JsonHasEveryColumnAsItIs) {
-  const nlohmann::json all = nlohmann::json::parse(AsJson({Example()}));
+  const nlohmann::json all = nlohmann::json::parse(AsJson({ExampleTable()}));
   ASSERT_EQ(all["things"].size(), 2u);
   const nlohmann::json& first = all["things"][0];
   EXPECT_EQ(first.size(), 9u);
@@ -66,7 +66,7 @@ TEST(AdminTable, JsonTakesAnyText) {
 }
 
 TEST(AdminTable, YamlIsReadAsJsonIs) {
-  const YAML::Node all = YAML::Load(AsYaml({Example(), {"none", {}, {}}}));
+  const YAML::Node all = YAML::Load(AsYaml({ExampleTable(), {"none", {}, {}}}));
   ASSERT_EQ(all["things"].size(), 2u);
   const YAML::Node first = all["things"][0];
   EXPECT_EQ(first.size(), 9u);

@@ -9,14 +9,14 @@
 namespace outboard::admin {
 namespace {
 
-constexpr int64_t kNow = 1'700'000'000'000;
+constexpr int64_t kViewedAt = 1'700'000'000'000;
 constexpr uint64_t kGib = uint64_t{1} << 30;
 
 PoolNode* AddNode(ListReply* reply, const std::string& name, int gpus) {
   PoolNode* const node = reply->add_nodes();
   node->set_name(name);
   node->set_up(true);
-  node->set_heard_at_ms(kNow - 3000);
+  node->set_heard_at_ms(kViewedAt - 3000);
   for (int i = 0; i < gpus; ++i) {
     PoolNode::Gpu* const gpu = node->add_gpus();
     gpu->set_uuid("GPU-" + name + "-" + std::to_string(i));
@@ -36,7 +36,7 @@ PoolLease* AddLease(ListReply* reply, const std::string& name, const std::string
   lease->set_state("open");
   lease->set_tenant("vision");
   lease->set_user(user);
-  lease->set_granted_at_ms(kNow - 7'200'000);
+  lease->set_granted_at_ms(kViewedAt - 7'200'000);
   PoolLease::Gpu* const gpu = lease->add_gpus();
   gpu->set_uuid("GPU-" + node + "-0");
   gpu->set_share(500);
@@ -59,7 +59,7 @@ void ExpectWhole(const Table& table) {
 
 TEST(AdminViews, EveryRowHasEveryColumn) {
   ListReply reply;
-  reply.set_now_ms(kNow);
+  reply.set_now_ms(kViewedAt);
   AddNode(&reply, "n1", 2);
   AddLease(&reply, "7f3a", "n1", "ann");
   reply.add_queue()->set_request(1);
@@ -132,7 +132,7 @@ TEST(AdminViews, LeasesOfOneOwnerOrNode) {
 
 TEST(AdminViews, UsageAddsWhatLastsToWhatHasEnded) {
   ListReply reply;
-  reply.set_now_ms(kNow);
+  reply.set_now_ms(kViewedAt);
   PoolUsage* const ended = reply.add_usage();
   ended->set_tenant("vision");
   ended->set_user("ann");
@@ -140,7 +140,7 @@ TEST(AdminViews, UsageAddsWhatLastsToWhatHasEnded) {
   ended->set_leases(4);
   AddLease(&reply, "0001", "n1", "ann");
   AddLease(&reply, "0002", "n1", "ann")->set_state("ending");  // is among those that have ended
-  AddLease(&reply, "0003", "n1", "bob")->set_granted_at_ms(kNow + 5);
+  AddLease(&reply, "0003", "n1", "bob")->set_granted_at_ms(kViewedAt + 5);
   const Table table = Usage(reply, {});
   ASSERT_EQ(table.rows.size(), 2u);
   EXPECT_EQ(At(table, 0, "gpu_seconds"), Cell(100.0));
@@ -165,12 +165,12 @@ TEST(AdminViews, ATenantWithoutAMaximumHasNone) {
 
 TEST(AdminViews, AllIsWell) {
   ListReply reply;
-  reply.set_now_ms(kNow);
+  reply.set_now_ms(kViewedAt);
   AddNode(&reply, "n1", 1);
   PoolNode* const away = AddNode(&reply, "n2", 1);  // as an administrator wants it
   away->set_draining(true);
   away->set_leases(1);
-  away->set_drain_deadline_ms(kNow + 1000);
+  away->set_drain_deadline_ms(kViewedAt + 1000);
   const Health health = Examine(reply);
   EXPECT_EQ(health.status, 0);
   EXPECT_TRUE(health.findings.rows.empty());
@@ -178,7 +178,7 @@ TEST(AdminViews, AllIsWell) {
 
 TEST(AdminViews, SomethingNeedsAttention) {
   ListReply reply;
-  reply.set_now_ms(kNow);
+  reply.set_now_ms(kViewedAt);
   AddNode(&reply, "n1", 1);
   AddNode(&reply, "n2", 1)->set_up(false);
   PoolNode::Gpu* const gpu = AddNode(&reply, "n3", 2)->mutable_gpus(1);
@@ -187,7 +187,7 @@ TEST(AdminViews, SomethingNeedsAttention) {
   PoolNode* const late = AddNode(&reply, "n4", 1);
   late->set_draining(true);
   late->set_leases(2);
-  late->set_drain_deadline_ms(kNow - 1);
+  late->set_drain_deadline_ms(kViewedAt - 1);
   const Health health = Examine(reply);
   EXPECT_EQ(health.status, 1);
   const Table& findings = health.findings;
@@ -212,7 +212,7 @@ TEST(AdminViews, NothingCanBeGivenOut) {
 
 TEST(AdminViews, APictureOfThePool) {
   ListReply reply;
-  reply.set_now_ms(kNow);
+  reply.set_now_ms(kViewedAt);
   AddNode(&reply, "n1", 2)->mutable_gpus(0)->set_free_share(500);
   AddNode(&reply, "n2", 1)->set_up(false);
   AddLease(&reply, "7f3a", "n1", "ann");

@@ -24,7 +24,7 @@
 namespace outboard::softgpu {
 namespace {
 
-constexpr uint64_t kMiB = 1 << 20;
+constexpr uint64_t kBlockMiB = 1 << 20;
 
 class DeviceMemoryTest : public testing::Test {
  protected:
@@ -32,7 +32,7 @@ class DeviceMemoryTest : public testing::Test {
     std::string path = testing::TempDir() + "device_memory_XXXXXX";
     root_ = mkdtemp(path.data()) == nullptr ? "" : path;
     config_.directory = root_;
-    config_.memory_bytes = kMiB;
+    config_.memory_bytes = kBlockMiB;
   }
   ~DeviceMemoryTest() override { std::filesystem::remove_all(root_); }
 
@@ -121,9 +121,9 @@ TEST_F(DeviceMemoryTest, MakesTheFolderAndTheObject) {
   EXPECT_EQ(status.st_mode & 0777, 0700u);
   ASSERT_EQ(stat((config_.directory + "/gpu0").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
-  EXPECT_EQ(memory->facts().memory_bytes, kMiB);
+  EXPECT_EQ(memory->facts().memory_bytes, kBlockMiB);
   EXPECT_EQ(memory->facts().sm_count, 4u);
-  EXPECT_EQ(memory->FreeBytes(), kMiB);
+  EXPECT_EQ(memory->FreeBytes(), kBlockMiB);
   EXPECT_EQ(memory->base() % 4096, 0u);
 }
 
@@ -144,14 +144,14 @@ TEST_F(DeviceMemoryTest, FactsAreReadableAsText) {
 
 TEST_F(DeviceMemoryTest, TheObjectKeepsItsFacts) {
   const auto first = Attach();
-  config_.memory_bytes = 4 * kMiB;
+  config_.memory_bytes = 4 * kBlockMiB;
   config_.sm_count = 9;
   const auto second = Attach();
-  EXPECT_EQ(second->facts().memory_bytes, kMiB);
+  EXPECT_EQ(second->facts().memory_bytes, kBlockMiB);
   EXPECT_EQ(second->facts().sm_count, 4u);
   EXPECT_EQ(second->facts().uuid, first->facts().uuid);
   EXPECT_NE(Attach(1)->facts().uuid, first->facts().uuid);
-  EXPECT_EQ(Attach(1)->facts().memory_bytes, 4 * kMiB);
+  EXPECT_EQ(Attach(1)->facts().memory_bytes, 4 * kBlockMiB);
 }
 
 TEST_F(DeviceMemoryTest, RefusesForeignFiles) {
@@ -207,18 +207,18 @@ TEST_F(DeviceMemoryTest, LargeMemoryTakesNoSpaceUntilItIsAllocated) {
   const auto memory = Attach();
   struct stat status;
   ASSERT_EQ(stat((config_.directory + "/gpu0").c_str(), &status), 0);
-  EXPECT_LT(static_cast<uint64_t>(status.st_blocks) * 512, 4 * kMiB);
-  const std::optional<uint64_t> address = memory->Allocate(3 * kMiB);
+  EXPECT_LT(static_cast<uint64_t>(status.st_blocks) * 512, 4 * kBlockMiB);
+  const std::optional<uint64_t> address = memory->Allocate(3 * kBlockMiB);
   ASSERT_TRUE(address.has_value());
-  std::memset(memory->ToHost(*address), 0x5a, 3 * kMiB);
-  EXPECT_EQ(memory->FreeBytes(), (uint64_t{80} << 30) - 3 * kMiB);
+  std::memset(memory->ToHost(*address), 0x5a, 3 * kBlockMiB);
+  EXPECT_EQ(memory->FreeBytes(), (uint64_t{80} << 30) - 3 * kBlockMiB);
 }
 
 TEST_F(DeviceMemoryTest, FillsToTheLastGranuleAndRecovers) {
   const auto memory = Attach();
   std::vector<uint64_t> addresses;
   while (const std::optional<uint64_t> address = memory->Allocate(1)) addresses.push_back(*address);
-  EXPECT_EQ(addresses.size(), kMiB / 512);
+  EXPECT_EQ(addresses.size(), kBlockMiB / 512);
   EXPECT_EQ(memory->FreeBytes(), 0u);
   for (const uint64_t address : addresses) {
     ASSERT_EQ(address % 512, 0u);
@@ -228,15 +228,15 @@ TEST_F(DeviceMemoryTest, FillsToTheLastGranuleAndRecovers) {
   EXPECT_EQ(memory->Allocate(513), std::nullopt);
   EXPECT_EQ(memory->Allocate(512), addresses[77]);
   for (const uint64_t address : addresses) EXPECT_TRUE(memory->Free(address));
-  EXPECT_TRUE(memory->Allocate(kMiB).has_value());
+  EXPECT_TRUE(memory->Allocate(kBlockMiB).has_value());
 }
 
 TEST_F(DeviceMemoryTest, RefusesWhatCannotFit) {
   const auto memory = Attach();
   EXPECT_EQ(memory->Allocate(0), std::nullopt);
-  EXPECT_EQ(memory->Allocate(kMiB + 1), std::nullopt);
+  EXPECT_EQ(memory->Allocate(kBlockMiB + 1), std::nullopt);
   EXPECT_EQ(memory->Allocate(UINT64_MAX), std::nullopt);
-  EXPECT_EQ(memory->FreeBytes(), kMiB);
+  EXPECT_EQ(memory->FreeBytes(), kBlockMiB);
 }
 
 TEST_F(DeviceMemoryTest, FreeWantsTheStartOfAnAllocationOfItsOwn) {
@@ -266,7 +266,7 @@ TEST_F(DeviceMemoryTest, FindGivesTheExactSizeAndExtentsTheRounded) {
   EXPECT_EQ(extents->front().begin, address);
   EXPECT_EQ(extents->front().end, address + 1024);
   EXPECT_EQ(memory->ToHost(memory->base() - 1), nullptr);
-  EXPECT_EQ(memory->ToHost(memory->base() + kMiB), nullptr);
+  EXPECT_EQ(memory->ToHost(memory->base() + kBlockMiB), nullptr);
 }
 
 TEST_F(DeviceMemoryTest, SnapshotsOfExtentsDoNotChange) {
@@ -286,7 +286,7 @@ TEST_F(DeviceMemoryTest, SnapshotsOfExtentsDoNotChange) {
 }
 
 TEST_F(DeviceMemoryTest, RandomUseKeepsContentsApart) {
-  config_.memory_bytes = 8 * kMiB;
+  config_.memory_bytes = 8 * kBlockMiB;
   for (const uint64_t chaos : {0, 5}) {
     config_.chaos = chaos;
     const auto memory = Attach();
@@ -316,7 +316,7 @@ TEST_F(DeviceMemoryTest, RandomUseKeepsContentsApart) {
         model.erase(victim);
         used -= (bytes + 511) / 512 * 512;
       }
-      ASSERT_TRUE(step % 64 != 0 || memory->FreeBytes() == 8 * kMiB - used);
+      ASSERT_TRUE(step % 64 != 0 || memory->FreeBytes() == 8 * kBlockMiB - used);
     }
     EXPECT_EQ(memory->Extents()->size(), model.size());
   }
@@ -360,14 +360,14 @@ TEST_F(DeviceMemoryTest, ResidueStays) {
     EXPECT_EQ(std::memcmp(memory->ToHost(address), "secret", 6), 0);
   }
   const auto memory = Attach();
-  const uint64_t all = *memory->Allocate(kMiB);
+  const uint64_t all = *memory->Allocate(kBlockMiB);
   EXPECT_EQ(std::memcmp(memory->ToHost(all + offset), "secret", 6), 0);
 }
 
 TEST_F(DeviceMemoryTest, AnEarlierBootsOwnersAreGoneAndItsResidueStays) {
   const std::string path = config_.directory + "/gpu0";
   const auto memory = Attach();
-  const uint64_t address = *memory->Allocate(kMiB);
+  const uint64_t address = *memory->Allocate(kBlockMiB);
   std::memcpy(memory->ToHost(address), "secret", 6);
 
   std::string boot_id;
@@ -383,7 +383,7 @@ TEST_F(DeviceMemoryTest, AnEarlierBootsOwnersAreGoneAndItsResidueStays) {
 
   const auto after = Attach();
   EXPECT_EQ(after->facts().uuid, memory->facts().uuid);
-  const std::optional<uint64_t> all = after->Allocate(kMiB);
+  const std::optional<uint64_t> all = after->Allocate(kBlockMiB);
   ASSERT_TRUE(all.has_value());
   EXPECT_EQ(std::memcmp(after->ToHost(*all), "secret", 6), 0);
 }
@@ -396,7 +396,7 @@ TEST_F(DeviceMemoryTest, DestructionReturnsTheAllocations) {
     ASSERT_TRUE(memory->Allocate(100'000).has_value());
     EXPECT_LT(watcher->FreeBytes(), 300'000u);
   }
-  EXPECT_EQ(watcher->FreeBytes(), kMiB);
+  EXPECT_EQ(watcher->FreeBytes(), kBlockMiB);
 }
 
 TEST_F(DeviceMemoryTest, TouchingADeviceAddressOnTheHostFaults) {
@@ -421,7 +421,7 @@ TEST_F(DeviceMemoryTest, ProcessesShareOneDevice) {
   });
   ASSERT_TRUE(child.WaitReady());
   const auto memory = Attach();
-  EXPECT_EQ(memory->FreeBytes(), kMiB - 600'064);
+  EXPECT_EQ(memory->FreeBytes(), kBlockMiB - 600'064);
   EXPECT_EQ(memory->Allocate(600'000), std::nullopt);
   EXPECT_TRUE(memory->Extents()->empty());
   EXPECT_TRUE(child.End());
@@ -433,7 +433,7 @@ TEST_F(DeviceMemoryTest, ManyProcessesMakeTheObjectAtOnce) {
   for (int i = 0; i < 8; ++i) {
     children.push_back(std::make_unique<Child>([&](auto say_ready, auto wait_for_end) {
       const auto memory = Attach();
-      return memory != nullptr && memory->Allocate(kMiB / 8).has_value() && say_ready() && wait_for_end();
+      return memory != nullptr && memory->Allocate(kBlockMiB / 8).has_value() && say_ready() && wait_for_end();
     }));
   }
   for (const auto& child : children) EXPECT_TRUE(child->WaitReady());
@@ -445,7 +445,7 @@ TEST_F(DeviceMemoryTest, TakesBackFromAKilledOwner) {
   for (const bool reaped : {true, false}) {
     Child child([&](auto say_ready, auto wait_for_end) {
       const auto memory = Attach();
-      return memory->Allocate(kMiB).has_value() && say_ready() && wait_for_end();
+      return memory->Allocate(kBlockMiB).has_value() && say_ready() && wait_for_end();
     });
     const auto memory = Attach();
     ASSERT_TRUE(child.WaitReady());
@@ -455,7 +455,7 @@ TEST_F(DeviceMemoryTest, TakesBackFromAKilledOwner) {
     } else {
       child.KillWithoutReaping();
     }
-    EXPECT_TRUE(memory->Allocate(kMiB).has_value());
+    EXPECT_TRUE(memory->Allocate(kBlockMiB).has_value());
   }
 }
 
@@ -507,7 +507,7 @@ TEST_F(DeviceMemoryTest, WhatAKilledProcessHasSharedStaysWithWhoHasItOpen) {
   ASSERT_EQ(pipe2(pipe_ends, O_CLOEXEC), 0);
   Child child([&](auto say_ready, auto wait_for_end) {
     const auto memory = Attach();
-    const auto shared = memory->Share(*memory->Allocate(kMiB / 2));
+    const auto shared = memory->Share(*memory->Allocate(kBlockMiB / 2));
     return write(pipe_ends[1], &*shared, sizeof *shared) == sizeof *shared && say_ready() && wait_for_end();
   });
   const auto memory = Attach();
@@ -518,10 +518,10 @@ TEST_F(DeviceMemoryTest, WhatAKilledProcessHasSharedStaysWithWhoHasItOpen) {
   const auto opened = memory->Open(shared);
   ASSERT_TRUE(opened);
   child.Kill();
-  EXPECT_EQ(memory->FreeBytes(), kMiB / 2);
-  EXPECT_EQ(memory->Allocate(kMiB / 2 + 512), std::nullopt);
+  EXPECT_EQ(memory->FreeBytes(), kBlockMiB / 2);
+  EXPECT_EQ(memory->Allocate(kBlockMiB / 2 + 512), std::nullopt);
   EXPECT_TRUE(memory->Free(*opened));
-  EXPECT_EQ(memory->FreeBytes(), kMiB);
+  EXPECT_EQ(memory->FreeBytes(), kBlockMiB);
   close(pipe_ends[0]);
   close(pipe_ends[1]);
 }
@@ -529,13 +529,13 @@ TEST_F(DeviceMemoryTest, WhatAKilledProcessHasSharedStaysWithWhoHasItOpen) {
 TEST_F(DeviceMemoryTest, FreeBytesCountsAKilledOwnersMemory) {
   Child child([&](auto say_ready, auto wait_for_end) {
     const auto memory = Attach();
-    return memory->Allocate(kMiB).has_value() && say_ready() && wait_for_end();
+    return memory->Allocate(kBlockMiB).has_value() && say_ready() && wait_for_end();
   });
   ASSERT_TRUE(child.WaitReady());
   const auto memory = Attach();
   EXPECT_EQ(memory->FreeBytes(), 0u);
   child.Kill();
-  EXPECT_EQ(memory->FreeBytes(), kMiB);
+  EXPECT_EQ(memory->FreeBytes(), kBlockMiB);
 }
 
 TEST_F(DeviceMemoryTest, AForkedChildHasNothingAndTakesNothingAway) {
@@ -551,7 +551,7 @@ TEST_F(DeviceMemoryTest, AForkedChildHasNothingAndTakesNothingAway) {
   int status;
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
-  EXPECT_EQ(Attach()->FreeBytes(), kMiB - 1024);
+  EXPECT_EQ(Attach()->FreeBytes(), kBlockMiB - 1024);
   EXPECT_TRUE(memory->Free(address));
 }
 
@@ -579,12 +579,12 @@ TEST_F(DeviceMemoryTest, SurvivesProcessesKilledAtWork) {
     });
     ASSERT_TRUE(child.WaitReady());
     child.Kill();
-    ASSERT_EQ(memory->FreeBytes(), kMiB - 4096) << "round " << round;
+    ASSERT_EQ(memory->FreeBytes(), kBlockMiB - 4096) << "round " << round;
   }
   const std::byte* host = memory->ToHost(mine);
   for (int i = 0; i < 4096; ++i) ASSERT_EQ(host[i], std::byte{0x77});
   EXPECT_TRUE(memory->Free(mine));
-  EXPECT_TRUE(memory->Allocate(kMiB).has_value());
+  EXPECT_TRUE(memory->Allocate(kBlockMiB).has_value());
 }
 
 #if !defined(__SANITIZE_THREAD__)  // whose instructions take minutes
@@ -613,8 +613,8 @@ TEST_F(DeviceMemoryTest, SurvivesAProcessKilledAnywhereInAllocate) {
     }
     kill(child, SIGKILL);
     waitpid(child, &status, 0);
-    ASSERT_EQ(memory->FreeBytes(), kMiB) << "after " << instructions << " instructions";
-    const std::optional<uint64_t> all = memory->Allocate(kMiB);
+    ASSERT_EQ(memory->FreeBytes(), kBlockMiB) << "after " << instructions << " instructions";
+    const std::optional<uint64_t> all = memory->Allocate(kBlockMiB);
     ASSERT_TRUE(all && memory->Free(*all)) << "after " << instructions << " instructions";
   }
 }
@@ -638,27 +638,27 @@ bool MountSmallFilesystem(const std::string& path) {
 }
 
 TEST_F(DeviceMemoryTest, AFullFilesystemIsOutOfMemory) {
-  config_.memory_bytes = 64 * kMiB;
+  config_.memory_bytes = 64 * kBlockMiB;
   Child child([&](auto, auto) {
     if (!MountSmallFilesystem(config_.directory)) _exit(77);
     const auto memory = Attach();
-    if (memory == nullptr || memory->Allocate(16 * kMiB)) return false;
+    if (memory == nullptr || memory->Allocate(16 * kBlockMiB)) return false;
     std::vector<uint64_t> addresses;
-    while (const std::optional<uint64_t> address = memory->Allocate(kMiB)) {
-      std::memset(memory->ToHost(*address), 1, kMiB);
+    while (const std::optional<uint64_t> address = memory->Allocate(kBlockMiB)) {
+      std::memset(memory->ToHost(*address), 1, kBlockMiB);
       addresses.push_back(*address);
     }
     if (addresses.size() < 6 || addresses.size() > 7) return false;
     for (const uint64_t address : addresses) memory->Free(address);
 
     // The space of freed memory is found again, wherever it lies: here below a block that stays.
-    const std::optional<uint64_t> low = memory->Allocate(3 * kMiB), stays = memory->Allocate(3 * kMiB);
+    const std::optional<uint64_t> low = memory->Allocate(3 * kBlockMiB), stays = memory->Allocate(3 * kBlockMiB);
     if (!low || !stays || !memory->Free(*low)) return false;
-    const std::optional<uint64_t> large = memory->Allocate(4 * kMiB);
+    const std::optional<uint64_t> large = memory->Allocate(4 * kBlockMiB);
     if (!large) return false;
-    std::memset(memory->ToHost(*large), 2, 4 * kMiB);
-    std::memset(memory->ToHost(*stays), 3, 3 * kMiB);
-    return memory->FreeBytes() == 57 * kMiB && !memory->Allocate(4 * kMiB);
+    std::memset(memory->ToHost(*large), 2, 4 * kBlockMiB);
+    std::memset(memory->ToHost(*stays), 3, 3 * kBlockMiB);
+    return memory->FreeBytes() == 57 * kBlockMiB && !memory->Allocate(4 * kBlockMiB);
   });
   const int status = child.Status();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "mounting is not allowed here";
@@ -666,7 +666,7 @@ TEST_F(DeviceMemoryTest, AFullFilesystemIsOutOfMemory) {
 }
 
 TEST_F(DeviceMemoryTest, ThreadsShareOneObject) {
-  config_.memory_bytes = 16 * kMiB;
+  config_.memory_bytes = 16 * kBlockMiB;
   const auto memory = Attach();
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -685,7 +685,7 @@ TEST_F(DeviceMemoryTest, ThreadsShareOneObject) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(memory->FreeBytes(), 16 * kMiB);
+  EXPECT_EQ(memory->FreeBytes(), 16 * kBlockMiB);
 }
 
 }  // namespace

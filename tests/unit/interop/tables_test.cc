@@ -13,10 +13,10 @@
 namespace outboard::interop {
 namespace {
 
-const auto kContext = reinterpret_cast<CUcontext>(0xdead000000001000);
+const auto kTableContext = reinterpret_cast<CUcontext>(0xdead000000001000);
 const auto kPrimary = reinterpret_cast<CUcontext>(0xdead000000002000);
 const auto kModule = reinterpret_cast<CUmodule>(0xdead000000003000);
-const auto kStream = reinterpret_cast<CUstream>(0xdead000000004000);
+const auto kTableStream = reinterpret_cast<CUstream>(0xdead000000004000);
 const std::vector<CUfunction> kFunctions = {reinterpret_cast<CUfunction>(0x51), reinterpret_cast<CUfunction>(0x52)};
 
 class FakeHost : public Host {
@@ -31,13 +31,13 @@ class FakeHost : public Host {
     return CUDA_SUCCESS;
   }
   CUresult ContextId(CUcontext context, unsigned long long* id) override {
-    if (context != kContext) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (context != kTableContext) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     *id = 7;
     return CUDA_SUCCESS;
   }
   CUresult StreamId(CUcontext context, CUstream stream, unsigned long long* id) override {
-    if (context != kContext) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    *id = stream == kStream ? 70 : stream == CU_STREAM_LEGACY ? 71 : stream == CU_STREAM_PER_THREAD ? 72 : 0;
+    if (context != kTableContext) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    *id = stream == kTableStream ? 70 : stream == CU_STREAM_LEGACY ? 71 : stream == CU_STREAM_PER_THREAD ? 72 : 0;
     return CUDA_SUCCESS;
   }
   CUresult ModuleFunctions(CUmodule module, std::vector<CUfunction>* functions) override {
@@ -48,7 +48,7 @@ class FakeHost : public Host {
   int DriverVersion() override { return 13000; }
   std::vector<DeviceIdentity> Devices() override { return devices; }
 
-  CUcontext current = kContext;
+  CUcontext current = kTableContext;
   std::vector<DeviceIdentity> devices = {{kToolsTls, 0, 3, 0}};
 };
 
@@ -149,14 +149,14 @@ TEST_F(TablesTest, GiveZeroedBuffersForHooks) {
 TEST_F(TablesTest, GiveTheCurrentContext) {
   CUcontext context = nullptr;
   EXPECT_EQ(Call(Get(kToolsTls), 2, &context), CUDA_SUCCESS);
-  EXPECT_EQ(context, kContext);
+  EXPECT_EQ(context, kTableContext);
   EXPECT_EQ(Call(Get(kToolsTls), 2, static_cast<CUcontext*>(nullptr)), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(TablesTest, FindNothingWrongWithAContext) {
   uint32_t finding = 5;
   const void* more = nullptr;
-  EXPECT_EQ(Call(Get(kContextChecks), 2, kContext, &finding, &more), CUDA_SUCCESS);
+  EXPECT_EQ(Call(Get(kContextChecks), 2, kTableContext, &finding, &more), CUDA_SUCCESS);
   EXPECT_EQ(finding, 0u);
   EXPECT_EQ(Call<uint32_t>(Get(kContextChecks), 3), 0u);
 }
@@ -173,25 +173,25 @@ TEST_F(TablesTest, StoreInTheGivenOrTheCurrentContext) {
   EXPECT_EQ(Call(table, 2, &value, CUcontext{}, key), CUDA_SUCCESS);
   EXPECT_EQ(value, &alive);
   value = nullptr;
-  EXPECT_EQ(Call(table, 2, &value, kContext, key), CUDA_SUCCESS);
+  EXPECT_EQ(Call(table, 2, &value, kTableContext, key), CUDA_SUCCESS);
   EXPECT_EQ(value, &alive);
   EXPECT_EQ(Call(table, 2, &value, kPrimary, key), CUDA_ERROR_INVALID_HANDLE);
 
   ContextDestroyed(kPrimary);
   EXPECT_EQ(alive, 1);
-  ContextDestroyed(kContext);
+  ContextDestroyed(kTableContext);
   EXPECT_EQ(alive, 0);
-  EXPECT_EQ(Call(table, 2, &value, kContext, key), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(Call(table, 2, &value, kTableContext, key), CUDA_ERROR_INVALID_HANDLE);
 }
 
 TEST_F(TablesTest, DeleteFromTheStorage) {
   const Table table = Get(kContextLocalStorage);
   int alive = 1;
   void *key = &host_, *value = nullptr;
-  EXPECT_EQ(Call(table, 0, kContext, key, static_cast<void*>(&alive), Destructor{&CountDown}), CUDA_SUCCESS);
+  EXPECT_EQ(Call(table, 0, kTableContext, key, static_cast<void*>(&alive), Destructor{&CountDown}), CUDA_SUCCESS);
   EXPECT_EQ(Call(table, 1, CUcontext{}, key), CUDA_SUCCESS);
-  EXPECT_EQ(Call(table, 2, &value, kContext, key), CUDA_ERROR_INVALID_HANDLE);
-  ContextDestroyed(kContext);
+  EXPECT_EQ(Call(table, 2, &value, kTableContext, key), CUDA_ERROR_INVALID_HANDLE);
+  ContextDestroyed(kTableContext);
   EXPECT_EQ(alive, 1);
 }
 
@@ -202,7 +202,7 @@ TEST_F(TablesTest, StoreNothingWithoutAContext) {
   EXPECT_EQ(Call(table, 0, CUcontext{}, key, key, Destructor{}), CUDA_ERROR_INVALID_CONTEXT);
   EXPECT_EQ(Call(table, 1, CUcontext{}, key), CUDA_ERROR_INVALID_CONTEXT);
   EXPECT_EQ(Call(table, 2, &value, CUcontext{}, key), CUDA_ERROR_INVALID_CONTEXT);
-  EXPECT_EQ(Call(table, 2, static_cast<void**>(nullptr), kContext, key), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(Call(table, 2, static_cast<void**>(nullptr), kTableContext, key), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(TablesTest, AnswerTheValidityTestFromTheHost) {
@@ -221,7 +221,7 @@ TEST_F(TablesTest, AnswerTheValidityTestFromTheHost) {
 
 TEST_F(TablesTest, GiveTheIdOfAContext) {
   uint64_t id = 0;
-  EXPECT_EQ(Call(Get(kToolsContext), 4, kContext, &id), CUDA_SUCCESS);
+  EXPECT_EQ(Call(Get(kToolsContext), 4, kTableContext, &id), CUDA_SUCCESS);
   EXPECT_EQ(id, 7u);
   id = 0;
   EXPECT_EQ(Call(Get(kToolsContext), 4, CUcontext{}, &id), CUDA_SUCCESS);
@@ -236,13 +236,13 @@ TEST_F(TablesTest, GiveTheIdOfAStreamByItsToken) {
     uint64_t id;
   };
   const Table table = Get(kToolsContext);
-  for (const Case& c : {Case{kStream, 0, 70}, Case{kStream, 1, 70}, Case{nullptr, 0, 71}, Case{nullptr, 1, 72},
+  for (const Case& c : {Case{kTableStream, 0, 70}, Case{kTableStream, 1, 70}, Case{nullptr, 0, 71}, Case{nullptr, 1, 72},
                         Case{CU_STREAM_LEGACY, 1, 71}, Case{CU_STREAM_PER_THREAD, 0, 72}}) {
     void* token = nullptr;
     uint64_t id = 0;
-    EXPECT_EQ(Call(table, 51, kContext, c.stream, &token, c.per_thread), CUDA_SUCCESS);
+    EXPECT_EQ(Call(table, 51, kTableContext, c.stream, &token, c.per_thread), CUDA_SUCCESS);
     ASSERT_NE(token, nullptr);
-    EXPECT_EQ(Call(table, 39, kContext, token, &id), CUDA_SUCCESS);
+    EXPECT_EQ(Call(table, 39, kTableContext, token, &id), CUDA_SUCCESS);
     EXPECT_EQ(id, c.id);
   }
 }
@@ -256,10 +256,10 @@ TEST_F(TablesTest, VisitTheFunctionsOfAModule) {
   using Visitor = void (*)(void*, CUfunction, CUmodule);
   const Table table = Get(kToolsModule);
   std::vector<CUfunction> seen;
-  EXPECT_EQ(Call<int>(table, 7, kContext, kModule, Visitor{&Collect}, static_cast<void*>(&seen)), 1);
+  EXPECT_EQ(Call<int>(table, 7, kTableContext, kModule, Visitor{&Collect}, static_cast<void*>(&seen)), 1);
   EXPECT_EQ(seen, kFunctions);
-  EXPECT_EQ(Call<int>(table, 7, kContext, CUmodule{}, Visitor{&Collect}, static_cast<void*>(&seen)), 0);
-  EXPECT_EQ(Call<int>(table, 7, kContext, kModule, Visitor{}, static_cast<void*>(&seen)), 0);
+  EXPECT_EQ(Call<int>(table, 7, kTableContext, CUmodule{}, Visitor{&Collect}, static_cast<void*>(&seen)), 0);
+  EXPECT_EQ(Call<int>(table, 7, kTableContext, kModule, Visitor{}, static_cast<void*>(&seen)), 0);
   EXPECT_EQ(seen.size(), kFunctions.size());
 }
 

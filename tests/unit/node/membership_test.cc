@@ -15,8 +15,8 @@ namespace {
 
 using Kind = PoolReport::Kind;
 
-constexpr uint64_t kGib = uint64_t{1} << 30;
-constexpr std::chrono::milliseconds kLong{600'000};
+constexpr uint64_t kMemberGib = uint64_t{1} << 30;
+constexpr std::chrono::milliseconds kLongForMember{600'000};
 
 // A node whose workers do nothing, and what it says to its pool.
 class MembershipTest : public testing::Test {
@@ -25,7 +25,7 @@ class MembershipTest : public testing::Test {
     const std::string program = folder_.path() + "/worker";
     std::ofstream(program) << "#!/bin/sh\nexec sleep 1000000\n";
     chmod(program.c_str(), 0700);
-    node_ = std::make_unique<Node>(&loop_, std::vector<Gpu>{{"GPU", "GPU-0", 16 * kGib}, {"GPU", "GPU-1", 16 * kGib}},
+    node_ = std::make_unique<Node>(&loop_, std::vector<Gpu>{{"GPU", "GPU-0", 16 * kMemberGib}, {"GPU", "GPU-1", 16 * kMemberGib}},
                                    Workers::Config{program, "driver", {}, /*keep_spare=*/false});
     state_ = std::make_unique<NodeState>(std::move(*NodeState::Open(folder_.path() + "/state")));
     Make({});
@@ -44,7 +44,7 @@ class MembershipTest : public testing::Test {
   };
 
   static PoolTicket Ticket(uint64_t lease, uint64_t epoch, uint32_t share = 500, const std::string& gpu = "GPU-0") {
-    return {lease, epoch, "n1", {{gpu, share, share * 16 * kGib / 1000}}, false, "ticket " + std::to_string(lease)};
+    return {lease, epoch, "n1", {{gpu, share, share * 16 * kMemberGib / 1000}}, false, "ticket " + std::to_string(lease)};
   }
   std::unique_ptr<Visit> Come(PoolTicket ticket) {
     auto visit = std::make_unique<Visit>();
@@ -66,7 +66,7 @@ class MembershipTest : public testing::Test {
   // Connects, and is welcome. The heartbeat that follows is answered.
   void Join() {
     Connect();
-    member_->Welcome(kLong);
+    member_->Welcome(kLongForMember);
     member_->Heard();
     said_.clear();
   }
@@ -130,7 +130,7 @@ TEST_F(MembershipTest, ALeaseIsAskedForBeforeItBegins) {
   EXPECT_EQ(state_->highest_epoch(), 9u);
   const std::optional<LeaseUse> use = node_->Use("7f3a");
   ASSERT_TRUE(use);
-  EXPECT_EQ(use->slices[0].memory_bytes, 8 * kGib);
+  EXPECT_EQ(use->slices[0].memory_bytes, 8 * kMemberGib);
 }
 
 TEST_F(MembershipTest, WhatThePoolDeniesDoesNotBegin) {
@@ -168,7 +168,7 @@ TEST_F(MembershipTest, TwoLeasesNeverHaveTheSamePart) {
   Join();
   const auto first = Open(1, 1);
   PoolTicket of_compute = Ticket(2, 2, 501);
-  of_compute.gpus[0].memory_bytes = kGib;
+  of_compute.gpus[0].memory_bytes = kMemberGib;
   const auto second = Come(of_compute);
   member_->Opened(true, "");
   EXPECT_NE(second->refused.find("does not fit"), std::string::npos) << second->refused;
@@ -176,7 +176,7 @@ TEST_F(MembershipTest, TwoLeasesNeverHaveTheSamePart) {
   EXPECT_EQ(Said(), (std::vector<Kind>{Kind::kOpen, Kind::kOver, Kind::kHeartbeat}));
   member_->Heard();
   PoolTicket of_memory = Ticket(3, 3, 1);
-  of_memory.gpus[0].memory_bytes = 9 * kGib;
+  of_memory.gpus[0].memory_bytes = 9 * kMemberGib;
   const auto third = Come(of_memory);
   member_->Opened(true, "");
   EXPECT_NE(third->refused.find("does not fit"), std::string::npos) << third->refused;
@@ -187,7 +187,7 @@ TEST_F(MembershipTest, OneReportWaitsForItsAnswerAtATime) {
   EXPECT_EQ(Said(), std::vector<Kind>{Kind::kRegister});
   const auto first = Come(Ticket(1, 1, 100)), second = Come(Ticket(2, 2, 100));
   EXPECT_EQ(Said(), std::vector<Kind>{});
-  member_->Welcome(kLong);
+  member_->Welcome(kLongForMember);
   EXPECT_EQ(Said(), std::vector<Kind>{Kind::kOpen});
   member_->Opened(true, "");
   EXPECT_EQ(Said(), std::vector<Kind>{Kind::kOpen});
@@ -266,7 +266,7 @@ TEST_F(MembershipTest, LeasesOutliveThePoolAndAreReportedToTheNext) {
   EXPECT_EQ(Tickets(said_[0]), (std::vector<std::string>{"ticket 1", "ticket 2"}))
       << "whether the pool heard the question is not known";
   said_.clear();
-  member_->Welcome(kLong);
+  member_->Welcome(kLongForMember);
   member_->Opened(true, "");
   member_->Opened(true, "");
   EXPECT_EQ(asking->lease, "0002");
@@ -275,7 +275,7 @@ TEST_F(MembershipTest, LeasesOutliveThePoolAndAreReportedToTheNext) {
 }
 
 TEST_F(MembershipTest, WhoComesWhileThePoolIsAwayIsToldSo) {
-  Make({.for_answer = kLong, .for_pool = std::chrono::milliseconds(1)});
+  Make({.for_answer = kLongForMember, .for_pool = std::chrono::milliseconds(1)});
   const auto visit = Come(Ticket(1, 1));
   RunUntil([&] { return !visit->refused.empty(); });
   EXPECT_NE(visit->refused.find("pool:1 does not answer"), std::string::npos) << visit->refused;
@@ -283,7 +283,7 @@ TEST_F(MembershipTest, WhoComesWhileThePoolIsAwayIsToldSo) {
 }
 
 TEST_F(MembershipTest, APoolThatDoesNotAnswerIsHungUpOn) {
-  Make({.for_answer = std::chrono::milliseconds(1), .for_pool = kLong});
+  Make({.for_answer = std::chrono::milliseconds(1), .for_pool = kLongForMember});
   Connect();
   testing::internal::CaptureStderr();
   RunUntil([&] { return hung_up_ != 0; });
@@ -308,7 +308,7 @@ TEST_F(MembershipTest, RegistersAgainWhenThePoolWantsIt) {
   said_.clear();
   member_->Refused("there is no node n1; it has to register first.", true);
   EXPECT_EQ(Said(), std::vector<Kind>{Kind::kRegister});
-  member_->Welcome(kLong);
+  member_->Welcome(kLongForMember);
   EXPECT_EQ(Said(), std::vector<Kind>{Kind::kOpen});
   member_->Opened(true, "");
   EXPECT_EQ(asking->lease, "0002");

@@ -15,7 +15,7 @@
 namespace outboard::node {
 namespace {
 
-constexpr uint64_t kGib = uint64_t{1} << 30;
+constexpr uint64_t kNodeGib = uint64_t{1} << 30;
 
 // A node whose workers leave their assignment, and with it the session's connection, in their control socket.
 class NodeTest : public testing::Test {
@@ -24,7 +24,7 @@ class NodeTest : public testing::Test {
     const std::string program = folder_.path() + "/worker";
     std::ofstream(program) << "#!/bin/sh\nexec sleep 1000000\n";
     chmod(program.c_str(), 0700);
-    node_ = std::make_unique<Node>(&loop_, std::vector<Gpu>{{"GPU", "GPU-0", 16 * kGib}},
+    node_ = std::make_unique<Node>(&loop_, std::vector<Gpu>{{"GPU", "GPU-0", 16 * kNodeGib}},
                                    Workers::Config{program, "driver", {}, /*keep_spare=*/true});
   }
 
@@ -93,7 +93,7 @@ TEST_F(NodeTest, AnEndedSessionLeavesRoomForAnother) {
   const std::string program = folder_.path() + "/brief";
   std::ofstream(program) << "#!/bin/sh\nexec dd bs=1 count=1 <&3 >/dev/null 2>&1\n";
   chmod(program.c_str(), 0700);
-  Node node(&loop_, {{"GPU", "GPU-0", 16 * kGib}}, Workers::Config{program, "driver", {}, /*keep_spare=*/false});
+  Node node(&loop_, {{"GPU", "GPU-0", 16 * kNodeGib}}, Workers::Config{program, "driver", {}, /*keep_spare=*/false});
   const std::string lease = std::get<Grant>(node.OpenLease({1})).lease;
   testing::internal::CaptureStderr();
   UniqueFd session;
@@ -143,7 +143,7 @@ TEST_F(NodeTest, SaysHowALeaseIs) {
   const std::optional<LeaseUse> use = node_->Use(lease);
   ASSERT_TRUE(use);
   ASSERT_EQ(use->slices.size(), 1u);
-  EXPECT_EQ(use->slices[0].memory_bytes, 8 * kGib);
+  EXPECT_EQ(use->slices[0].memory_bytes, 8 * kNodeGib);
   EXPECT_EQ(use->used_bytes, std::vector<uint64_t>{0});
   ASSERT_EQ(use->sessions.size(), 1u) << "neither what may come nor another lease's";
   EXPECT_EQ(use->sessions[0].ticket, ticket);
@@ -165,7 +165,7 @@ TEST_F(NodeTest, AnotherLeaseIsNotTouched) {
 
 TEST_F(NodeTest, AWorkerThatDoesNotStartLeavesNothingBehind) {
   Loop loop;
-  Node node(&loop, {{"GPU", "GPU-0", 16 * kGib}}, Workers::Config{"/no/such/program", "driver", {}, false});
+  Node node(&loop, {{"GPU", "GPU-0", 16 * kNodeGib}}, Workers::Config{"/no/such/program", "driver", {}, false});
   const std::string lease = std::get<Grant>(node.OpenLease({1})).lease;
   for (uint32_t i = 0; i < 2 * kMaxWorkersPerLease; ++i) {
     int ends[2];

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using wire::Figure;
 
-constexpr milliseconds kLong{60'000};
+constexpr milliseconds kLongForSensors{60'000};
 
 Readings Numbered(int number) {
   Readings readings;
@@ -28,7 +28,7 @@ Readings Numbered(int number) {
 TEST(Sensors, AreReadWhenSomebodyAsks) {
   std::atomic<int> times{0};
   Sensors sensors([&] { return Numbered(++times); },
-                  {.age = milliseconds(0), .patience = kLong, .first_patience = kLong});
+                  {.age = milliseconds(0), .patience = kLongForSensors, .first_patience = kLongForSensors});
   EXPECT_EQ(times, 0);
   EXPECT_EQ(sensors.Read().driver_version, "1");
   EXPECT_EQ(sensors.Read().driver_version, "2");
@@ -36,7 +36,7 @@ TEST(Sensors, AreReadWhenSomebodyAsks) {
 
 TEST(Sensors, AreNotReadAgainTooSoon) {
   std::atomic<int> times{0};
-  Sensors sensors([&] { return Numbered(++times); }, {.age = kLong * 1000, .patience = kLong, .first_patience = kLong});
+  Sensors sensors([&] { return Numbered(++times); }, {.age = kLongForSensors * 1000, .patience = kLongForSensors, .first_patience = kLongForSensors});
   EXPECT_EQ(sensors.Read().driver_version, "1");
   EXPECT_EQ(sensors.Read().driver_version, "1");
 }
@@ -49,7 +49,7 @@ TEST(Sensors, WhoDoesNotWaitGetsWhatThereIs) {
         released.wait();
         return Numbered(1);
       },
-      {.age = kLong * 1000, .patience = kLong, .first_patience = kLong});
+      {.age = kLongForSensors * 1000, .patience = kLongForSensors, .first_patience = kLongForSensors});
   EXPECT_EQ(sensors.Latest().driver_version, "");
   asked.get_future().wait();
   EXPECT_EQ(sensors.Latest().driver_version, "");

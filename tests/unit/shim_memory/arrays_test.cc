@@ -13,7 +13,7 @@ namespace outboard::shim {
 namespace {
 
 using Names = std::vector<std::string>;
-const CUstream kStream = CU_STREAM_LEGACY;
+const CUstream kArrayStream = CU_STREAM_LEGACY;
 
 // An array of 4 rows of 8 elements of 4 bytes.
 class ArraysTest : public testing::Test {
@@ -69,7 +69,7 @@ class ArraysTest : public testing::Test {
 
 TEST_F(ArraysTest, OnlyTheBytesOfTheRowsTravelToAnArray) {
   const CUDA_MEMCPY2D copy = ToArray(kText);
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kArrayStream, &copy), CUDA_SUCCESS);
   const auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0].name, "outboardWriteArray");
@@ -87,8 +87,8 @@ TEST_F(ArraysTest, OnlyTheBytesOfTheRowsTravelToAnArray) {
 
 TEST_F(ArraysTest, RowsLandAndAreAskedForInTheStreamsOrder) {
   const CUDA_MEMCPY2D read = ToHost(pinned_), write = ToArray(pinned_);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&write, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kArrayStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&write, kArrayStream), CUDA_SUCCESS);
   auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0].name, "outboardReadArrayAsync");
@@ -114,7 +114,7 @@ TEST_F(ArraysTest, ReadingIntoPageableMemoryWaits) {
   });
   char host[21] = "....................";
   const CUDA_MEMCPY2D copy = ToHost(host);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kArrayStream), CUDA_SUCCESS);
   EXPECT_EQ(std::string(host, 6), "uvwxyz");
   EXPECT_EQ(std::string(host + 8, 2), "..");
   EXPECT_EQ(worker_.TakeNames(), Names{"outboardReadArray?"});
@@ -123,15 +123,15 @@ TEST_F(ArraysTest, ReadingIntoPageableMemoryWaits) {
 TEST_F(ArraysTest, WhatIsWrongIsRefusedHere) {
   CUDA_MEMCPY2D copy = ToArray(kText);
   copy.dstXInBytes = 28;
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kArrayStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy.dstXInBytes = 2;
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kArrayStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy.dstXInBytes = 0;
   copy.dstY = 3;
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kArrayStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy.dstY = 0;
   copy.dstArray = reinterpret_cast<CUarray>(uint64_t{77});
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kArrayStream, &copy), CUDA_ERROR_INVALID_HANDLE);
   auto sparse = kShape;
   sparse.Flags = CUDA_ARRAY3D_SPARSE;
   CUarray array;

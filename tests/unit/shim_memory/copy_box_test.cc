@@ -13,8 +13,8 @@ namespace outboard::shim {
 namespace {
 
 using Names = std::vector<std::string>;
-const CUstream kStream = CU_STREAM_LEGACY;
-constexpr size_t kDeviceBytes = 16u << 20;
+const CUstream kBoxStream = CU_STREAM_LEGACY;
+constexpr size_t kBoxDeviceBytes = 16u << 20;
 
 // 3 bytes in each of 2 rows; rows of 8 bytes in host memory, beginning at byte 1, and of 16 bytes on the device.
 class CopyBoxTest : public testing::Test {
@@ -25,7 +25,7 @@ class CopyBoxTest : public testing::Test {
     const Arena arena = memory_.MakeArena();
     if (arena.size == 0) GTEST_SKIP() << "the address space of this process is limited";
     device_ = arena.begin;
-    ASSERT_TRUE(memory_.AddDevice(device_, kDeviceBytes, worker_.context(), 0));
+    ASSERT_TRUE(memory_.AddDevice(device_, kBoxDeviceBytes, worker_.context(), 0));
     ASSERT_EQ(custom::cuMemHostAlloc(&pinned_, 4096, 0), CUDA_SUCCESS);
     std::memcpy(pinned_, kText, sizeof kText);
     std::memcpy(pageable_, kText, sizeof kText);
@@ -82,7 +82,7 @@ class CopyBoxTest : public testing::Test {
 
 TEST_F(CopyBoxTest, OnlyTheBytesOfTheRowsTravel) {
   const CUDA_MEMCPY2D copy = ToDevice(pageable_);
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_SUCCESS);
   const auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0].name, "outboardWriteBox");
@@ -101,7 +101,7 @@ TEST_F(CopyBoxTest, WhatHasNoGapsIsAPlainCopy) {
   CUDA_MEMCPY2D copy = ToDevice(pageable_);
   copy.srcXInBytes = 0;
   copy.srcPitch = copy.dstPitch = copy.WidthInBytes = 8;
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_SUCCESS);
   const auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0].name, "outboardWrite");
@@ -110,7 +110,7 @@ TEST_F(CopyBoxTest, WhatHasNoGapsIsAPlainCopy) {
   copy = ToHost(pinned_);
   copy.dstXInBytes = 0;
   copy.srcPitch = copy.dstPitch = copy.WidthInBytes = 8;
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kBoxStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), Names{"outboardReadAsync"});
 }
 
@@ -124,14 +124,14 @@ TEST_F(CopyBoxTest, ReadingRowsIntoPageableMemoryWaitsAndLeavesTheGapsAlone) {
     return FakeWorker::With(std::array<char, 6>{'u', 'v', 'w', 'x', 'y', 'z'});
   });
   const CUDA_MEMCPY2D copy = ToHost(pageable_);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kBoxStream), CUDA_SUCCESS);
   EXPECT_STREQ(pageable_, "0uvw45678xyzcdef");
   EXPECT_EQ(worker_.TakeNames(), Names{"outboardReadBox?"});
 }
 
 TEST_F(CopyBoxTest, RowsLandInPinnedMemoryAndLeaveTheGapsAlone) {
   const CUDA_MEMCPY2D copy = ToHost(pinned_);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kBoxStream), CUDA_SUCCESS);
   const auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 1u);
   EXPECT_EQ(seen[0].name, "outboardReadBoxAsync");
@@ -148,8 +148,8 @@ TEST_F(CopyBoxTest, RowsLandInPinnedMemoryAndLeaveTheGapsAlone) {
 
 TEST_F(CopyBoxTest, PinnedRowsAreThoseOfTheStreamsTimeWhenACopyMayLandThere) {
   const CUDA_MEMCPY2D read = ToHost(pinned_), write = ToDevice(pinned_);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&write, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kBoxStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&write, kBoxStream), CUDA_SUCCESS);
   auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 2u);
   ASSERT_EQ(seen[1].name, "outboardWriteBoxPulled");
@@ -164,22 +164,22 @@ TEST_F(CopyBoxTest, PinnedRowsAreThoseOfTheStreamsTimeWhenACopyMayLandThere) {
   EXPECT_EQ(seen[0].Text(3).substr(0, 6), "uvwxyz");
   EXPECT_FALSE(memory_.pulls().Any());
   // Nothing can change them any more: taken at the call.
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&write, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&write, kBoxStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), Names{"outboardWriteBox"});
 }
 
 TEST_F(CopyBoxTest, APlainCopyKnowsOfTheBoxThatMayLandInItsSource) {
   const CUDA_MEMCPY2D read = ToHost(pinned_);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpyHtoDAsync_v2(device_, static_cast<char*>(pinned_) + 11, 8, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpyHtoDAsync_v2(device_, static_cast<char*>(pinned_) + 12, 8, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kBoxStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyHtoDAsync_v2(device_, static_cast<char*>(pinned_) + 11, 8, kBoxStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyHtoDAsync_v2(device_, static_cast<char*>(pinned_) + 12, 8, kBoxStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"outboardReadBoxAsync", "outboardWritePulled", "outboardWrite"}));
   memory_.pulls().Forget(reinterpret_cast<uint64_t>(pinned_), 4096);
 }
 
 TEST_F(CopyBoxTest, FreeingPinnedMemoryWaitsForTheRowsThatAreToLand) {
   const CUDA_MEMCPY2D read = ToHost(pinned_);
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&read, kBoxStream), CUDA_SUCCESS);
   EXPECT_EQ(custom::cuMemFreeHost(pinned_), CUDA_SUCCESS);
   pinned_ = nullptr;
   EXPECT_EQ(worker_.TakeNames(), (Names{"outboardReadBoxAsync", "outboardDrainHost?"}));
@@ -202,7 +202,7 @@ TEST_F(CopyBoxTest, ALargeBoxTravelsInPieces) {
   copy.WidthInBytes = width;
   copy.Height = 3;
   copy.Depth = 5;
-  EXPECT_EQ(custom::cuMemcpy3DAsync_v2(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy3DAsync_v2(&copy, kBoxStream), CUDA_SUCCESS);
   auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 10u);
   for (size_t z = 0; z < 5; ++z) {
@@ -215,7 +215,7 @@ TEST_F(CopyBoxTest, ALargeBoxTravelsInPieces) {
   }
   // Small slices travel together.
   copy.WidthInBytes = 64;
-  EXPECT_EQ(custom::cuMemcpy3DAsync_v2(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy3DAsync_v2(&copy, kBoxStream), CUDA_SUCCESS);
   seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 1u);
   EXPECT_EQ(seen[0].At(7), 64u * 3 * 5);
@@ -239,7 +239,7 @@ TEST_F(CopyBoxTest, ALargeReadWaitsOnceForAllPieces) {
     }
     return FakeWorker::Answer{};
   });
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(),
             (Names{"outboardReadBoxAsync", "outboardReadBoxAsync", "outboardReadBoxAsync", "cuStreamSynchronize?"}));
   for (size_t i = 0; i < host.size(); ++i) ASSERT_EQ(host[i], i % kPitch < kWidth ? 'x' : '.') << i;
@@ -249,11 +249,11 @@ TEST_F(CopyBoxTest, WhatIsNotKnownIsForTheDriverToAnswer) {
   const auto refuse = [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_INVALID_VALUE}; };
   for (const char* name : {"outboardWriteBox", "outboardReadBoxAsync", "outboardCopyBox"}) worker_.On(name, refuse);
   CUDA_MEMCPY2D copy = ToDevice(pageable_);
-  copy.dstDevice = device_ + kDeviceBytes - 16;  // the second row is outside
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_ERROR_INVALID_VALUE);
+  copy.dstDevice = device_ + kBoxDeviceBytes - 16;  // the second row is outside
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kBoxStream), CUDA_ERROR_INVALID_VALUE);
   copy = ToHost(pinned_);
-  copy.srcDevice = device_ + kDeviceBytes - 16;
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_ERROR_INVALID_VALUE);
+  copy.srcDevice = device_ + kBoxDeviceBytes - 16;
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kBoxStream), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemcpyDtoDAsync_v2?", "outboardWriteBox?", "cuMemcpyDtoDAsync_v2?",
                                         "outboardReadBoxAsync?", "outboardDrainHost?"}));
   EXPECT_FALSE(memory_.landings().Any());
@@ -263,7 +263,7 @@ TEST_F(CopyBoxTest, ARectangleOnTheDeviceIsOneOperation) {
   CUDA_MEMCPY2D copy = ToHost(nullptr);
   copy.dstMemoryType = CU_MEMORYTYPE_UNIFIED;
   copy.dstDevice = device_ + 4096;
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_SUCCESS);
   const auto seen = worker_.TakeSeen();
   ASSERT_EQ(seen.size(), 1u);
   EXPECT_EQ(seen[0].name, "outboardCopyBox");
@@ -275,15 +275,15 @@ TEST_F(CopyBoxTest, ARectangleOnTheDeviceIsOneOperation) {
 TEST_F(CopyBoxTest, WrongStructuresAreRefusedHere) {
   CUDA_MEMCPY2D copy = ToDevice(pageable_);
   copy.srcPitch = 3;
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy.srcPitch = (1 << 20) + 1;  // what the device says is the largest is a byte less
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy = ToDevice(reinterpret_cast<void*>(device_));
-  EXPECT_EQ(custom::cuMemcpy2D_v2(kStream, &copy), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2D_v2(kBoxStream, &copy), CUDA_ERROR_INVALID_VALUE);
   copy = ToDevice(pageable_);
   copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kStream), CUDA_ERROR_INVALID_HANDLE);
-  EXPECT_EQ(custom::cuMemcpy3D_v2(kStream, nullptr), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemcpy2DAsync_v2(&copy, kBoxStream), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(custom::cuMemcpy3D_v2(kBoxStream, nullptr), CUDA_ERROR_INVALID_VALUE);
   EXPECT_TRUE(worker_.TakeNames().empty());
 }
 
@@ -293,17 +293,17 @@ TEST_F(CopyBoxTest, HostToHostIsDoneHere) {
   copy.dstMemoryType = CU_MEMORYTYPE_HOST;
   copy.dstHost = target;
   copy.dstPitch = 5;
-  EXPECT_EQ(custom::cuMemcpy2DUnaligned_v2(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy2DUnaligned_v2(kBoxStream, &copy), CUDA_SUCCESS);
   EXPECT_STREQ(target, "123..9ab........");
   EXPECT_TRUE(worker_.TakeNames().empty());
 }
 
 TEST_F(CopyBoxTest, FillingRowsDoesNotWaitWhereItIsKnown) {
-  EXPECT_EQ(custom::cuMemsetD2D32_v2(kStream, device_, 16, 7, 4, 10), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemsetD2D8_v2(kStream, device_, 1, 7, 8, 1), CUDA_SUCCESS);     // one row: the pitch is not used
-  EXPECT_EQ(custom::cuMemsetD2D32_v2(kStream, device_, 18, 7, 4, 10), CUDA_SUCCESS);  // not aligned
-  EXPECT_EQ(custom::cuMemsetD2D16_v2(kStream, device_, 6, 7, 4, 10), CUDA_SUCCESS);   // rows overlap
-  EXPECT_EQ(custom::cuMemsetD2D8_v2(kStream, device_, 1 << 20, 7, 1, 17), CUDA_SUCCESS);  // too far
+  EXPECT_EQ(custom::cuMemsetD2D32_v2(kBoxStream, device_, 16, 7, 4, 10), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD2D8_v2(kBoxStream, device_, 1, 7, 8, 1), CUDA_SUCCESS);     // one row: the pitch is not used
+  EXPECT_EQ(custom::cuMemsetD2D32_v2(kBoxStream, device_, 18, 7, 4, 10), CUDA_SUCCESS);  // not aligned
+  EXPECT_EQ(custom::cuMemsetD2D16_v2(kBoxStream, device_, 6, 7, 4, 10), CUDA_SUCCESS);   // rows overlap
+  EXPECT_EQ(custom::cuMemsetD2D8_v2(kBoxStream, device_, 1 << 20, 7, 1, 17), CUDA_SUCCESS);  // too far
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD2D32Async", "cuMemsetD2D8Async", "cuMemsetD2D32Async?",
                                         "cuMemsetD2D16Async?", "cuMemsetD2D8Async?"}));
 }
@@ -311,12 +311,12 @@ TEST_F(CopyBoxTest, FillingRowsDoesNotWaitWhereItIsKnown) {
 TEST_F(CopyBoxTest, PitchedMemoryIsMemoryWithARoundPitch) {
   worker_.On("cuMemAlloc_v2", [&](const FakeWorker::Seen& seen) {
     EXPECT_EQ(seen.At(1), 3 * 1024u);
-    return FakeWorker::With(device_ + kDeviceBytes);
+    return FakeWorker::With(device_ + kBoxDeviceBytes);
   });
   CUdeviceptr address = 0;
   size_t pitch = 0;
   EXPECT_EQ(custom::cuMemAllocPitch_v2(&address, &pitch, 513, 3, 4), CUDA_SUCCESS);
-  EXPECT_EQ(address, device_ + kDeviceBytes);
+  EXPECT_EQ(address, device_ + kBoxDeviceBytes);
   EXPECT_EQ(pitch, 1024u);
   EXPECT_EQ(custom::cuMemAllocPitch_v2(&address, &pitch, 513, 3, 5), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(custom::cuMemAllocPitch_v2(&address, &pitch, 1 << 21, 3, 4), CUDA_ERROR_INVALID_VALUE);
@@ -324,10 +324,10 @@ TEST_F(CopyBoxTest, PitchedMemoryIsMemoryWithARoundPitch) {
 
 TEST_F(CopyBoxTest, OtherContextsAreAPeersBusiness) {
   const auto other = reinterpret_cast<CUcontext>(wire::MakeHandle(wire::HandleKind::kContext, 7, 70));
-  EXPECT_EQ(custom::cuMemcpyPeer(kStream, device_, worker_.context(), device_ + 64, worker_.context(), 8),
+  EXPECT_EQ(custom::cuMemcpyPeer(kBoxStream, device_, worker_.context(), device_ + 64, worker_.context(), 8),
             CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpyPeer(kStream, device_, worker_.context(), device_ + 64, other, 8), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpyPeerAsync(device_, worker_.context(), device_ + 64, other, 8, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyPeer(kBoxStream, device_, worker_.context(), device_ + 64, other, 8), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyPeerAsync(device_, worker_.context(), device_ + 64, other, 8, kBoxStream), CUDA_SUCCESS);
   CUDA_MEMCPY3D_PEER copy{};
   copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
   copy.srcDevice = device_;
@@ -337,10 +337,10 @@ TEST_F(CopyBoxTest, OtherContextsAreAPeersBusiness) {
   copy.WidthInBytes = 3;
   copy.Height = 2;
   copy.Depth = 1;
-  EXPECT_EQ(custom::cuMemcpy3DPeer(kStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy3DPeer(kBoxStream, &copy), CUDA_SUCCESS);
   copy.srcContext = other;
-  EXPECT_EQ(custom::cuMemcpy3DPeer(kStream, &copy), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpy3DPeerAsync(&copy, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy3DPeer(kBoxStream, &copy), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpy3DPeerAsync(&copy, kBoxStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemcpyDtoDAsync_v2", "cuMemcpyPeer?", "cuMemcpyPeerAsync?",
                                         "outboardCopyBox", "outboardCopyBoxPeer?", "outboardCopyBoxPeerAsync?"}));
 }

@@ -15,7 +15,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 constexpr unsigned kFlags = CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
-const CUstream kStream = CU_STREAM_LEGACY;
+const CUstream kIpcStream = CU_STREAM_LEGACY;
 
 class IpcTest : public testing::Test {
  protected:
@@ -92,16 +92,16 @@ TEST_F(IpcTest, CannotBeFreed) {
 TEST_F(IpcTest, ASynchronousCopyToSharedMemoryWaits) {
   const std::vector<std::byte> bytes(64);
   ASSERT_EQ(custom::cuMemAlloc_v2(&got_, kBytes), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kStream, address_, bytes.data(), bytes.size()), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kIpcStream, address_, bytes.data(), bytes.size()), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemAlloc_v2?", "outboardWrite", "outboardFinishWrite"}));
   ASSERT_EQ(custom::cuIpcGetMemHandle(&handle_, address_), CUDA_SUCCESS);
   EXPECT_EQ(handle_.reserved[0], 7);
-  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kStream, address_, bytes.data(), bytes.size()), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kIpcStream, address_, bytes.data(), bytes.size()), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuIpcGetMemHandle?", "outboardWrite", "cuStreamSynchronize?"}));
   ASSERT_EQ(custom::cuMemFree_v2(address_), CUDA_SUCCESS);
   ASSERT_EQ(custom::cuIpcOpenMemHandle_v2(&got_, handle_, kFlags), CUDA_SUCCESS);
   worker_.TakeNames();
-  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kStream, address_, bytes.data(), bytes.size()), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kIpcStream, address_, bytes.data(), bytes.size()), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"outboardWrite", "cuStreamSynchronize?"}));
   EXPECT_EQ(custom::cuIpcCloseMemHandle(address_), CUDA_SUCCESS);
 }
@@ -113,10 +113,10 @@ TEST_F(IpcTest, WhatIsDoneWithAnEventOfSeveralProcessesWaits) {
   ASSERT_EQ(custom::cuIpcOpenEventHandle(&opened, CUipcEventHandle{}), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuEventCreate", "cuEventCreate?", "cuIpcOpenEventHandle?"}));
   for (const CUevent event : {own, shared, opened}) {
-    EXPECT_EQ(custom::cuEventRecord(event, kStream), CUDA_SUCCESS);
-    EXPECT_EQ(custom::cuEventRecordWithFlags(event, kStream, 0), CUDA_SUCCESS);
+    EXPECT_EQ(custom::cuEventRecord(event, kIpcStream), CUDA_SUCCESS);
+    EXPECT_EQ(custom::cuEventRecordWithFlags(event, kIpcStream, 0), CUDA_SUCCESS);
     EXPECT_EQ(custom::cuCtxRecordEvent(worker_.context(), event), CUDA_SUCCESS);
-    EXPECT_EQ(custom::cuStreamWaitEvent(kStream, event, 0), CUDA_SUCCESS);
+    EXPECT_EQ(custom::cuStreamWaitEvent(kIpcStream, event, 0), CUDA_SUCCESS);
     EXPECT_EQ(custom::cuCtxWaitEvent(worker_.context(), event), CUDA_SUCCESS);
     const std::string waits = event == own ? "" : "?";
     EXPECT_EQ(worker_.TakeNames(),

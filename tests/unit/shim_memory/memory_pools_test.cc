@@ -13,7 +13,7 @@ namespace outboard::shim {
 namespace {
 
 using Names = std::vector<std::string>;
-const CUstream kStream = CU_STREAM_LEGACY;
+const CUstream kPoolStream = CU_STREAM_LEGACY;
 
 class MemoryPoolsTest : public testing::Test {
  protected:
@@ -53,15 +53,15 @@ class MemoryPoolsTest : public testing::Test {
 
 TEST_F(MemoryPoolsTest, AnAllocationIsKnownAndFreedWithoutWaiting) {
   CUdeviceptr address = 0;
-  ASSERT_EQ(custom::cuMemAllocAsync(&address, 1000, kStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemAllocAsync(&address, 1000, kPoolStream), CUDA_SUCCESS);
   EXPECT_EQ(address, address_);
   const auto range = memory_.FindDevice(address + 999);
   ASSERT_TRUE(range);
   EXPECT_EQ(range->size, 1000u);
   EXPECT_EQ(range->info.context, nullptr);
   // Work that uses it need not wait either.
-  EXPECT_EQ(custom::cuMemsetD8Async(address, 1, 1000, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemFreeAsync(address, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(address, 1, 1000, kPoolStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemFreeAsync(address, kPoolStream), CUDA_SUCCESS);
   EXPECT_FALSE(memory_.FindDevice(address));
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemAllocAsync?", "cuMemsetD8Async", "cuMemFreeAsync"}));
 }
@@ -72,11 +72,11 @@ TEST_F(MemoryPoolsTest, AddressesStayReservedWhenTheyAreFreed) {
   munmap(place, 8192);
   address_ = reinterpret_cast<CUdeviceptr>(place);
   CUdeviceptr address = 0;
-  ASSERT_EQ(custom::cuMemAllocAsync(&address, 4096, kStream), CUDA_SUCCESS);
-  ASSERT_EQ(custom::cuMemFreeAsync(address, kStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemAllocAsync(&address, 4096, kPoolStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemFreeAsync(address, kPoolStream), CUDA_SUCCESS);
   EXPECT_TRUE(memory_.IsDeviceAddress(address));
   // The worker gives them again.
-  ASSERT_EQ(custom::cuMemAllocAsync(&address, 8192, kStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemAllocAsync(&address, 8192, kPoolStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemAllocAsync?", "cuMemFreeAsync", "cuMemAllocAsync?"}));
 }
 
@@ -88,11 +88,11 @@ TEST_F(MemoryPoolsTest, AnAddressThatThisProcessUsesIsSetAside) {
   worker_.On("outboardMemPoolSetAside", [&](const FakeWorker::Seen& seen) {
     EXPECT_EQ(seen.At(0), addresses[0]);
     EXPECT_EQ(seen.At(1), 1024u);
-    EXPECT_EQ(seen.At(2), reinterpret_cast<uint64_t>(kStream));
+    EXPECT_EQ(seen.At(2), reinterpret_cast<uint64_t>(kPoolStream));
     return FakeWorker::Answer{};
   });
   CUdeviceptr address = 0;
-  EXPECT_EQ(custom::cuMemAllocAsync(&address, 1024, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemAllocAsync(&address, 1024, kPoolStream), CUDA_SUCCESS);
   EXPECT_EQ(address, addresses[1]);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemAllocAsync?", "outboardMemPoolSetAside?", "cuMemAllocAsync?"}));
   munmap(own, 4096);
@@ -100,9 +100,9 @@ TEST_F(MemoryPoolsTest, AnAddressThatThisProcessUsesIsSetAside) {
 
 TEST_F(MemoryPoolsTest, WhatMayNotBeFreedWaitsForTheAnswer) {
   CUdeviceptr address = 0;
-  ASSERT_EQ(custom::cuMemAllocAsync(&address, 1024, kStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemAllocAsync(&address, 1024, kPoolStream), CUDA_SUCCESS);
   worker_.On("cuMemFreeAsync", [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_INVALID_VALUE}; });
-  EXPECT_EQ(custom::cuMemFreeAsync(address + 512, kStream), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(custom::cuMemFreeAsync(address + 512, kPoolStream), CUDA_ERROR_INVALID_VALUE);
   const auto stream = reinterpret_cast<CUstream>(wire::MakeHandle(wire::HandleKind::kStream, 7, 7));
   EXPECT_EQ(custom::cuMemFreeAsync(address, stream), CUDA_ERROR_INVALID_VALUE);
   EXPECT_TRUE(memory_.FindDevice(address)) << "it was not freed";
@@ -111,7 +111,7 @@ TEST_F(MemoryPoolsTest, WhatMayNotBeFreedWaitsForTheAnswer) {
 
 TEST_F(MemoryPoolsTest, MemoryOfAPoolOutlivesTheContext) {
   CUdeviceptr address = 0;
-  ASSERT_EQ(custom::cuMemAllocAsync(&address, 1024, kStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemAllocAsync(&address, 1024, kPoolStream), CUDA_SUCCESS);
   memory_.ForgetContext(worker_.context());
   EXPECT_TRUE(memory_.FindDevice(address));
   EXPECT_FALSE(memory_.Has(worker_.context(), 1, address, 1)) << "for another device it proves nothing";
@@ -127,7 +127,7 @@ TEST_F(MemoryPoolsTest, PoolsAreMadeFoundAndDestroyed) {
 
   CUdeviceptr address = 0;
   CUmemoryPool now = nullptr;
-  ASSERT_EQ(custom::cuMemAllocFromPoolAsync(&address, 1024, pool, kStream), CUDA_SUCCESS);
+  ASSERT_EQ(custom::cuMemAllocFromPoolAsync(&address, 1024, pool, kPoolStream), CUDA_SUCCESS);
   EXPECT_EQ(PoolOf(address), pool);
   EXPECT_EQ(custom::cuDeviceSetMemPool(0, pool), CUDA_SUCCESS);
   EXPECT_EQ(custom::cuDeviceGetMemPool(&now, 0), CUDA_SUCCESS);

@@ -15,7 +15,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 constexpr size_t kPiece = kVirtualGranularity;
-const CUstream kStream = CU_STREAM_LEGACY;
+const CUstream kVirtualStream = CU_STREAM_LEGACY;
 
 class VirtualMemoryTest : public testing::Test {
  protected:
@@ -98,7 +98,7 @@ TEST_F(VirtualMemoryTest, AfterMemoryIsThereNobodyWaits) {
   const auto memory = Create();
   EXPECT_EQ(custom::cuMemMap(range_, kPiece, 0, memory, 0), CUDA_SUCCESS);
   EXPECT_EQ(SetAccess(range_, kPiece), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemsetD8Async(range_ + 100, 1, kPiece - 100, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_ + 100, 1, kPiece - 100, kVirtualStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemCreate?", "cuMemMap", "cuMemSetAccess", "cuMemsetD8Async"}));
   EXPECT_EQ(custom::cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
   EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
@@ -109,10 +109,10 @@ TEST_F(VirtualMemoryTest, WorkOverNeighboursIsCertain) {
   MapNew(range_);
   MapNew(range_ + kPiece);
   worker_.TakeSeen();
-  EXPECT_EQ(custom::cuMemsetD8Async(range_ + kPiece - 8, 1, 16, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemcpyDtoDAsync_v2(range_ + kPiece - 8, range_, 16, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_ + kPiece - 8, 1, 16, kVirtualStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyDtoDAsync_v2(range_ + kPiece - 8, range_, 16, kVirtualStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async", "cuMemcpyDtoDAsync_v2"}));
-  EXPECT_EQ(custom::cuMemsetD8Async(range_ + 2 * kPiece - 8, 1, 16, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_ + 2 * kPiece - 8, 1, 16, kVirtualStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async?"})) << "past what is mapped";
 }
 
@@ -120,15 +120,15 @@ TEST_F(VirtualMemoryTest, WithoutFullAccessWorkIsTheDriversToAccept) {
   const auto memory = Create();
   ASSERT_EQ(custom::cuMemMap(range_, kPiece, 0, memory, 0), CUDA_SUCCESS);
   worker_.TakeSeen();
-  EXPECT_EQ(custom::cuMemsetD8Async(range_, 1, 8, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_, 1, 8, kVirtualStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async?"}));
   EXPECT_EQ(SetAccess(range_, kPiece, CU_MEM_ACCESS_FLAGS_PROT_READ), CUDA_SUCCESS);
-  EXPECT_EQ(custom::cuMemsetD8Async(range_, 1, 8, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8Async(range_, 1, 8, kVirtualStream), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemSetAccess?", "cuMemsetD8Async?"}));
   // What may be read is read, without asking first.
   std::vector<unsigned char> bytes(8);
   worker_.On("outboardRead", [](const auto&) { return FakeWorker::With(uint64_t{7}); });
-  EXPECT_EQ(custom::cuMemcpyDtoH_v2(kStream, bytes.data(), range_, 8), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemcpyDtoH_v2(kVirtualStream, bytes.data(), range_, 8), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"outboardRead?"}));
   EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
 }
@@ -207,7 +207,7 @@ TEST_F(VirtualMemoryTest, SynchronousCallsWaitWhereThatIsAskedFor) {
   const unsigned on = 1;
   EXPECT_EQ(custom::cuPointerSetAttribute(&on, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, range_ + 9), CUDA_SUCCESS);
   worker_.TakeSeen();
-  EXPECT_EQ(custom::cuMemsetD8_v2(kStream, range_, 1, 8), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemsetD8_v2(kVirtualStream, range_, 1, 8), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async", "cuStreamSynchronize?"}));
 }
 

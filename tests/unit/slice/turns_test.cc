@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 using Time = Turns::Time;
 using Duration = Turns::Duration;
 
-constexpr Time kStart = Time(1h);
+constexpr Time kFirstTurn = Time(1h);
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -29,7 +29,7 @@ class Simulation {
     bool is_hard = false;
     Duration rests{0};        // now and then
     Duration used{0};         // device time so far
-    Time wakes = kStart;      // from then on it has work
+    Time wakes = kFirstTurn;      // from then on it has work
     Duration longest_use{0};  // in one turn
     uint64_t turns = 0;
   };
@@ -102,7 +102,7 @@ class Simulation {
   Turns turns_;
   std::vector<Program> programs_;
   const Duration handover_;
-  Time now_ = kStart;
+  Time now_ = kFirstTurn;
   std::mt19937_64 random_;
 };
 
@@ -204,46 +204,46 @@ TEST(Turns, NobodyGetsLessThanItsShareBecauseOfOthers) {
 
 TEST(Turns, WhoIsAloneNeverWaits) {
   Turns turns;
-  turns.Join(1, 0.25, false, kStart);
-  turns.Join(2, 0.75, false, kStart);
+  turns.Join(1, 0.25, false, kFirstTurn);
+  turns.Join(2, 0.75, false, kFirstTurn);
   turns.Want(1);
-  const auto turn = turns.Decide(kStart);
+  const auto turn = turns.Decide(kFirstTurn);
   ASSERT_TRUE(turn);
   EXPECT_EQ(turn->lease, 1u);
   EXPECT_EQ(turn->until, Time::max());
-  for (Time now = kStart; now < kStart + 100s; now += 1s) EXPECT_EQ(turns.Decide(now), turn);
+  for (Time now = kFirstTurn; now < kFirstTurn + 100s; now += 1s) EXPECT_EQ(turns.Decide(now), turn);
   EXPECT_EQ(turns.due(), Time::max());
 }
 
 TEST(Turns, WhoWasAloneGivesWayToWhoComes) {
   Turns turns;
-  turns.Join(1, 0.75, false, kStart);
-  turns.Join(2, 0.25, false, kStart);
+  turns.Join(1, 0.75, false, kFirstTurn);
+  turns.Join(2, 0.25, false, kFirstTurn);
   turns.Want(1);
-  ASSERT_EQ(turns.Decide(kStart)->lease, 1u);
+  ASSERT_EQ(turns.Decide(kFirstTurn)->lease, 1u);
   // It has had more than a turn: its work is only waited for.
   turns.Want(2);
-  EXPECT_EQ(turns.Decide(kStart + 1s)->until, kStart + 1s);
-  turns.Done({.busy = 3ms, .first = kStart + 1s, .last = kStart + 1003ms, .wants = true}, kStart + 1003ms);
-  const auto next = turns.Decide(kStart + 1003ms);
+  EXPECT_EQ(turns.Decide(kFirstTurn + 1s)->until, kFirstTurn + 1s);
+  turns.Done({.busy = 3ms, .first = kFirstTurn + 1s, .last = kFirstTurn + 1003ms, .wants = true}, kFirstTurn + 1003ms);
+  const auto next = turns.Decide(kFirstTurn + 1003ms);
   EXPECT_EQ(next->lease, 2u);
-  EXPECT_LE(next->until, kStart + 1003ms + turns.round());
+  EXPECT_LE(next->until, kFirstTurn + 1003ms + turns.round());
 }
 
 TEST(Turns, TheTimeInWhichNobodyElseWantedTheGpuIsNoDebt) {
   for (const bool somebody_comes : {false, true}) {
     Turns turns;
-    turns.Join(1, 0.5, false, kStart);
-    turns.Join(2, 0.5, false, kStart);
+    turns.Join(1, 0.5, false, kFirstTurn);
+    turns.Join(2, 0.5, false, kFirstTurn);
     turns.Want(1);
-    ASSERT_EQ(turns.Decide(kStart)->until, Time::max());
-    const Time end = kStart + 10min;
+    ASSERT_EQ(turns.Decide(kFirstTurn)->until, Time::max());
+    const Time end = kFirstTurn + 10min;
     if (somebody_comes) {
       turns.Want(2);
       turns.Decide(end - 5ms);
     }
     // Its process ended, and nobody knows what of the turn it used.
-    turns.Done({.busy = 10min, .first = kStart, .last = end, .wants = false}, end);
+    turns.Done({.busy = 10min, .first = kFirstTurn, .last = end, .wants = false}, end);
     EXPECT_GE(turns.credit(1), somebody_comes ? -5ms : 0ms);
   }
 }
@@ -260,7 +260,7 @@ TEST(Turns, AHardShareIsACeilingForWhoIsAlone) {
     Simulation simulation({{.share = share, .is_hard = true}});
     const double burst = Seconds(simulation.turns().round()) * share * 1.25 + 0.002;
     simulation.after_turn = [&] {
-      EXPECT_LE(Seconds(simulation.used(0)), share * Seconds(simulation.now() - kStart) + burst) << share;
+      EXPECT_LE(Seconds(simulation.used(0)), share * Seconds(simulation.now() - kFirstTurn) + burst) << share;
     };
     simulation.Run(10s);
     EXPECT_NEAR(Seconds(simulation.used(0)) / 10, share, share * 0.05);
@@ -296,7 +296,7 @@ TEST(Turns, ADebtIsPaidBack) {
 
 TEST(Turns, OvertimeIsADebt) {
   Turns turns;
-  turns.Join(1, 0.5, false, kStart);
+  turns.Join(1, 0.5, false, kFirstTurn);
   turns.Charge(1, 30ms);
   turns.Charge(7, 1s);  // of whom nobody knows
   EXPECT_EQ(turns.credit(1), Duration(-30ms));
@@ -304,7 +304,7 @@ TEST(Turns, OvertimeIsADebt) {
 }
 
 TEST(Turns, WhoRestsGetsNoCredit) {
-  Simulation simulation({{.share = 0.5}, {.share = 0.5, .wakes = kStart + 10s}});
+  Simulation simulation({{.share = 0.5}, {.share = 0.5, .wakes = kFirstTurn + 10s}});
   simulation.Run(10s);
   EXPECT_EQ(simulation.used(1), Duration(0));
   const Duration before = simulation.used(0);
@@ -316,7 +316,7 @@ TEST(Turns, WhoRestsGetsNoCredit) {
 }
 
 TEST(Turns, WhoRestsWhileOthersTakeTurnsGetsNoCredit) {
-  Simulation simulation({{.share = 0.3}, {.share = 0.3}, {.share = 0.4, .wakes = kStart + 10s}});
+  Simulation simulation({{.share = 0.3}, {.share = 0.3}, {.share = 0.4, .wakes = kFirstTurn + 10s}});
   simulation.Run(10s);
   EXPECT_NEAR(Seconds(simulation.used(0)), 5, 0.2);
   simulation.Run(1s);
@@ -326,54 +326,54 @@ TEST(Turns, WhoRestsWhileOthersTakeTurnsGetsNoCredit) {
 
 TEST(Turns, WhoJoinsLateGetsNoCredit) {
   Turns turns;
-  turns.Join(1, 0.5, false, kStart);
+  turns.Join(1, 0.5, false, kFirstTurn);
   turns.Want(1);
-  ASSERT_TRUE(turns.Decide(kStart));
-  turns.Join(2, 0.5, false, kStart + 100s);
+  ASSERT_TRUE(turns.Decide(kFirstTurn));
+  turns.Join(2, 0.5, false, kFirstTurn + 100s);
   turns.Want(2);
-  ASSERT_EQ(turns.Decide(kStart + 100s)->lease, 1u);
-  turns.Done({.wants = true}, kStart + 100s);
-  const auto turn = turns.Decide(kStart + 100s);
+  ASSERT_EQ(turns.Decide(kFirstTurn + 100s)->lease, 1u);
+  turns.Done({.wants = true}, kFirstTurn + 100s);
+  const auto turn = turns.Decide(kFirstTurn + 100s);
   ASSERT_EQ(turn->lease, 2u);
-  EXPECT_LE(turn->until, kStart + 100s + turns.round());
+  EXPECT_LE(turn->until, kFirstTurn + 100s + turns.round());
 }
 
 TEST(Turns, ADebtShrinksWhileOthersHaveTheGpu) {
   Turns turns;
-  turns.Join(1, 0.5, false, kStart);
-  turns.Join(2, 0.5, false, kStart);
+  turns.Join(1, 0.5, false, kFirstTurn);
+  turns.Join(2, 0.5, false, kFirstTurn);
   turns.Charge(2, 10s);
   turns.Want(1);
-  ASSERT_EQ(turns.Decide(kStart)->lease, 1u);
+  ASSERT_EQ(turns.Decide(kFirstTurn)->lease, 1u);
   turns.Want(2);
-  ASSERT_EQ(turns.Decide(kStart + 4s)->lease, 1u);
+  ASSERT_EQ(turns.Decide(kFirstTurn + 4s)->lease, 1u);
   EXPECT_NEAR(Seconds(turns.credit(2)), -6, 0.1);
-  turns.Done({.wants = false}, kStart + 4s);
-  EXPECT_EQ(turns.Decide(kStart + 4s)->lease, 2u) << "nobody else wants it";
+  turns.Done({.wants = false}, kFirstTurn + 4s);
+  EXPECT_EQ(turns.Decide(kFirstTurn + 4s)->lease, 2u) << "nobody else wants it";
 }
 
 TEST(Turns, ATurnEndsWithItsLease) {
   Turns turns;
-  turns.Join(1, 0.5, false, kStart);
-  turns.Join(2, 0.5, false, kStart);
+  turns.Join(1, 0.5, false, kFirstTurn);
+  turns.Join(2, 0.5, false, kFirstTurn);
   turns.Want(1);
-  ASSERT_EQ(turns.Decide(kStart)->lease, 1u);
+  ASSERT_EQ(turns.Decide(kFirstTurn)->lease, 1u);
   turns.Want(2);
-  ASSERT_EQ(turns.Decide(kStart + 1ms)->lease, 1u);
-  turns.Leave(1, kStart + 2ms);
-  EXPECT_EQ(turns.Decide(kStart + 2ms)->lease, 2u);
-  turns.Leave(1, kStart + 2ms);
-  turns.Leave(2, kStart + 3ms);
-  EXPECT_FALSE(turns.Decide(kStart + 3ms));
-  turns.Done({.busy = 1s}, kStart + 4ms);
-  EXPECT_FALSE(turns.Decide(kStart + 4ms));
+  ASSERT_EQ(turns.Decide(kFirstTurn + 1ms)->lease, 1u);
+  turns.Leave(1, kFirstTurn + 2ms);
+  EXPECT_EQ(turns.Decide(kFirstTurn + 2ms)->lease, 2u);
+  turns.Leave(1, kFirstTurn + 2ms);
+  turns.Leave(2, kFirstTurn + 3ms);
+  EXPECT_FALSE(turns.Decide(kFirstTurn + 3ms));
+  turns.Done({.busy = 1s}, kFirstTurn + 4ms);
+  EXPECT_FALSE(turns.Decide(kFirstTurn + 4ms));
 }
 
 TEST(Turns, LeasesComeAndGoInAnyOrder) {
   std::mt19937_64 random(5);
   Turns turns;
   std::vector<uint64_t> there;
-  Time now = kStart;
+  Time now = kFirstTurn;
   for (uint64_t step = 1; step < 20'000; ++step) {
     now += std::chrono::microseconds(random() % 20'000);
     const uint64_t some = there.empty() ? 0 : there[random() % there.size()];
@@ -408,11 +408,11 @@ TEST(Turns, LeasesComeAndGoInAnyOrder) {
 
 TEST(Turns, AHolderThatDoesNotGiveItBackLosesIt) {
   Turns turns;
-  turns.Join(1, 0.5, false, kStart);
-  turns.Join(2, 0.5, false, kStart);
+  turns.Join(1, 0.5, false, kFirstTurn);
+  turns.Join(2, 0.5, false, kFirstTurn);
   turns.Want(1);
   turns.Want(2);
-  const auto turn = turns.Decide(kStart);
+  const auto turn = turns.Decide(kFirstTurn);
   ASSERT_EQ(turn->lease, 1u);
   EXPECT_EQ(turns.Decide(turn->until + 4s), turn);
   EXPECT_EQ(turns.due(), turn->until + 5s);
@@ -422,15 +422,15 @@ TEST(Turns, AHolderThatDoesNotGiveItBackLosesIt) {
 
 TEST(Turns, WhatIsToldOfATurnIsBoundedByItsLength) {
   Turns turns;
-  turns.Join(1, 0.5, false, kStart);
-  turns.Join(2, 0.5, false, kStart);
+  turns.Join(1, 0.5, false, kFirstTurn);
+  turns.Join(2, 0.5, false, kFirstTurn);
   turns.Want(1);
   turns.Want(2);
-  ASSERT_EQ(turns.Decide(kStart)->lease, 1u);
-  turns.Done({.busy = Duration::max(), .first = Time::min(), .last = Time::max(), .wants = true}, kStart + 20ms);
+  ASSERT_EQ(turns.Decide(kFirstTurn)->lease, 1u);
+  turns.Done({.busy = Duration::max(), .first = Time::min(), .last = Time::max(), .wants = true}, kFirstTurn + 20ms);
   EXPECT_GE(turns.credit(1), Duration(-20ms));
-  ASSERT_EQ(turns.Decide(kStart + 20ms)->lease, 2u);
-  turns.Done({.busy = Duration::min(), .first = Time::max(), .last = Time::min(), .wants = true}, kStart + 40ms);
+  ASSERT_EQ(turns.Decide(kFirstTurn + 20ms)->lease, 2u);
+  turns.Done({.busy = Duration::min(), .first = Time::max(), .last = Time::min(), .wants = true}, kFirstTurn + 40ms);
   EXPECT_LE(turns.credit(2), turns.round());
 }
 

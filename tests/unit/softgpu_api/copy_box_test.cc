@@ -16,19 +16,19 @@ namespace {
 
 using Bytes = std::vector<unsigned char>;
 
-constexpr size_t kBytes = 4096;
+constexpr size_t kBoxBytes = 4096;
 
 class CopyBoxTest : public DriverTest {
  protected:
   void SetUp() override {
     DriverTest::SetUp();
     std::iota(source_.begin(), source_.end(), 1);
-    ASSERT_EQ(cuMemHostAlloc(&memory_, kBytes, 0), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemHostAlloc(&memory_, kBoxBytes, 0), CUDA_SUCCESS);
     pinned_ = static_cast<unsigned char*>(memory_);
     ASSERT_EQ(cuMemHostAlloc(&gate_memory_, 64, 0), CUDA_SUCCESS);
     gate_ = new (gate_memory_) std::atomic<uint32_t>(0);
-    ASSERT_EQ(cuMemAlloc_v2(&first_, kBytes), CUDA_SUCCESS);
-    ASSERT_EQ(cuMemAlloc_v2(&second_, kBytes), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemAlloc_v2(&first_, kBoxBytes), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemAlloc_v2(&second_, kBoxBytes), CUDA_SUCCESS);
     ASSERT_EQ(cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
     Clear();
   }
@@ -44,12 +44,12 @@ class CopyBoxTest : public DriverTest {
   }
 
   void Clear() {
-    for (const CUdeviceptr memory : {first_, second_}) ASSERT_EQ(cuMemsetD8_v2(memory, 0xee, kBytes), CUDA_SUCCESS);
+    for (const CUdeviceptr memory : {first_, second_}) ASSERT_EQ(cuMemsetD8_v2(memory, 0xee, kBoxBytes), CUDA_SUCCESS);
     ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
   }
   Bytes Read(CUdeviceptr memory) {
-    Bytes bytes(kBytes);
-    EXPECT_EQ(cuMemcpyDtoH_v2(bytes.data(), memory, kBytes), CUDA_SUCCESS);
+    Bytes bytes(kBoxBytes);
+    EXPECT_EQ(cuMemcpyDtoH_v2(bytes.data(), memory, kBoxBytes), CUDA_SUCCESS);
     return bytes;
   }
   void Fill(CUdeviceptr memory, const Bytes& bytes) {
@@ -91,7 +91,7 @@ class CopyBoxTest : public DriverTest {
     return copy;
   }
   static Bytes Expected2D(const Bytes& from) {
-    return Expected(Bytes(kBytes, 0xee), 64 + 1, 64, from, 2 * 37 + 3, 37, 5, 4);
+    return Expected(Bytes(kBoxBytes, 0xee), 64 + 1, 64, from, 2 * 37 + 3, 37, 5, 4);
   }
   static void From(CUDA_MEMCPY2D& copy, CUmemorytype type, const void* host, CUdeviceptr device) {
     copy.srcMemoryType = type;
@@ -104,7 +104,7 @@ class CopyBoxTest : public DriverTest {
     copy.dstDevice = device;
   }
 
-  Bytes source_ = Bytes(kBytes);
+  Bytes source_ = Bytes(kBoxBytes);
   void* memory_ = nullptr;
   void* gate_memory_ = nullptr;
   unsigned char* pinned_ = nullptr;
@@ -126,13 +126,13 @@ TEST_F(CopyBoxTest, CopiesRectanglesInEveryDirection) {
   ASSERT_EQ(cuMemcpy2DUnaligned_v2(&copy), CUDA_SUCCESS);
   EXPECT_EQ(Read(second_), Expected2D(want));
 
-  Bytes host(kBytes, 0xee);
+  Bytes host(kBoxBytes, 0xee);
   To(copy, CU_MEMORYTYPE_HOST, host.data(), 0);
   ASSERT_EQ(cuMemcpy2D_v2_ptds(&copy), CUDA_SUCCESS);
   EXPECT_EQ(host, Expected2D(want));
 
   From(copy, CU_MEMORYTYPE_HOST, source_.data(), 0);
-  host.assign(kBytes, 0xee);
+  host.assign(kBoxBytes, 0xee);
   ASSERT_EQ(cuMemcpy2D_v2(&copy), CUDA_SUCCESS);
   EXPECT_EQ(host, want);
 }
@@ -166,14 +166,14 @@ TEST_F(CopyBoxTest, CopiesBoxesWithSlices) {
   copy.Height = 2;
   copy.Depth = 3;
   ASSERT_EQ(cuMemcpy3D_v2(&copy), CUDA_SUCCESS);
-  Bytes want(kBytes, 0xee);
+  Bytes want(kBoxBytes, 0xee);
   for (size_t z = 0; z < 3; ++z) {
     want = Expected(want, ((1 + z) * 4 + 2) * 20 + 2, 20, source_, ((2 + z) * 5 + 1) * 16 + 7, 16, 3, 2);
   }
   EXPECT_EQ(Read(first_), want);
 
   // And back, into pinned memory that has the shape of the source.
-  std::memset(pinned_, 0xee, kBytes);
+  std::memset(pinned_, 0xee, kBoxBytes);
   std::swap(copy.srcXInBytes, copy.dstXInBytes);
   std::swap(copy.srcY, copy.dstY);
   std::swap(copy.srcZ, copy.dstZ);
@@ -184,12 +184,12 @@ TEST_F(CopyBoxTest, CopiesBoxesWithSlices) {
   copy.dstHost = pinned_;
   ASSERT_EQ(cuMemcpy3DAsync_v2(&copy, stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
-  Bytes back(kBytes, 0xee);
+  Bytes back(kBoxBytes, 0xee);
   for (size_t z = 0; z < 3; ++z) {
     const size_t at = ((2 + z) * 5 + 1) * 16 + 7;
     back = Expected(back, at, 16, source_, at, 16, 3, 2);
   }
-  EXPECT_EQ(Bytes(pinned_, pinned_ + kBytes), back);
+  EXPECT_EQ(Bytes(pinned_, pinned_ + kBoxBytes), back);
 }
 
 TEST_F(CopyBoxTest, OneRowNeedsNoPitchAndOneSliceNoHeight) {
@@ -202,7 +202,7 @@ TEST_F(CopyBoxTest, OneRowNeedsNoPitchAndOneSliceNoHeight) {
   copy.WidthInBytes = 100;
   copy.Height = copy.Depth = 1;
   ASSERT_EQ(cuMemcpy3D_v2(&copy), CUDA_SUCCESS);
-  EXPECT_EQ(Read(first_), Expected(Bytes(kBytes, 0xee), 3, 0, source_, 0, 0, 100, 1));
+  EXPECT_EQ(Read(first_), Expected(Bytes(kBoxBytes, 0xee), 3, 0, source_, 0, 0, 100, 1));
   copy.Height = 2;
   EXPECT_EQ(cuMemcpy3D_v2(&copy), CUDA_ERROR_INVALID_VALUE);
 }
@@ -236,7 +236,7 @@ TEST_F(CopyBoxTest, AnEmptyExtentIsACopyOfNothing) {
 
 TEST_F(CopyBoxTest, TheOldestVersionsCopyHostMemory) {
   CUDA_MEMCPY2D_v1 copy{};
-  Bytes host(kBytes, 0xee);
+  Bytes host(kBoxBytes, 0xee);
   copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_HOST;
   copy.srcHost = source_.data();
   copy.srcXInBytes = 3;
@@ -257,34 +257,34 @@ TEST_F(CopyBoxTest, TheOldestVersionsCopyHostMemory) {
 
 TEST_F(CopyBoxTest, PinnedRowsAreReadWhenTheStreamGetsThere) {
   CUDA_MEMCPY2D copy = Shape2D();
-  std::memset(pinned_, 1, kBytes);
+  std::memset(pinned_, 1, kBoxBytes);
   From(copy, CU_MEMORYTYPE_HOST, pinned_, 0);
   To(copy, CU_MEMORYTYPE_DEVICE, nullptr, first_);
   Hold();
   ASSERT_EQ(cuMemcpy2DAsync_v2(&copy, stream_), CUDA_SUCCESS);
-  std::memset(pinned_, 2, kBytes);
+  std::memset(pinned_, 2, kBoxBytes);
   Release();
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
-  EXPECT_EQ(Read(first_), Expected2D(Bytes(kBytes, 2)));
+  EXPECT_EQ(Read(first_), Expected2D(Bytes(kBoxBytes, 2)));
 }
 
 TEST_F(CopyBoxTest, PageableRowsAreTakenAtTheCall) {
   CUDA_MEMCPY2D copy = Shape2D();
-  Bytes pageable(kBytes, 1);
+  Bytes pageable(kBoxBytes, 1);
   From(copy, CU_MEMORYTYPE_HOST, pageable.data(), 0);
   To(copy, CU_MEMORYTYPE_DEVICE, nullptr, first_);
   Hold();
   ASSERT_EQ(cuMemcpy2DAsync_v2(&copy, stream_), CUDA_SUCCESS);
-  pageable.assign(kBytes, 2);
+  pageable.assign(kBoxBytes, 2);
   Release();
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
-  EXPECT_EQ(Read(first_), Expected2D(Bytes(kBytes, 1)));
+  EXPECT_EQ(Read(first_), Expected2D(Bytes(kBoxBytes, 1)));
 }
 
 TEST_F(CopyBoxTest, RowsInPageableMemoryAreThereWhenTheCallReturns) {
   CUDA_MEMCPY2D copy = Shape2D();
   Fill(first_, source_);
-  Bytes host(kBytes, 0xee);
+  Bytes host(kBoxBytes, 0xee);
   From(copy, CU_MEMORYTYPE_DEVICE, nullptr, first_);
   To(copy, CU_MEMORYTYPE_HOST, host.data(), 0);
   Hold();
@@ -315,7 +315,7 @@ TEST_F(CopyBoxTest, FillsRowsAndLeavesTheRestAlone) {
   ASSERT_EQ(cuMemsetD2D16Async(first_ + 1000, 50, 0x0302, 4, 2, nullptr), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD2D32_v2_ptds(first_ + 2000, 64, 0x07060504, 2, 2), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD2D32_v2(first_ + 3000, 1, 0x0b0a0908, 1, 1), CUDA_SUCCESS);  // one row: the pitch is not used
-  Bytes want(kBytes, 0xee);
+  Bytes want(kBoxBytes, 0xee);
   for (size_t y = 0; y < 3; ++y) std::memset(&want[3 + y * 100], 7, 5);
   for (size_t y = 0; y < 2; ++y) {
     for (size_t i = 0; i < 8; ++i) want[1000 + y * 50 + i] = 2 + i % 2;
@@ -342,8 +342,8 @@ class PeerTest : public CopyBoxTest {
     CopyBoxTest::SetUp();
     ASSERT_EQ(cuDevicePrimaryCtxRetain(&peer_, 1), CUDA_SUCCESS);
     ASSERT_EQ(cuCtxPushCurrent_v2(peer_), CUDA_SUCCESS);
-    ASSERT_EQ(cuMemAlloc_v2(&there_, kBytes), CUDA_SUCCESS);
-    ASSERT_EQ(cuMemsetD8_v2(there_, 0xee, kBytes), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemAlloc_v2(&there_, kBoxBytes), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemsetD8_v2(there_, 0xee, kBoxBytes), CUDA_SUCCESS);
     ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
     ASSERT_EQ(cuCtxPopCurrent_v2(nullptr), CUDA_SUCCESS);
   }
@@ -359,10 +359,10 @@ class PeerTest : public CopyBoxTest {
 
 TEST_F(PeerTest, CopiesBetweenContexts) {
   Fill(first_, source_);
-  ASSERT_EQ(cuMemcpyPeer(there_, peer_, first_, context_, kBytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyPeer(there_, peer_, first_, context_, kBoxBytes), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpyPeerAsync(second_, context_, there_ + 8, peer_, 100, stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
-  EXPECT_EQ(Read(second_), Expected(Bytes(kBytes, 0xee), 0, 0, source_, 8, 0, 100, 1));
+  EXPECT_EQ(Read(second_), Expected(Bytes(kBoxBytes, 0xee), 0, 0, source_, 8, 0, 100, 1));
 }
 
 TEST_F(PeerTest, CopiesBoxesBetweenContexts) {
@@ -379,7 +379,7 @@ TEST_F(PeerTest, CopiesBoxesBetweenContexts) {
   copy.Height = 4;
   copy.Depth = 1;
   ASSERT_EQ(cuMemcpy3DPeer(&copy), CUDA_SUCCESS);
-  EXPECT_EQ(Read(there_), Expected(Bytes(kBytes, 0xee), 0, 64, source_, 0, 37, 5, 4));
+  EXPECT_EQ(Read(there_), Expected(Bytes(kBoxBytes, 0xee), 0, 64, source_, 0, 37, 5, 4));
   copy.dstContext = nullptr;
   EXPECT_EQ(cuMemcpy3DPeerAsync(&copy, stream_), CUDA_ERROR_INVALID_CONTEXT);
   copy.dstContext = context_;
@@ -393,7 +393,7 @@ TEST_F(PeerTest, ASynchronousCopyComesAfterTheOtherContextsWork) {
   ASSERT_EQ(cuStreamCreate(&held, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWaitValue32_v2(held, reinterpret_cast<CUdeviceptr>(gate_), 1, CU_STREAM_WAIT_VALUE_EQ),
             CUDA_SUCCESS);
-  ASSERT_EQ(cuMemsetD8Async(there_, 1, kBytes, held), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD8Async(there_, 1, kBoxBytes, held), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxPopCurrent_v2(nullptr), CUDA_SUCCESS);
   std::atomic<bool> returned{false};
   std::thread copier([&] {
@@ -408,7 +408,7 @@ TEST_F(PeerTest, ASynchronousCopyComesAfterTheOtherContextsWork) {
   copier.join();
   ASSERT_EQ(cuStreamDestroy_v2(held), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxSetCurrent(context_), CUDA_SUCCESS);
-  EXPECT_EQ(Read(first_), Expected(source_, 0, 0, Bytes(kBytes, 1), 0, 0, 100, 1));
+  EXPECT_EQ(Read(first_), Expected(source_, 0, 0, Bytes(kBoxBytes, 1), 0, 0, 100, 1));
 }
 
 class BatchTest : public CopyBoxTest {
@@ -429,7 +429,7 @@ TEST_F(BatchTest, CopiesAllOfIt) {
                  CU_MEMCPY_SRC_ACCESS_ORDER_ANY),
             CUDA_SUCCESS);
   ASSERT_EQ(Copy({Address(host.data() + 4)}, {first_ + 102}, {3}, CU_MEMCPY_SRC_ACCESS_ORDER_STREAM), CUDA_SUCCESS);
-  Bytes want = Expected(Bytes(kBytes, 0xee), 0, 0, source_, 0, 0, 8, 1);
+  Bytes want = Expected(Bytes(kBoxBytes, 0xee), 0, 0, source_, 0, 0, 8, 1);
   EXPECT_EQ(Read(first_), Expected(want, 100, 0, source_, 10, 0, 16, 1));
   EXPECT_EQ(host, Expected(Bytes(64, 0xee), 4, 0, source_, 12, 0, 3, 1));
 }
@@ -455,14 +455,14 @@ TEST_F(BatchTest, TheOrderSaysWhenASourceIsRead) {
 
 TEST_F(BatchTest, NothingIsCopiedIfOneCopyIsWrong) {
   size_t failed = 77;
-  EXPECT_EQ(Copy({first_, first_ + kBytes - 4}, {second_, second_}, {8, 8}, CU_MEMCPY_SRC_ACCESS_ORDER_STREAM, &failed),
+  EXPECT_EQ(Copy({first_, first_ + kBoxBytes - 4}, {second_, second_}, {8, 8}, CU_MEMCPY_SRC_ACCESS_ORDER_STREAM, &failed),
             CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(failed, 1u);
   EXPECT_EQ(Copy({first_}, {second_}, {8}, CU_MEMCPY_SRC_ACCESS_ORDER_INVALID, &failed), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(failed, 0u);
   EXPECT_EQ(Copy({}, {}, {}, CU_MEMCPY_SRC_ACCESS_ORDER_STREAM, &failed), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(failed, SIZE_MAX);
-  EXPECT_EQ(Read(first_), Bytes(kBytes, 0xee));
+  EXPECT_EQ(Read(first_), Bytes(kBoxBytes, 0xee));
 }
 
 TEST_F(BatchTest, AttributesBelongToTheCopiesFromTheirIndexOn) {
@@ -505,7 +505,7 @@ TEST_F(BatchTest, CopiesBoxesThatArePackedUnlessTheySayOtherwise) {
   operation.extent = {4, 2, 2};
   ASSERT_EQ(cuMemcpy3DBatchAsync_v2(1, &operation, 0, stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
-  Bytes want = Expected(Bytes(kBytes, 0xee), 0, 10, source_, 0, 4, 4, 2);
+  Bytes want = Expected(Bytes(kBoxBytes, 0xee), 0, 10, source_, 0, 4, 4, 2);
   EXPECT_EQ(Read(first_), Expected(want, 30, 10, source_, 8, 4, 4, 2));
 
   size_t failed = 77;

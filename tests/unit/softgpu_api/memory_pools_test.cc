@@ -12,7 +12,7 @@
 namespace outboard::softgpu::api {
 namespace {
 
-constexpr size_t kBytes = 1u << 20;
+constexpr size_t kPoolBytes = 1u << 20;
 
 class MemoryPoolsTest : public DriverTest {
  protected:
@@ -111,47 +111,47 @@ class MemoryPoolsTest : public DriverTest {
 };
 
 TEST_F(MemoryPoolsTest, MemoryWorksInTheOrderOfTheStream) {
-  const CUdeviceptr address = Allocate(kBytes, one_);
-  std::vector<uint32_t> seen(kBytes / 4);
-  ASSERT_EQ(cuMemsetD32Async(address, 7, kBytes / 4, one_), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemcpyDtoHAsync_v2(seen.data(), address, kBytes, one_), CUDA_SUCCESS);
+  const CUdeviceptr address = Allocate(kPoolBytes, one_);
+  std::vector<uint32_t> seen(kPoolBytes / 4);
+  ASSERT_EQ(cuMemsetD32Async(address, 7, kPoolBytes / 4, one_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoHAsync_v2(seen.data(), address, kPoolBytes, one_), CUDA_SUCCESS);
   Free(address, one_);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  EXPECT_EQ(seen, std::vector<uint32_t>(kBytes / 4, 7));
+  EXPECT_EQ(seen, std::vector<uint32_t>(kPoolBytes / 4, 7));
 }
 
 TEST_F(MemoryPoolsTest, TheSameStreamHasFreedMemoryAgainAtOnce) {
   OnlyAllow(static_cast<CUmemPool_attribute>(0));
   Hold(one_);
-  const CUdeviceptr first = Allocate(kBytes, one_);
+  const CUdeviceptr first = Allocate(kPoolBytes, one_);
   Free(first, one_);
-  EXPECT_EQ(Allocate(kBytes, one_), first);
-  EXPECT_EQ(Reserved(), kBytes);
-  EXPECT_EQ(Used(), kBytes);
+  EXPECT_EQ(Allocate(kPoolBytes, one_), first);
+  EXPECT_EQ(Reserved(), kPoolBytes);
+  EXPECT_EQ(Used(), kPoolBytes);
   Free(first, one_);
 }
 
 TEST_F(MemoryPoolsTest, FreedMemoryIsSplitAndPutTogether) {
   Hold(one_);
-  const CUdeviceptr first = Allocate(3 * kBytes, one_);
+  const CUdeviceptr first = Allocate(3 * kPoolBytes, one_);
   Free(first, one_);
-  const CUdeviceptr small = Allocate(kBytes, one_), large = Allocate(2 * kBytes, one_);
+  const CUdeviceptr small = Allocate(kPoolBytes, one_), large = Allocate(2 * kPoolBytes, one_);
   EXPECT_EQ(small, first);
-  EXPECT_EQ(large, first + kBytes);
+  EXPECT_EQ(large, first + kPoolBytes);
   Free(large, one_);
   Free(small, one_);
-  EXPECT_EQ(Allocate(3 * kBytes, one_), first);
-  EXPECT_EQ(Reserved(), 3 * kBytes);
+  EXPECT_EQ(Allocate(3 * kPoolBytes, one_), first);
+  EXPECT_EQ(Reserved(), 3 * kPoolBytes);
   Free(first, one_);
 }
 
 TEST_F(MemoryPoolsTest, TheSmallestRoomIsTaken) {
   Hold(one_);
-  const CUdeviceptr large = Allocate(3 * kBytes, one_), small = Allocate(kBytes, one_);
+  const CUdeviceptr large = Allocate(3 * kPoolBytes, one_), small = Allocate(kPoolBytes, one_);
   Free(large, one_);
   Free(small, one_);
-  EXPECT_EQ(Allocate(kBytes, one_), small);
-  EXPECT_EQ(Allocate(3 * kBytes, one_), large);
+  EXPECT_EQ(Allocate(kPoolBytes, one_), small);
+  EXPECT_EQ(Allocate(3 * kPoolBytes, one_), large);
   Free(large, one_);
   Free(small, one_);
 }
@@ -159,11 +159,11 @@ TEST_F(MemoryPoolsTest, TheSmallestRoomIsTaken) {
 TEST_F(MemoryPoolsTest, AnotherStreamDoesNotGetWhatMayStillBeUsed) {
   SetSwitch(CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES, 0);
   Hold(one_);
-  const CUdeviceptr first = Allocate(kBytes, one_);
+  const CUdeviceptr first = Allocate(kPoolBytes, one_);
   Free(first, one_);
-  const CUdeviceptr second = Allocate(kBytes, other_);
+  const CUdeviceptr second = Allocate(kPoolBytes, other_);
   EXPECT_NE(second, first);
-  EXPECT_EQ(Reserved(), 2 * kBytes);
+  EXPECT_EQ(Reserved(), 2 * kPoolBytes);
   Free(second, other_);
 }
 
@@ -173,21 +173,21 @@ TEST_F(MemoryPoolsTest, AnEventGivesAnotherStreamTheMemory) {
   ASSERT_EQ(cuEventCreate(&before_free, CU_EVENT_DISABLE_TIMING), CUDA_SUCCESS);
   ASSERT_EQ(cuEventCreate(&after_free, CU_EVENT_DISABLE_TIMING), CUDA_SUCCESS);
   Hold(one_);
-  const CUdeviceptr first = Allocate(kBytes, one_);
+  const CUdeviceptr first = Allocate(kPoolBytes, one_);
   ASSERT_EQ(cuEventRecord(before_free, one_), CUDA_SUCCESS);
   Free(first, one_);
   ASSERT_EQ(cuEventRecord(after_free, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWaitEvent(other_, before_free, 0), CUDA_SUCCESS);
-  const CUdeviceptr second = Allocate(kBytes, other_);
+  const CUdeviceptr second = Allocate(kPoolBytes, other_);
   EXPECT_NE(second, first);
   ASSERT_EQ(cuStreamWaitEvent(other_, after_free, 0), CUDA_SUCCESS);
-  EXPECT_EQ(Allocate(kBytes, other_), first);
+  EXPECT_EQ(Allocate(kPoolBytes, other_), first);
   Free(first, other_);
   // Not when events are not to be followed.
   SetSwitch(CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES, 0);
   ASSERT_EQ(cuEventRecord(after_free, other_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWaitEvent(one_, after_free, 0), CUDA_SUCCESS);
-  const CUdeviceptr third = Allocate(kBytes, one_);
+  const CUdeviceptr third = Allocate(kPoolBytes, one_);
   EXPECT_NE(third, first);
   Free(second, other_);
   Free(third, one_);
@@ -200,11 +200,11 @@ TEST_F(MemoryPoolsTest, BlockingStreamsFollowTheLegacyStream) {
   CUstream blocking;
   ASSERT_EQ(cuStreamCreate(&blocking, CU_STREAM_DEFAULT), CUDA_SUCCESS);
   Hold(blocking);
-  const CUdeviceptr first = Allocate(kBytes, blocking);
+  const CUdeviceptr first = Allocate(kPoolBytes, blocking);
   Free(first, blocking);
-  const CUdeviceptr unordered = Allocate(kBytes, one_);
+  const CUdeviceptr unordered = Allocate(kPoolBytes, one_);
   EXPECT_NE(unordered, first);
-  EXPECT_EQ(Allocate(kBytes, nullptr), first);
+  EXPECT_EQ(Allocate(kPoolBytes, nullptr), first);
   Free(first, nullptr);
   Free(unordered, one_);
   Release();
@@ -214,24 +214,24 @@ TEST_F(MemoryPoolsTest, BlockingStreamsFollowTheLegacyStream) {
 
 TEST_F(MemoryPoolsTest, AFreeThatHasTakenEffectIsSeenWithoutAnyDependency) {
   OnlyAllow(CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC);
-  const CUdeviceptr first = Allocate(kBytes, one_);
+  const CUdeviceptr first = Allocate(kPoolBytes, one_);
   Free(first, one_);
   LookUntilDone(one_);
   EXPECT_EQ(Used(), 0u);
-  EXPECT_EQ(Allocate(kBytes, other_), first);
+  EXPECT_EQ(Allocate(kPoolBytes, other_), first);
   Free(first, other_);
 }
 
 TEST_F(MemoryPoolsTest, WithoutOpportunitiesTheHostMustHaveSeenTheFree) {
   OnlyAllow(static_cast<CUmemPool_attribute>(0));
   KeepEverything();
-  const CUdeviceptr first = Allocate(kBytes, one_);
+  const CUdeviceptr first = Allocate(kPoolBytes, one_);
   Free(first, one_);
   LookUntilDone(one_);
-  const CUdeviceptr second = Allocate(kBytes, other_);
+  const CUdeviceptr second = Allocate(kPoolBytes, other_);
   EXPECT_NE(second, first);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  EXPECT_EQ(Allocate(kBytes, other_), first);
+  EXPECT_EQ(Allocate(kPoolBytes, other_), first);
   Free(first, other_);
   Free(second, other_);
 }
@@ -244,9 +244,9 @@ TEST_F(MemoryPoolsTest, ADependencyIsAddedBeforeMemoryIsRefused) {
   Free(first, one_);
   CUdeviceptr refused = 0;
   SetSwitch(CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES, 0);
-  EXPECT_EQ(cuMemAllocFromPoolAsync(&refused, kBytes, pool_, other_), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cuMemAllocFromPoolAsync(&refused, kPoolBytes, pool_, other_), CUDA_ERROR_OUT_OF_MEMORY);
   SetSwitch(CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES, 1);
-  const CUdeviceptr second = Allocate(kBytes, other_);
+  const CUdeviceptr second = Allocate(kPoolBytes, other_);
   EXPECT_EQ(second, first);
   EXPECT_TRUE(StaysBusy(other_));
   ASSERT_EQ(cuMemsetD8Async(second, 2, 4, other_), CUDA_SUCCESS);
@@ -264,10 +264,10 @@ TEST_F(MemoryPoolsTest, UnusedMemoryGoesBackWhenTheApplicationSynchronizes) {
                             std::function<CUresult()>([&] { return cuEventSynchronize(event); }),
                             std::function<CUresult()>([] { return cuCtxSynchronize(); })};
   for (const auto& call : synchronize) {
-    Free(Allocate(kBytes, one_), one_);
+    Free(Allocate(kPoolBytes, one_), one_);
     ASSERT_EQ(cuEventRecord(event, one_), CUDA_SUCCESS);
     LookUntilDone(one_);
-    EXPECT_EQ(Reserved(), kBytes);
+    EXPECT_EQ(Reserved(), kPoolBytes);
     ASSERT_EQ(call(), CUDA_SUCCESS);
     EXPECT_EQ(Reserved(), 0u);
   }
@@ -275,49 +275,49 @@ TEST_F(MemoryPoolsTest, UnusedMemoryGoesBackWhenTheApplicationSynchronizes) {
 }
 
 TEST_F(MemoryPoolsTest, TheReleaseThresholdIsKept) {
-  uint64_t threshold = 2 * kBytes;
+  uint64_t threshold = 2 * kPoolBytes;
   ASSERT_EQ(cuMemPoolSetAttribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold), CUDA_SUCCESS);
   EXPECT_EQ(Get(CU_MEMPOOL_ATTR_RELEASE_THRESHOLD), threshold);
   std::vector<CUdeviceptr> addresses;
-  for (int i = 0; i < 5; ++i) addresses.push_back(Allocate(kBytes, one_));
+  for (int i = 0; i < 5; ++i) addresses.push_back(Allocate(kPoolBytes, one_));
   for (const CUdeviceptr address : addresses) Free(address, one_);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  EXPECT_EQ(Reserved(), 2 * kBytes);
-  ASSERT_EQ(cuMemPoolTrimTo(pool_, kBytes), CUDA_SUCCESS);
-  EXPECT_EQ(Reserved(), kBytes);
-  ASSERT_EQ(cuMemPoolTrimTo(pool_, kBytes), CUDA_SUCCESS);
-  EXPECT_EQ(Reserved(), kBytes);
+  EXPECT_EQ(Reserved(), 2 * kPoolBytes);
+  ASSERT_EQ(cuMemPoolTrimTo(pool_, kPoolBytes), CUDA_SUCCESS);
+  EXPECT_EQ(Reserved(), kPoolBytes);
+  ASSERT_EQ(cuMemPoolTrimTo(pool_, kPoolBytes), CUDA_SUCCESS);
+  EXPECT_EQ(Reserved(), kPoolBytes);
   ASSERT_EQ(cuMemPoolTrimTo(pool_, 0), CUDA_SUCCESS);
   EXPECT_EQ(Reserved(), 0u);
 }
 
 TEST_F(MemoryPoolsTest, WhatIsInUseIsNotTrimmed) {
-  const CUdeviceptr live = Allocate(kBytes, one_);
+  const CUdeviceptr live = Allocate(kPoolBytes, one_);
   Hold(one_);
-  const CUdeviceptr freed = Allocate(kBytes, one_);
+  const CUdeviceptr freed = Allocate(kPoolBytes, one_);
   Free(freed, one_);
   ASSERT_EQ(cuMemPoolTrimTo(pool_, 0), CUDA_SUCCESS);
-  EXPECT_EQ(Reserved(), 2 * kBytes);
-  EXPECT_EQ(Used(), 2 * kBytes);
+  EXPECT_EQ(Reserved(), 2 * kPoolBytes);
+  EXPECT_EQ(Used(), 2 * kPoolBytes);
   Release();
   LookUntilDone(one_);
   ASSERT_EQ(cuMemPoolTrimTo(pool_, 0), CUDA_SUCCESS);
-  EXPECT_EQ(Reserved(), kBytes);
-  EXPECT_EQ(Used(), kBytes);
+  EXPECT_EQ(Reserved(), kPoolBytes);
+  EXPECT_EQ(Used(), kPoolBytes);
   Free(live, one_);
 }
 
 TEST_F(MemoryPoolsTest, CountsBytesAndTheirHighestMarks) {
   KeepEverything();
-  const CUdeviceptr first = Allocate(1000, one_), second = Allocate(kBytes, one_);
-  EXPECT_EQ(Used(), 1024 + kBytes);
+  const CUdeviceptr first = Allocate(1000, one_), second = Allocate(kPoolBytes, one_);
+  EXPECT_EQ(Used(), 1024 + kPoolBytes);
   Free(second, one_);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   EXPECT_EQ(Used(), 1024u);
-  EXPECT_EQ(Reserved(), 1024 + kBytes);
-  EXPECT_EQ(Get(CU_MEMPOOL_ATTR_USED_MEM_HIGH), 1024 + kBytes);
+  EXPECT_EQ(Reserved(), 1024 + kPoolBytes);
+  EXPECT_EQ(Get(CU_MEMPOOL_ATTR_USED_MEM_HIGH), 1024 + kPoolBytes);
   ASSERT_EQ(cuMemPoolTrimTo(pool_, 0), CUDA_SUCCESS);
-  EXPECT_EQ(Get(CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH), 1024 + kBytes);
+  EXPECT_EQ(Get(CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH), 1024 + kPoolBytes);
   uint64_t nothing = 0;
   ASSERT_EQ(cuMemPoolSetAttribute(pool_, CU_MEMPOOL_ATTR_USED_MEM_HIGH, &nothing), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolSetAttribute(pool_, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &nothing), CUDA_SUCCESS);
@@ -328,16 +328,16 @@ TEST_F(MemoryPoolsTest, CountsBytesAndTheirHighestMarks) {
 
 TEST_F(MemoryPoolsTest, APoolTakesNoMoreThanItsMaximum) {
   ASSERT_EQ(cuMemPoolDestroy(pool_), CUDA_SUCCESS);
-  pool_ = NewPool(2 * kBytes);
-  const CUdeviceptr first = Allocate(kBytes, one_);
+  pool_ = NewPool(2 * kPoolBytes);
+  const CUdeviceptr first = Allocate(kPoolBytes, one_);
   CUdeviceptr more = 0;
-  EXPECT_EQ(cuMemAllocFromPoolAsync(&more, kBytes + 1, pool_, one_), CUDA_ERROR_OUT_OF_MEMORY);
-  more = Allocate(kBytes, one_);
+  EXPECT_EQ(cuMemAllocFromPoolAsync(&more, kPoolBytes + 1, pool_, one_), CUDA_ERROR_OUT_OF_MEMORY);
+  more = Allocate(kPoolBytes, one_);
   Free(first, one_);
   Free(more, one_);
   LookUntilDone(one_);
   // Two chunks, neither of them large enough: they make room for one.
-  more = Allocate(2 * kBytes, one_);
+  more = Allocate(2 * kPoolBytes, one_);
   Free(more, one_);
 }
 
@@ -348,32 +348,32 @@ TEST_F(MemoryPoolsTest, WhatPoolsKeepIsThereForOthers) {
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   EXPECT_EQ(FreeBytes(), 0u);
   CUdeviceptr address = 0;
-  ASSERT_EQ(cuMemAlloc_v2(&address, kBytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&address, kPoolBytes), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFree_v2(address), CUDA_SUCCESS);
   Free(Allocate(most, one_), one_);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemAllocAsync(&address, kBytes, one_), CUDA_SUCCESS);  // from the default pool
+  ASSERT_EQ(cuMemAllocAsync(&address, kPoolBytes, one_), CUDA_SUCCESS);  // from the default pool
   Free(address, one_);
 }
 
 TEST_F(MemoryPoolsTest, CuMemFreeOfAPoolsMemoryWaitsForNobody) {
-  const CUdeviceptr address = Allocate(kBytes, one_);
+  const CUdeviceptr address = Allocate(kPoolBytes, one_);
   Hold(other_);
   ASSERT_EQ(cuMemFree_v2(address), CUDA_SUCCESS);
   EXPECT_EQ(Used(), 0u);
   EXPECT_EQ(cuMemFree_v2(address), CUDA_ERROR_INVALID_VALUE);
-  EXPECT_EQ(Allocate(kBytes, other_), address);
+  EXPECT_EQ(Allocate(kPoolBytes, other_), address);
   Free(address, other_);
 }
 
 TEST_F(MemoryPoolsTest, CuMemFreeAsyncTakesOtherMemoryToo) {
   const size_t before = FreeBytes();
   CUdeviceptr address = 0;
-  ASSERT_EQ(cuMemAlloc_v2(&address, kBytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&address, kPoolBytes), CUDA_SUCCESS);
   Hold(one_);
-  ASSERT_EQ(cuMemsetD8Async(address, 5, kBytes, one_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD8Async(address, 5, kPoolBytes, one_), CUDA_SUCCESS);
   Free(address, one_);
-  EXPECT_EQ(FreeBytes(), before - kBytes);
+  EXPECT_EQ(FreeBytes(), before - kPoolBytes);
   EXPECT_EQ(cuMemFreeAsync(address, one_), CUDA_ERROR_INVALID_VALUE);
   Release();
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
@@ -383,17 +383,17 @@ TEST_F(MemoryPoolsTest, CuMemFreeAsyncTakesOtherMemoryToo) {
 TEST_F(MemoryPoolsTest, ADestroyedPoolLivesForItsAllocations) {
   KeepEverything();
   const size_t before = FreeBytes();
-  const CUdeviceptr address = Allocate(kBytes, one_), last = Allocate(kBytes, one_), freed = Allocate(kBytes, one_);
+  const CUdeviceptr address = Allocate(kPoolBytes, one_), last = Allocate(kPoolBytes, one_), freed = Allocate(kPoolBytes, one_);
   Free(freed, one_);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolDestroy(pool_), CUDA_SUCCESS);
   EXPECT_EQ(cuMemPoolDestroy(pool_), CUDA_ERROR_INVALID_VALUE);
   pool_ = nullptr;
-  EXPECT_EQ(FreeBytes(), before - 2 * kBytes);
-  ASSERT_EQ(cuMemsetD8Async(address, 5, kBytes, one_), CUDA_SUCCESS);
+  EXPECT_EQ(FreeBytes(), before - 2 * kPoolBytes);
+  ASSERT_EQ(cuMemsetD8Async(address, 5, kPoolBytes, one_), CUDA_SUCCESS);
   Free(address, one_);
   LookUntilDone(one_);
-  EXPECT_EQ(FreeBytes(), before - kBytes);
+  EXPECT_EQ(FreeBytes(), before - kPoolBytes);
   Free(last, one_);
   LookUntilDone(one_);
   EXPECT_EQ(FreeBytes(), before);
@@ -446,7 +446,7 @@ TEST_F(MemoryPoolsTest, MemoryOutlivesTheContext) {
   CUdeviceptr address = 0;
   ASSERT_EQ(cuCtxCreate_v2(&other, 0, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamCreate(&stream, 0), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kBytes, pool_, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kPoolBytes, pool_, stream), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD32Async(address, 9, 1, stream), CUDA_SUCCESS);
   ASSERT_EQ(cuCtxDestroy_v2(other), CUDA_SUCCESS);
   uint32_t seen = 0;
@@ -491,13 +491,13 @@ TEST_F(MemoryPoolsTest, TwinsWorkOnPerThreadStreams) {
   OnlyAllow(static_cast<CUmemPool_attribute>(0));
   CUdeviceptr first = 0, second = 0;
   Hold(CU_STREAM_PER_THREAD);
-  ASSERT_EQ(cuMemAllocFromPoolAsync_ptsz(&first, kBytes, pool_, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocFromPoolAsync_ptsz(&first, kPoolBytes, pool_, nullptr), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFreeAsync_ptsz(first, nullptr), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemAllocFromPoolAsync(&second, kBytes, pool_, CU_STREAM_PER_THREAD), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocFromPoolAsync(&second, kPoolBytes, pool_, CU_STREAM_PER_THREAD), CUDA_SUCCESS);
   EXPECT_EQ(second, first);
   ASSERT_EQ(cuMemFreeAsync(second, CU_STREAM_PER_THREAD), CUDA_SUCCESS);
   ASSERT_EQ(cuDeviceSetMemPool(0, pool_), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemAllocAsync_ptsz(&second, kBytes, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocAsync_ptsz(&second, kPoolBytes, nullptr), CUDA_SUCCESS);
   EXPECT_EQ(second, first);
   ASSERT_EQ(cuMemFreeAsync_ptsz(second, nullptr), CUDA_SUCCESS);
 }

@@ -9,7 +9,7 @@ namespace outboard::stack {
 namespace {
 
 constexpr size_t kMiB = 1u << 20;
-constexpr size_t kSlice = 32 * kMiB;
+constexpr size_t kPoolSlice = 32 * kMiB;
 
 // The stream ordered memory allocator through the whole stack; a slice is half of a device.
 class MemoryPoolsTest : public StackTest {
@@ -44,7 +44,7 @@ class MemoryPoolsTest : public StackTest {
   static size_t FreeBytes() {
     size_t free = 0, total = 0;
     EXPECT_EQ(cuMemGetInfo_v2(&free, &total), CUDA_SUCCESS);
-    EXPECT_EQ(total, kSlice);
+    EXPECT_EQ(total, kPoolSlice);
     return free;
   }
   // Holds the stream back until Open, by a host function.
@@ -90,12 +90,12 @@ TEST_F(MemoryPoolsTest, AnAllocationIsOneRoundTripAndAFreeNone) {
 }
 
 TEST_F(MemoryPoolsTest, TheSliceIsChargedToTheByte) {
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
   const CUdeviceptr address = Allocate(1000, one_);
-  EXPECT_EQ(FreeBytes(), kSlice - 1024);
+  EXPECT_EQ(FreeBytes(), kPoolSlice - 1024);
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
 
   // What a pool keeps counts.
   const CUmemoryPool pool = NewPool();
@@ -104,53 +104,53 @@ TEST_F(MemoryPoolsTest, TheSliceIsChargedToTheByte) {
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   EXPECT_EQ(Get(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT), 4 * kMiB);
   EXPECT_EQ(Get(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT), 0u);
-  EXPECT_EQ(FreeBytes(), kSlice - 4 * kMiB);
+  EXPECT_EQ(FreeBytes(), kPoolSlice - 4 * kMiB);
   ASSERT_EQ(cuMemPoolTrimTo(pool, 0), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
   ASSERT_EQ(cuMemPoolDestroy(pool), CUDA_SUCCESS);
 }
 
 TEST_F(MemoryPoolsTest, MoreThanTheSliceIsRefused) {
   CUdeviceptr refused = 7;
-  EXPECT_EQ(cuMemAllocAsync(&refused, kSlice + 1, one_), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(cuMemAllocAsync(&refused, kPoolSlice + 1, one_), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(refused, 7u);
-  const CUdeviceptr all = Allocate(kSlice, one_);
+  const CUdeviceptr all = Allocate(kPoolSlice, one_);
   EXPECT_EQ(cuMemAllocAsync(&refused, 1, one_), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(cuMemAlloc_v2(&refused, 1), CUDA_ERROR_OUT_OF_MEMORY);
   ASSERT_EQ(cuMemFreeAsync(all, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemAlloc_v2(&refused, kSlice), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&refused, kPoolSlice), CUDA_SUCCESS);
   CUdeviceptr more = 0;
   EXPECT_EQ(cuMemAllocAsync(&more, 1, one_), CUDA_ERROR_OUT_OF_MEMORY);
   ASSERT_EQ(cuMemFree_v2(refused), CUDA_SUCCESS);
 }
 
 TEST_F(MemoryPoolsTest, AFullSliceIsUsedAgainInTheStreamsOrder) {
-  CUdeviceptr address = Allocate(kSlice, one_);
+  CUdeviceptr address = Allocate(kPoolSlice, one_);
   Hold(one_);
   for (int i = 0; i < 5; ++i) {
     ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
-    address = Allocate(kSlice - i * kMiB, one_);
+    address = Allocate(kPoolSlice - i * kMiB, one_);
   }
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
   open_ = true;
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
 }
 
 TEST_F(MemoryPoolsTest, WhatPoolsKeepMakesRoomForOthers) {
   const CUmemoryPool pool = NewPool();
   CUdeviceptr address = 0;
-  ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kSlice, pool, one_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kPoolSlice, pool, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   EXPECT_EQ(FreeBytes(), 0u);
-  ASSERT_EQ(cuMemAlloc_v2(&address, kSlice), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&address, kPoolSlice), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFree_v2(address), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kSlice, pool, one_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kPoolSlice, pool, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  address = Allocate(kSlice, one_);  // from the default pool
+  address = Allocate(kPoolSlice, one_);  // from the default pool
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolDestroy(pool), CUDA_SUCCESS);
 }
@@ -165,11 +165,11 @@ TEST_F(MemoryPoolsTest, EitherKindOfFreeTakesEitherKindOfMemory) {
   EXPECT_EQ(cuMemFreeAsync(plain, one_), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   EXPECT_EQ(pinned_[1023], 5u);
-  EXPECT_EQ(FreeBytes(), kSlice - kMiB);
+  EXPECT_EQ(FreeBytes(), kPoolSlice - kMiB);
   ASSERT_EQ(cuMemFree_v2(pooled), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFree_v2(pooled), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
 }
 
 TEST_F(MemoryPoolsTest, ADestroyedPoolIsChargedForWhatIsLeftOfIt) {
@@ -181,13 +181,13 @@ TEST_F(MemoryPoolsTest, ADestroyedPoolIsChargedForWhatIsLeftOfIt) {
   ASSERT_EQ(cuMemPoolDestroy(pool), CUDA_SUCCESS);
   EXPECT_EQ(cuMemPoolTrimTo(pool, 0), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice - kMiB);
+  EXPECT_EQ(FreeBytes(), kPoolSlice - kMiB);
   ASSERT_EQ(cuMemsetD32Async(address, 6, 1024, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpyDtoHAsync_v2(pinned_, address, 4096, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   EXPECT_EQ(pinned_[1023], 6u);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
 }
 
 TEST_F(MemoryPoolsTest, StreamsHandMemoryOnByEvents) {
@@ -206,7 +206,7 @@ TEST_F(MemoryPoolsTest, StreamsHandMemoryOnByEvents) {
   ASSERT_EQ(cuMemFreeAsync(second, other_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(other_), CUDA_SUCCESS);
   ASSERT_EQ(cuEventDestroy_v2(freed), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
 }
 
 TEST_F(MemoryPoolsTest, AttributesAccessAndFactsComeThrough) {
@@ -259,16 +259,16 @@ TEST_F(MemoryPoolsTest, EachDeviceHasItsPools) {
   EXPECT_EQ(cuDeviceSetMemPool(0, pool), CUDA_ERROR_INVALID_VALUE);
   CUdeviceptr address = 0;
   ASSERT_EQ(cuMemAllocFromPoolAsync(&address, kMiB, pool, one_), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice) << "it is the other device's";
+  EXPECT_EQ(FreeBytes(), kPoolSlice) << "it is the other device's";
   int device = -1;
   ASSERT_EQ(cuPointerGetAttribute(&device, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address), CUDA_SUCCESS);
   EXPECT_EQ(device, 1);
   CUcontext other;
   ASSERT_EQ(cuCtxCreate_v2(&other, 0, 1), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice - kMiB);
+  EXPECT_EQ(FreeBytes(), kPoolSlice - kMiB);
   ASSERT_EQ(cuMemFree_v2(address), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolTrimTo(pool, 0), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kPoolSlice);
   ASSERT_EQ(cuCtxDestroy_v2(other), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolDestroy(pool), CUDA_SUCCESS);
 }
@@ -305,7 +305,7 @@ TEST_F(MemoryPoolsTest, MemoryOutlivesTheContext) {
   uint32_t seen = 0;
   ASSERT_EQ(cuMemcpyDtoH_v2(&seen, address, 4), CUDA_SUCCESS);
   EXPECT_EQ(seen, 9u);
-  EXPECT_EQ(FreeBytes(), kSlice - kMiB);
+  EXPECT_EQ(FreeBytes(), kPoolSlice - kMiB);
   ASSERT_EQ(cuMemFreeAsync(address, one_), CUDA_SUCCESS);
 }
 

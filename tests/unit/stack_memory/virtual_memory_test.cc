@@ -9,7 +9,7 @@ namespace outboard::stack {
 namespace {
 
 constexpr size_t kPiece = size_t{2} << 20;
-constexpr size_t kSlice = 16 * kPiece;
+constexpr size_t kVirtualSlice = 16 * kPiece;
 
 // Virtual memory management through the whole stack; a slice is half of a device.
 class VirtualMemoryTest : public StackTest {
@@ -20,7 +20,7 @@ class VirtualMemoryTest : public StackTest {
     ASSERT_EQ(cuMemAddressReserve(&range_, 16 * kPiece, 0, 0, 0), CUDA_SUCCESS);
   }
   void TearDown() override {
-    EXPECT_EQ(FreeBytes(), kSlice);
+    EXPECT_EQ(FreeBytes(), kVirtualSlice);
     EXPECT_EQ(cuMemAddressFree(range_, 16 * kPiece), CUDA_SUCCESS);
     StackTest::TearDown();
   }
@@ -28,7 +28,7 @@ class VirtualMemoryTest : public StackTest {
   static size_t FreeBytes() {
     size_t free = 0, total = 0;
     EXPECT_EQ(cuMemGetInfo_v2(&free, &total), CUDA_SUCCESS);
-    EXPECT_EQ(total, kSlice);
+    EXPECT_EQ(total, kVirtualSlice);
     return free;
   }
   static CUresult TryCreate(CUmemGenericAllocationHandle* memory, size_t bytes, int device = 0) {
@@ -105,16 +105,16 @@ TEST_F(VirtualMemoryTest, MemoryComesZeroed) {
 
 TEST_F(VirtualMemoryTest, TheSliceIsChargedWhileMemoryLives) {
   const auto memory = Create(2 * kPiece);
-  EXPECT_EQ(FreeBytes(), kSlice - 2 * kPiece);
+  EXPECT_EQ(FreeBytes(), kVirtualSlice - 2 * kPiece);
   ASSERT_EQ(cuMemMap(range_, 2 * kPiece, 0, memory, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuMemMap(range_ + 4 * kPiece, 2 * kPiece, 0, memory, 0), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice - 2 * kPiece) << "twice mapped is once used";
+  EXPECT_EQ(FreeBytes(), kVirtualSlice - 2 * kPiece) << "twice mapped is once used";
   ASSERT_EQ(cuMemRelease(memory), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice - 2 * kPiece);
+  EXPECT_EQ(FreeBytes(), kVirtualSlice - 2 * kPiece);
   ASSERT_EQ(cuMemUnmap(range_, 2 * kPiece), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice - 2 * kPiece);
+  EXPECT_EQ(FreeBytes(), kVirtualSlice - 2 * kPiece);
   ASSERT_EQ(cuMemUnmap(range_ + 4 * kPiece, 2 * kPiece), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice);
+  EXPECT_EQ(FreeBytes(), kVirtualSlice);
 }
 
 TEST_F(VirtualMemoryTest, AHandleComesBackFromAnAddress) {
@@ -127,20 +127,20 @@ TEST_F(VirtualMemoryTest, AHandleComesBackFromAnAddress) {
   ASSERT_EQ(cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
   ASSERT_EQ(cuMemMap(range_ + kPiece, kPiece, 0, again, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuMemUnmap(range_ + kPiece, kPiece), CUDA_SUCCESS);
-  EXPECT_EQ(FreeBytes(), kSlice - kPiece);
+  EXPECT_EQ(FreeBytes(), kVirtualSlice - kPiece);
   ASSERT_EQ(cuMemRelease(again), CUDA_SUCCESS);
 }
 
 TEST_F(VirtualMemoryTest, MoreThanTheSliceIsRefused) {
   CUmemGenericAllocationHandle refused = 0;
-  EXPECT_EQ(TryCreate(&refused, kSlice + kPiece), CUDA_ERROR_OUT_OF_MEMORY);
-  const auto all = Create(kSlice);
+  EXPECT_EQ(TryCreate(&refused, kVirtualSlice + kPiece), CUDA_ERROR_OUT_OF_MEMORY);
+  const auto all = Create(kVirtualSlice);
   EXPECT_EQ(TryCreate(&refused, kPiece), CUDA_ERROR_OUT_OF_MEMORY);
   CUdeviceptr address = 0;
   EXPECT_EQ(cuMemAlloc_v2(&address, 1), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(FreeBytes(), 0u);
   ASSERT_EQ(cuMemRelease(all), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemRelease(Create(kSlice)), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemRelease(Create(kVirtualSlice)), CUDA_SUCCESS);
 }
 
 // What a pool keeps and nobody uses makes room.
@@ -150,16 +150,16 @@ TEST_F(VirtualMemoryTest, IdlePoolsMakeRoom) {
   uint64_t all = UINT64_MAX, none = 0;
   ASSERT_EQ(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &all), CUDA_SUCCESS);
   CUdeviceptr address = 0;
-  ASSERT_EQ(cuMemAllocAsync(&address, kSlice, stream_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocAsync(&address, kVirtualSlice, stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemFreeAsync(address, stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
-  ASSERT_EQ(cuMemRelease(Create(kSlice)), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemRelease(Create(kVirtualSlice)), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &none), CUDA_SUCCESS);
 }
 
 TEST_F(VirtualMemoryTest, MemoryOfAnotherDeviceIsReachedWithAccess) {
   const auto memory = Create(kPiece, 1);
-  EXPECT_EQ(FreeBytes(), kSlice) << "device 0 has lost nothing";
+  EXPECT_EQ(FreeBytes(), kVirtualSlice) << "device 0 has lost nothing";
   ASSERT_EQ(cuMemMap(range_, kPiece, 0, memory, 0), CUDA_SUCCESS);
   SetAccess(range_, kPiece, 1);
   EXPECT_EQ(cuMemsetD32_v2(range_, 5, 1), CUDA_ERROR_INVALID_VALUE);

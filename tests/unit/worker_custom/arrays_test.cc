@@ -15,7 +15,7 @@
 namespace outboard::worker {
 namespace {
 
-constexpr uint64_t kLimit = 10u << 20;
+constexpr uint64_t kArrayLimit = 10u << 20;
 
 CUDA_ARRAY3D_DESCRIPTOR Describe(size_t width, size_t height, size_t depth, unsigned flags = 0) {
   return {width, height, depth, CU_AD_FORMAT_FLOAT, 1, flags};
@@ -99,7 +99,7 @@ class ArraysTest : public testing::Test {
   ArraysTest()
       : table_(driver_.table()),
         fakes_(&table_),
-        ledger_(std::move(*slice::Ledger::Create(kLimit))),
+        ledger_(std::move(*slice::Ledger::Create(kArrayLimit))),
         devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(context_);

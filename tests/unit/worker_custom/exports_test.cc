@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kFlags = CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS;
 constexpr CUdeviceptr kElsewhere = 0x7000'0000;  // memory is so much higher in the process that opens it
-constexpr uint64_t kLimit = 1u << 20;
+constexpr uint64_t kExportLimit = 1u << 20;
 
 // A driver whose handles hold the address, or the event.
 class Ipc {
@@ -92,8 +92,8 @@ class ExportsTest : public testing::Test {
   const CUcontext context_ = FakeDriver::Context(1);
   FakeDriver driver_;
   Ipc ipc_{driver_.table()};
-  slice::Ledger ledger_ = std::move(*slice::Ledger::Create(kLimit));
-  slice::Ledger other_lease_ = std::move(*slice::Ledger::Create(kLimit));
+  slice::Ledger ledger_ = std::move(*slice::Ledger::Create(kExportLimit));
+  slice::Ledger other_lease_ = std::move(*slice::Ledger::Create(kExportLimit));
   const std::unique_ptr<Member> one_ = New(ledger_), two_ = New(ledger_), stranger_ = New(other_lease_);
   CUdeviceptr address_ = 0, opened_ = 0;
   size_t bytes_ = 0;

@@ -15,7 +15,7 @@
 namespace outboard::worker {
 namespace {
 
-constexpr uint64_t kLimit = 1u << 20;
+constexpr uint64_t kPoolLimit = 1u << 20;
 const CUstream kStream = FakeDriver::Stream(7);
 
 // The driver's pools: memory is taken in whole chunks; a free in a stream's order takes effect when the test says so.
@@ -138,7 +138,7 @@ class MemoryPoolsTest : public testing::Test {
   MemoryPoolsTest()
       : table_(driver_.table()),
         fake_(&table_),
-        ledger_(std::move(*slice::Ledger::Create(kLimit))),
+        ledger_(std::move(*slice::Ledger::Create(kPoolLimit))),
         devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
@@ -194,16 +194,16 @@ TEST_F(MemoryPoolsTest, WhatTheDriverTakesMoreIsCharged) {
 }
 
 TEST_F(MemoryPoolsTest, NoMoreThanTheSliceIsAskedFor) {
-  EXPECT_EQ(Refused(kLimit + 1), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(Refused(kPoolLimit + 1), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(Refused(SIZE_MAX), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(fake_.asked, 0);
-  Allocate(kLimit);
+  Allocate(kPoolLimit);
   EXPECT_EQ(Refused(1), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(fake_.asked, 1);
 }
 
 TEST_F(MemoryPoolsTest, WhatTheDriverTakesMoreThanTheSliceHasGoesBack) {
-  fake_.chunk = 2 * kLimit;
+  fake_.chunk = 2 * kPoolLimit;
   EXPECT_EQ(Refused(1000), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_TRUE(fake_.live.empty());
   fake_.Synchronize();
@@ -213,10 +213,10 @@ TEST_F(MemoryPoolsTest, WhatTheDriverTakesMoreThanTheSliceHasGoesBack) {
 }
 
 TEST_F(MemoryPoolsTest, FreedMemoryIsHadAgainWhenTheSliceIsFull) {
-  const CUdeviceptr first = Allocate(kLimit);
+  const CUdeviceptr first = Allocate(kPoolLimit);
   ASSERT_EQ(pools_->FreeAsync(first, kStream), CUDA_SUCCESS);
-  const CUdeviceptr second = Allocate(kLimit);
-  EXPECT_EQ(ledger_.used(), kLimit);
+  const CUdeviceptr second = Allocate(kPoolLimit);
+  EXPECT_EQ(ledger_.used(), kPoolLimit);
   EXPECT_EQ(pools_->FreeAsync(second, kStream), CUDA_SUCCESS);
   fake_.Synchronize();
   EXPECT_TRUE(pools_->ReleaseUnused());
@@ -225,11 +225,11 @@ TEST_F(MemoryPoolsTest, FreedMemoryIsHadAgainWhenTheSliceIsFull) {
 
 TEST_F(MemoryPoolsTest, OtherProcessesOfTheLeaseCount) {
   const auto other = *ledger_.OpenAccount();
-  ASSERT_TRUE(ledger_.Charge(other, kLimit - 512));
+  ASSERT_TRUE(ledger_.Charge(other, kPoolLimit - 512));
   EXPECT_EQ(Refused(1024), CUDA_ERROR_OUT_OF_MEMORY);
   ledger_.Refund(other, 512);
   Allocate(1024);
-  EXPECT_EQ(ledger_.used(), kLimit);
+  EXPECT_EQ(ledger_.used(), kPoolLimit);
 }
 
 TEST_F(MemoryPoolsTest, TrimmingRefunds) {

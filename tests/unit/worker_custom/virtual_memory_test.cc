@@ -15,7 +15,7 @@ namespace outboard::worker {
 namespace {
 
 constexpr uint64_t kPiece = 2u << 20;
-constexpr uint64_t kLimit = 4 * kPiece;
+constexpr uint64_t kVirtualLimit = 4 * kPiece;
 
 // The driver's memory and address ranges, on device 3. One object at a time.
 class FakeMemory {
@@ -97,7 +97,7 @@ class VirtualMemoryTest : public testing::Test {
   VirtualMemoryTest()
       : table_(driver_.table()),
         fake_(&table_),
-        ledger_(std::move(*slice::Ledger::Create(kLimit))),
+        ledger_(std::move(*slice::Ledger::Create(kVirtualLimit))),
         devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
@@ -136,9 +136,9 @@ TEST_F(VirtualMemoryTest, MemoryIsChargedFromCreationToRelease) {
 }
 
 TEST_F(VirtualMemoryTest, PastTheSliceTheDriverIsNotAsked) {
-  EXPECT_EQ(TryCreate(kLimit + kPiece), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(TryCreate(kVirtualLimit + kPiece), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(fake_.asked, 0);
-  Create(kLimit);
+  Create(kVirtualLimit);
   EXPECT_EQ(TryCreate(kPiece), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(fake_.asked, 1);
 }

@@ -1,4 +1,5 @@
 #include "server/pool/cluster.h"
+#include "tests/unit/pool/placement/reference.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +7,6 @@
 
 namespace outboard::pool {
 namespace {
-
-constexpr uint64_t kGib = uint64_t{1} << 30;
 
 Node NodeWith(int gpus) {
   Node node{.name = "node", .cpu_milli = 8000, .memory_mib = 1024};

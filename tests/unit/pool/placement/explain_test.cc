@@ -1,11 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "server/pool/placement.h"
+#include "tests/unit/pool/placement/reference.h"
 
 namespace outboard::pool {
 namespace {
-
-constexpr uint64_t kGib = uint64_t{1} << 30;
 
 // One node of a cluster, and the words for what a request lacks there.
 class Explanation : public ::testing::Test {

@@ -1,4 +1,5 @@
 #include "server/pool/fragmentation.h"
+#include "tests/unit/pool/placement/reference.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +7,6 @@ namespace outboard::pool {
 namespace {
 
 using Card = FragmentationMeasure::Card;
-
-constexpr uint64_t kGib = uint64_t{1} << 30;
 
 // In thousandths of a GPU.
 double Useless(const std::vector<Shape>& shapes, const std::vector<Card>& cards, int64_t cpu_milli = 0,

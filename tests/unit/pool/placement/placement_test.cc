@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "server/pool/fit.h"
+#include "tests/unit/pool/placement/reference.h"
 
 namespace outboard::pool {
 namespace {
-
-constexpr uint64_t kGib = uint64_t{1} << 30;
 
 Node NodeWith(const std::string& name, int gpus, const std::string& model = "NVIDIA H200",
               uint64_t memory_bytes = 100 * kGib) {
