@@ -247,6 +247,9 @@ CUresult Context::GetLimit(CUlimit limit, size_t* value) const {
     case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
       *value = fetch_granularity_;
       return CUDA_SUCCESS;
+    case CU_LIMIT_CIG_ENABLED:
+      *value = 0;  // no context is shared with a graphics API. cuBLAS asks, and is not usable where it gets an error
+      return CUDA_SUCCESS;
     default:
       return CUDA_ERROR_UNSUPPORTED_LIMIT;
   }

@@ -94,6 +94,13 @@ TEST_F(SmallCallsTest, ContextsKeepTheirFlags) {
   EXPECT_EQ(config, CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE) << "a wish without effect";
 }
 
+TEST_F(SmallCallsTest, AContextIsNoneOfGraphics) {
+  size_t enabled = 7;
+  EXPECT_EQ(cuCtxGetLimit(&enabled, CU_LIMIT_CIG_ENABLED), CUDA_SUCCESS);
+  EXPECT_EQ(enabled, 0u);
+  EXPECT_EQ(cuCtxSetLimit(CU_LIMIT_CIG_ENABLED, 1), CUDA_ERROR_UNSUPPORTED_LIMIT);
+}
+
 TEST_F(SmallCallsTest, ADeviceInItsOldWords) {
   CUdevprop properties{};
   int major = 0, minor = -1, threads = 0;
