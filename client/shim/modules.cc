@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "client/shim/modules_names.h"
 #include "client/shim/process.h"
 #include "client/shim/remote.gen.h"
 #include "common/base/limits.h"
@@ -128,14 +129,28 @@ CUresult Modules::GetFunction(const Current& current, CUmodule module, const cha
       function);
 }
 
-CUresult Modules::GetFunctionNumber(const Current& current, CUmodule module, unsigned index, const char* name,
-                                    CUfunction* function) {
-  return FindFunction(
-      current, module, name,
-      [&](CUfunction* made, OutboardFunctionInfo* info) {
-        return remote::outboardModuleFunction(made, module, index, info);
-      },
-      function);
+CUresult Modules::GetFunctions(const Current& current, CUmodule module, unsigned most,
+                               std::vector<CUfunction>* functions) {
+  functions->clear();
+  unsigned count = 0;
+  if (const CUresult result = remote::cuModuleGetFunctionCount(&count, module); result != CUDA_SUCCESS) return result;
+  for (unsigned i = 0; i < std::min(most, count); ++i) {
+    std::string name;
+    CUresult result = AskName(
+        &name, [&](char* text, size_t room) { return remote::outboardModuleFunctionName(module, i, text, room); });
+    CUfunction function = nullptr;
+    if (result == CUDA_SUCCESS) {
+      result = FindFunction(
+          current, module, name.c_str(),
+          [&](CUfunction* made, OutboardFunctionInfo* info) {
+            return remote::outboardModuleFunction(made, module, i, info);
+          },
+          &function);
+    }
+    if (result != CUDA_SUCCESS) return result;
+    functions->push_back(function);
+  }
+  return CUDA_SUCCESS;
 }
 
 CUresult Modules::GetKernel(CUlibrary library, const char* name, CUkernel* kernel) {
@@ -225,15 +240,6 @@ std::shared_ptr<Function> Modules::Find(CUfunction function) const {
   std::shared_lock lock(mutex_);
   const auto found = functions_.find(IdOf(function));
   return found == functions_.end() ? nullptr : found->second;
-}
-
-CUresult Modules::Functions(CUmodule module, std::vector<CUfunction>* functions) const {
-  std::shared_lock lock(mutex_);
-  const auto found = modules_.find(IdOf(module));
-  if (found == modules_.end()) return CUDA_ERROR_INVALID_HANDLE;
-  functions->clear();
-  for (const auto& [name, id] : found->second.functions) functions->push_back(reinterpret_cast<CUfunction>(id));
-  return CUDA_SUCCESS;
 }
 
 CUdevice Modules::DeviceOfThread() const {

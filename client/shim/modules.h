@@ -48,9 +48,9 @@ class Modules {
 
   // The same object for the same name, library or kernel, as long as it lives.
   CUresult GetFunction(const Current& current, CUmodule module, const char* name, CUfunction* function);
-  // The one with this number and name; a driver may give it out without loading it.
-  CUresult GetFunctionNumber(const Current& current, CUmodule module, unsigned index, const char* name,
-                             CUfunction* function);
+  // The first functions of a module, `most` or as many as it has, by their numbers; a driver may give them out without
+  // loading them. On an error, those before it.
+  CUresult GetFunctions(const Current& current, CUmodule module, unsigned most, std::vector<CUfunction>* functions);
   CUresult GetKernel(CUlibrary library, const char* name, CUkernel* kernel);
   CUresult GetFunctionOf(const Current& current, CUkernel kernel, CUfunction* function);
   CUresult GetModuleOf(const Current& current, CUlibrary library, CUmodule* module);
@@ -58,9 +58,6 @@ class Modules {
   // A function, or a kernel by its handle. Null for what is neither.
   std::shared_ptr<Function> Find(CUfunction function) const;
   std::shared_ptr<Function> Find(CUkernel kernel) const { return Find(reinterpret_cast<CUfunction>(kernel)); }
-
-  // The functions of a module that the application has asked for.
-  CUresult Functions(CUmodule module, std::vector<CUfunction>* functions) const;
 
  private:
   using Names = std::map<std::string, wire::HandleId, std::less<>>;

@@ -1,4 +1,7 @@
+#include <limits>
+
 #include "client/shim/call.h"
+#include "client/shim/memory_call.h"
 #include "client/shim/modules.h"
 #include "client/shim/process.h"
 #include "client/shim/remote.gen.h"
@@ -61,7 +64,13 @@ CUresult Process::StreamId(CUcontext context, CUstream stream, unsigned long lon
 }
 
 CUresult Process::ModuleFunctions(CUmodule module, std::vector<CUfunction>* functions) {
-  return Guard([&] { return Local([&](Process& process) { return process.modules().Functions(module, functions); }); });
+  return Guard([&] {
+    Process& process = Get();
+    Current current;
+    const CUresult result = FindCurrent(process, &current);
+    constexpr unsigned kAll = std::numeric_limits<unsigned>::max();
+    return result == CUDA_SUCCESS ? process.modules().GetFunctions(current, module, kAll, functions) : result;
+  });
 }
 
 // What this library offers, whatever the worker's driver does beyond it: it must be the same before and after cuInit.

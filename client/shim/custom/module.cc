@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <string>
+#include <vector>
 
 #include "client/shim/captures.h"
 #include "client/shim/custom.gen.h"
@@ -10,7 +10,6 @@
 #include "client/shim/modules.h"
 #include "client/shim/modules_global.h"
 #include "client/shim/modules_load.h"
-#include "client/shim/modules_names.h"
 #include "client/shim/remote.gen.h"
 
 // Module management.
@@ -97,18 +96,10 @@ CUresult cuModuleEnumerateFunctions(CUfunction* functions, unsigned int numFunct
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
   if (functions == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  unsigned count = 0;
-  if (const CUresult result = remote::cuModuleGetFunctionCount(&count, mod); result != CUDA_SUCCESS) return result;
-  for (unsigned i = 0; i < std::min(numFunctions, count); ++i) {
-    std::string name;
-    CUresult result =
-        AskName(&name, [&](char* text, size_t room) { return remote::outboardModuleFunctionName(mod, i, text, room); });
-    if (result == CUDA_SUCCESS) {
-      result = process.modules().GetFunctionNumber(current, mod, i, name.c_str(), &functions[i]);
-    }
-    if (result != CUDA_SUCCESS) return result;
-  }
-  return CUDA_SUCCESS;
+  std::vector<CUfunction> found;
+  const CUresult result = process.modules().GetFunctions(current, mod, numFunctions, &found);
+  std::copy(found.begin(), found.end(), functions);
+  return result;
 }
 
 CUresult cuModuleGetGlobal_v2(CUdeviceptr* dptr, size_t* bytes, CUmodule hmod, const char* name) {

@@ -1,6 +1,7 @@
 #include <string>
 #include <vector>
 
+#include "client/shim/process.h"
 #include "tests/unit/stack/stack.h"
 
 // Functions, kernels and launches of other kinds, through the whole stack.
@@ -39,6 +40,16 @@ TEST_F(ExecutionTest, AModulesFunctionsAreThoseOfTheirNames) {
   EXPECT_EQ(cuModuleGetFunctionCount(&count, module_), CUDA_ERROR_INVALID_HANDLE) << "no former answer is given";
   EXPECT_EQ(cuModuleEnumerateFunctions(functions.data(), count, module_), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(cuFuncLoad(functions[1]), CUDA_ERROR_INVALID_HANDLE);
+}
+
+// Through a private table; cuFFT asks for no function by its name.
+TEST_F(ExecutionTest, ARuntimeIsToldOfAllFunctionsOfAModule) {
+  GetFunction("wild");
+  std::vector<CUfunction> functions;
+  ASSERT_EQ(shim::Process::Get().ModuleFunctions(module_, &functions), CUDA_SUCCESS);
+  EXPECT_EQ(functions, (std::vector<CUfunction>{GetFunction("add"), GetFunction("wild")}));
+  EXPECT_EQ(cuModuleUnload(module_), CUDA_SUCCESS);
+  EXPECT_EQ(shim::Process::Get().ModuleFunctions(module_, &functions), CUDA_ERROR_INVALID_HANDLE);
 }
 
 TEST_F(ExecutionTest, AKernelKnowsItsLibrary) {
