@@ -5,47 +5,22 @@
 // FILE is an ELF executable or shared library. Exit status: 0 when every fatbin could be read (and, but for --count,
 // every entry unpacked and understood), else 1; 2 for a wrong command line.
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 
 #include "common/image/bytes.h"
-#include "common/image/elf.h"
-#include "common/image/fatbin.h"
 #include "common/image/image.h"
+#include "tests/tools/fatbins.h"
 
 namespace {
 
 namespace image = outboard::image;
-using image::ByteSpan;
-using outboard::Error;
-using outboard::Result;
-
-// The file stays mapped until the process ends.
-Result<ByteSpan> Map(const char* path) {
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (file < 0 || fstat(file, &status) != 0) return Error{std::string(path) + " cannot be opened."};
-  const auto size = static_cast<size_t>(status.st_size);
-  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-  close(file);
-  if (data == MAP_FAILED) return Error{std::string(path) + " cannot be read."};
-  return ByteSpan(static_cast<const std::byte*>(data), size);
-}
-
-std::string TargetName(const image::Entry& entry) {
-  return "sm_" + std::to_string(entry.arch) + (entry.arch_specific ? "a" : entry.family_specific ? "f" : "");
-}
+using outboard::tools::TargetName;
 
 std::string KindName(image::EntryKind kind) {
   switch (kind) {
@@ -59,32 +34,6 @@ std::string KindName(image::EntryKind kind) {
       return "linked_ptx";
   }
   return "kind_" + std::to_string(static_cast<int>(kind));
-}
-
-// Gives `visit` every entry of every fatbin in `section`; returns how many fatbins there are. A fatbin begins at an
-// address that is a multiple of 8. They lie in .nv_fatbin and __nv_relfatbin, but some libraries keep more among their
-// own data.
-Result<uint64_t> WalkSection(ByteSpan section, const std::function<void(const image::Entry&)>& visit) {
-  constexpr uint64_t kAlignment = 8;
-  const uint64_t before = reinterpret_cast<uintptr_t>(section.data()) % kAlignment;
-  const auto align = [before](uint64_t at) {
-    return (before + at + kAlignment - 1) / kAlignment * kAlignment - before;
-  };
-  uint64_t fatbins = 0;
-  for (uint64_t at = align(0); at + sizeof(image::FatbinHeader) <= section.size();) {
-    const auto header = *image::Load<image::FatbinHeader>(section, at);
-    const Result<uint64_t> bytes = header.magic == image::kFatbinMagic ? image::FatbinBytes(header) : 0;
-    if (!bytes || *bytes == 0) {
-      at += kAlignment;
-      continue;
-    }
-    const auto entries = image::Entries(section.subspan(at));
-    if (!entries) return Error{"At byte " + std::to_string(at) + ": " + entries.error().message};
-    for (const image::Entry& entry : *entries) visit(entry);
-    ++fatbins;
-    at = align(at + *bytes);
-  }
-  return fatbins;
 }
 
 // What the three modes do with each entry, and what they have to say at the end.
@@ -169,26 +118,18 @@ class Check : public Visitor {
 };
 
 int Run(const char* path, Visitor& visitor) {
-  const Result<ByteSpan> file = Map(path);
-  const auto sections = file ? image::ElfSections(*file) : Result<std::vector<image::ElfSection>>(file.error());
-  if (!sections) {
-    std::fprintf(stderr, "%s\n", sections.error().message.c_str());
+  const auto found =
+      outboard::tools::WalkFatbins(path, [&visitor](const image::Entry& entry) { visitor.Visit(entry); });
+  if (!found) {
+    std::fprintf(stderr, "%s\n", found.error().message.c_str());
     return 1;
   }
-  bool walked = true;
-  for (const image::ElfSection& section : *sections) {
-    const Result<uint64_t> fatbins =
-        WalkSection(section.bytes, [&visitor](const image::Entry& entry) { visitor.Visit(entry); });
-    if (fatbins && *fatbins != 0) {
-      std::printf("%.*s fatbins %llu\n", static_cast<int>(section.name.size()), section.name.data(),
-                  static_cast<unsigned long long>(*fatbins));
-    } else if (!fatbins) {
-      std::fprintf(stderr, "%s\n", fatbins.error().message.c_str());
-      walked = false;
-    }
+  for (const auto& [section, fatbins] : found->counts) {
+    std::printf("%s fatbins %llu\n", section.c_str(), static_cast<unsigned long long>(fatbins));
   }
+  for (const std::string& error : found->errors) std::fprintf(stderr, "%s\n", error.c_str());
   visitor.Summarize();
-  return walked && visitor.failures() == 0 ? 0 : 1;
+  return found->errors.empty() && visitor.failures() == 0 ? 0 : 1;
 }
 
 }  // namespace

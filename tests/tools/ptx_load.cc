@@ -1,0 +1,237 @@
+// ptx_load LIBRARY...     loads every kernel of every PTX entry in the fatbins of the libraries, as the software GPU
+// does
+//                         when a program asks for it: parsed, linked, decoded
+//
+// Prints for each library how many of its entry kernels load, and why the others do not, the most frequent reasons
+// first; the last line is for all together: "N of M entry kernels load (P %)". A kernel that calls functions which only
+// the program that uses the library supplies is loaded with empty ones in their place, and counted as such besides.
+// Exit status: 0 when every fatbin could be read, else 1; 2 for a wrong command line.
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/image/bytes.h"
+#include "common/image/image.h"
+#include "server/softgpu/exec/engine.h"
+#include "server/softgpu/ptx/parser.h"
+#include "tests/tools/fatbins.h"
+
+namespace {
+
+namespace image = outboard::image;
+namespace softgpu = outboard::softgpu;
+
+// Stands for memory that nothing is run in.
+constexpr uint64_t kVariablesAt = uint64_t{1} << 40;
+constexpr size_t kReasonsShown = 40;
+
+struct Reason {
+  uint64_t kernels = 0;
+  std::string example;  // a kernel that has it, or the PTX entry
+};
+
+struct Tally {
+  uint64_t entries = 0, kernels = 0, loaded = 0;
+  uint64_t completed = 0;  // of the loaded ones, those with functions in place of a program's
+  std::map<std::string, Reason> reasons;
+
+  void Add(const Tally& other) {
+    entries += other.entries;
+    kernels += other.kernels;
+    loaded += other.loaded;
+    completed += other.completed;
+  }
+  double Percent() const {
+    return kernels == 0 ? 0 : 100.0 * static_cast<double>(loaded) / static_cast<double>(kernels);
+  }
+};
+
+// Numbers stand for lines and registers; what they are does not make a reason another one.
+std::string WithoutPlaces(std::string_view message) {
+  std::string text;
+  for (size_t i = 0; i < message.size(); ++i) {
+    const bool is_number = std::isdigit(static_cast<unsigned char>(message[i])) &&
+                           (i == 0 || message[i - 1] == ' ' || message[i - 1] == '_' || message[i - 1] == 'r');
+    if (!is_number) {
+      text += message[i];
+      continue;
+    }
+    text += '#';
+    while (i + 1 < message.size() && std::isdigit(static_cast<unsigned char>(message[i + 1]))) ++i;
+  }
+  return text;
+}
+
+// The reasons that an error of Module::Prepare lists: "kernel K cannot run on the software GPU: REASON (function F, PTX
+// line N); REASON ...".
+std::set<std::string> ReasonsIn(std::string_view message) {
+  constexpr std::string_view kBegin = "software GPU: ", kPlace = " (function ", kNext = "); ";
+  if (const size_t begin = message.find(kBegin); begin != message.npos) message.remove_prefix(begin + kBegin.size());
+  std::set<std::string> reasons;
+  while (!message.empty()) {
+    const size_t place = message.find(kPlace);
+    reasons.emplace(place == message.npos ? WithoutPlaces(message) : std::string(message.substr(0, place)));
+    const size_t next = place == message.npos ? message.npos : message.find(kNext, place);
+    message = next == message.npos ? std::string_view() : message.substr(next + kNext.size());
+  }
+  return reasons;
+}
+
+using Texts = std::shared_ptr<const softgpu::ptx::Module>;
+
+std::string Parameters(const std::vector<softgpu::ptx::Variable>& variables) {
+  std::string text;
+  for (const softgpu::ptx::Variable& variable : variables) {
+    text += (text.empty() ? ".param .align " : ", .param .align ") + std::to_string(variable.align) + " .b8 p" +
+            std::to_string(&variable - variables.data()) + "[" + std::to_string(variable.size) + "]";
+  }
+  return text;
+}
+
+// PTX with an empty function for each of these that `module` only declares; empty where there is none.
+std::string EmptyFunctions(const softgpu::ptx::Module& module, const std::set<std::string>& names) {
+  std::string text;
+  for (const softgpu::ptx::Function& function : module.functions) {
+    if (!function.is_declaration || !names.contains(std::string(function.name))) continue;
+    const std::string results = Parameters(function.returns);
+    text += ".visible .func " + (results.empty() ? "" : "(" + results + ") ") + std::string(function.name) + "(" +
+            Parameters(function.params) + ") { ret; }\n";
+  }
+  return text.empty() ? "" : ".version 9.0\n.target sm_75\n.address_size 64\n" + text;
+}
+
+class Loader {
+ public:
+  Loader() : engine_(1, softgpu::Engine::HighestCpuLevel()) {}
+
+  void Load(const image::Entry& entry, Tally* tally) const {
+    if (entry.kind != image::EntryKind::kPtx) return;
+    ++tally->entries;
+    const std::string where = "PTX entry " + std::to_string(tally->entries) + ", " + outboard::tools::TargetName(entry);
+    const auto bytes = image::Unpack(entry);
+    if (!bytes) return Fail(bytes.error().message, where, 1, tally);
+    const auto layouts = image::KernelLayouts(entry.kind, *bytes);
+    if (!layouts) return Fail(layouts.error().message, where, 1, tally);
+    tally->kernels += layouts->size();
+    auto parsed = softgpu::ptx::ParseModule(std::string(image::AsText(*bytes)));
+    if (!parsed) return Fail(parsed.error().message, where, layouts->size(), tally);
+    const Texts texts = std::move(*parsed);
+    std::vector<std::string> names;
+    for (const image::KernelLayout& layout : *layouts) names.push_back(layout.name);
+    const uint64_t before = tally->loaded;
+    std::map<std::string, std::set<std::string>> failed = LoadAll({texts}, names, tally);
+
+    std::set<std::string> undefined;
+    names.clear();
+    for (const auto& [name, reasons] : failed) {
+      names.push_back(name);
+      for (const std::string& reason : reasons) {
+        if (reason.starts_with(kUndefined)) undefined.insert(reason.substr(kUndefined.size()));
+      }
+    }
+    if (std::string added = EmptyFunctions(*texts, undefined); !added.empty()) {
+      auto functions = softgpu::ptx::ParseModule(std::move(added));
+      if (!functions) return Fail(functions.error().message, where, names.size(), tally);
+      const uint64_t alone = tally->loaded - before;
+      failed = LoadAll({texts, std::move(*functions)}, names, tally);
+      tally->completed += tally->loaded - before - alone;
+    }
+    for (const auto& [name, reasons] : failed) {
+      for (const std::string& reason : reasons) Fail(reason, name + " in " + where, 1, tally);
+    }
+  }
+
+ private:
+  static constexpr std::string_view kUndefined = "a call of the undefined function ";
+
+  // The reasons of the kernels that do not load.
+  std::map<std::string, std::set<std::string>> LoadAll(std::vector<Texts> texts, const std::vector<std::string>& names,
+                                                       Tally* tally) const {
+    std::map<std::string, std::set<std::string>> failed;
+    const auto module = softgpu::Module::Link(std::move(texts));
+    if (!module) {
+      for (const std::string& name : names) failed[name] = {module.error().message};
+      return failed;
+    }
+    std::vector<std::byte> variables((*module)->variable_bytes());
+    (*module)->Place(kVariablesAt, variables.data());
+    for (const std::string& name : names) {
+      const auto prepared = (*module)->Prepare(name, engine_);
+      if (prepared) {
+        ++tally->loaded;
+      } else {
+        failed[name] = ReasonsIn(prepared.error().message);
+      }
+    }
+    return failed;
+  }
+
+  static void Fail(std::string_view message, const std::string& where, uint64_t kernels, Tally* tally) {
+    Reason& reason = tally->reasons[WithoutPlaces(message)];
+    if (reason.kernels == 0) reason.example = where;
+    reason.kernels += kernels;
+  }
+
+  const softgpu::Engine engine_;
+};
+
+void PrintReasons(const Tally& tally) {
+  std::vector<std::pair<std::string, Reason>> reasons(tally.reasons.begin(), tally.reasons.end());
+  std::stable_sort(reasons.begin(), reasons.end(),
+                   [](const auto& a, const auto& b) { return a.second.kernels > b.second.kernels; });
+  for (size_t i = 0; i < reasons.size() && i < kReasonsShown; ++i) {
+    const auto& [text, reason] = reasons[i];
+    std::printf("  %8llu  %s (such as %s)\n", static_cast<unsigned long long>(reason.kernels), text.c_str(),
+                reason.example.c_str());
+  }
+  if (reasons.size() > kReasonsShown) std::printf("  and %zu other reasons\n", reasons.size() - kReasonsShown);
+}
+
+void PrintCounts(const char* name, const Tally& tally) {
+  if (tally.completed > 0) {
+    std::printf("%s%llu kernels load with empty functions in place of a program's\n", name,
+                static_cast<unsigned long long>(tally.completed));
+  }
+  std::printf("%s%llu of %llu entry kernels load (%.3f %%)\n", name, static_cast<unsigned long long>(tally.loaded),
+              static_cast<unsigned long long>(tally.kernels), tally.Percent());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: ptx_load LIBRARY...\n");
+    return 2;
+  }
+  const Loader loader;
+  Tally all;
+  bool walked = true;
+  for (int i = 1; i < argc; ++i) {
+    Tally tally;
+    const auto found =
+        outboard::tools::WalkFatbins(argv[i], [&](const image::Entry& entry) { loader.Load(entry, &tally); });
+    if (!found) {
+      std::fprintf(stderr, "%s\n", found.error().message.c_str());
+      walked = false;
+      continue;
+    }
+    for (const std::string& error : found->errors) std::fprintf(stderr, "%s: %s\n", argv[i], error.c_str());
+    walked = walked && found->errors.empty();
+    std::printf("%s: %llu PTX entries\n", argv[i], static_cast<unsigned long long>(tally.entries));
+    PrintCounts("  ", tally);
+    PrintReasons(tally);
+    std::fflush(stdout);
+    all.Add(tally);
+  }
+  PrintCounts("", all);
+  return walked && all.kernels > 0 ? 0 : 1;
+}
