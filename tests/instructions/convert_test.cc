@@ -98,6 +98,30 @@ void TestIntegerType(Machine& machine, int level) {
   TestToInteger<I, double>(machine, level);
 }
 
+// Two numbers, clamped to so many bits, become the low bits of the result; a third one is above them (section
+// 9.7.9.22, cvt.pack). They are shifted first, so that some need no clamping.
+void TestPack(Machine& machine, int level, int bits, bool is_signed) {
+  const int shift = 30 - bits;
+  const Wide lowest = is_signed ? -(Wide{1} << (bits - 1)) : 0, highest = lowest + (Wide{1} << bits) - 1;
+  const auto pack = [=](int32_t a, int32_t b, uint32_t c) {
+    const auto clamped = [=](int32_t value) {
+      const Wide small = value >> shift;
+      return static_cast<uint32_t>(small < lowest ? lowest : small > highest ? highest : small) & ((1u << bits) - 1);
+    };
+    return clamped(b) + (clamped(a) << bits) + static_cast<uint32_t>(uint64_t{c} << (2 * bits));
+  };
+  const std::string form = std::string("cvt.pack.sat.") + (is_signed ? "s" : "u") + std::to_string(bits) + ".s32";
+  const std::string by = std::to_string(shift);
+  const std::string before = "shr.s32 $1, $1, " + by + "; shr.s32 $2, $2, " + by + "; @G ";
+  if (bits == 16) {
+    RunValues(machine, level,
+              Exact(
+                  form, [=](int32_t a, int32_t b) { return pack(a, b, 0); }, before + form + " $0, $1, $2;"));
+  } else {
+    RunValues(machine, level, Exact(form + ".b32", pack, before + form + ".b32 $0, $1, $2, $3;"));
+  }
+}
+
 class ConvertForms : public LevelTest {};
 
 TEST_P(ConvertForms, BytesAndShorts) {
@@ -114,6 +138,13 @@ TEST_P(ConvertForms, WordsAndLongs) {
   TestIntegerType<int32_t>(machine, level());
   TestIntegerType<uint64_t>(machine, level());
   TestIntegerType<int64_t>(machine, level());
+}
+
+TEST_P(ConvertForms, Packed) {
+  Machine machine(level());
+  for (const int bits : {2, 4, 8, 16}) {
+    for (const bool is_signed : {false, true}) TestPack(machine, level(), bits, is_signed);
+  }
 }
 
 TEST_P(ConvertForms, Floats) {

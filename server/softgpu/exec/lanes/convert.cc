@@ -95,6 +95,28 @@ void AddBetweenWidths(FormTable& table) {
   AddMap<Rounding::kUp>(table, {"cvt.rp.", flags, "f32.f64"}, narrow);
 }
 
+template <int kBits, bool kSigned>
+s32 Clamped(s32 a) {
+  constexpr s32 kMost = (1 << (kSigned ? kBits - 1 : kBits)) - 1, kLeast = kSigned ? -kMost - 1 : 0;
+  return a < kLeast ? kLeast : a > kMost ? kMost : a;
+}
+
+// b below a, both clamped, and what there is room for of c above them.
+template <int kBits, bool kSigned>
+u32 Packed(s32 a, s32 b, u32 c) {
+  constexpr u32 kMask = (1u << kBits) - 1;
+  const u32 low = static_cast<u32>(Clamped<kBits, kSigned>(b)) & kMask;
+  const u32 high = static_cast<u32>(Clamped<kBits, kSigned>(a)) & kMask;
+  return low | high << kBits | (kBits < 16 ? c << (2 * kBits % 32) : 0);
+}
+
+template <int kBits>
+void AddPackedBelow(FormTable& table, const char* bits) {
+  AddMap(table, {"cvt.pack.sat.s", bits, ".s32.b32"}, [](s32 a, s32 b, u32 c) { return Packed<kBits, true>(a, b, c); });
+  AddMap(table, {"cvt.pack.sat.u", bits, ".s32.b32"},
+         [](s32 a, s32 b, u32 c) { return Packed<kBits, false>(a, b, c); });
+}
+
 }  // namespace
 
 template <>
@@ -107,6 +129,11 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddConvert(FormTable& table) {
   AddIntegerType<s32>(table);
   AddIntegerType<u64>(table);
   AddIntegerType<s64>(table);
+  AddMap(table, {"cvt.pack.sat.s16.s32"}, [](s32 a, s32 b) { return Packed<16, true>(a, b, 0); });
+  AddMap(table, {"cvt.pack.sat.u16.s32"}, [](s32 a, s32 b) { return Packed<16, false>(a, b, 0); });
+  AddPackedBelow<8>(table, "8");
+  AddPackedBelow<4>(table, "4");
+  AddPackedBelow<2>(table, "2");
   AddSameWidth<f32, false, false>(table);
   AddSameWidth<f32, true, false>(table);
   AddSameWidth<f32, false, true>(table);
