@@ -203,6 +203,49 @@ TEST_P(MoveForms, MachineRegisters) {
   RecordTested("mov.%gridid", level());
 }
 
+// Where system software has shared memory: apart from the program's own, zero when a block begins.
+TEST_P(MoveForms, ReservedSharedMemory) {
+  Machine machine(level());
+  ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 out)
+{
+.shared .align 16 .b8 room[48];
+.reg .b64 %out, %at, %a;
+.reg .b32 %r<8>, %b;
+ld.param.u64 %out, [out];
+mov.u32 %r0, %reserved_smem_offset_begin;
+mov.u32 %r1, %reserved_smem_offset_end;
+mov.u32 %r2, %reserved_smem_offset_cap;
+mov.u32 %r3, %reserved_smem_offset_0;
+mov.u32 %r4, %reserved_smem_offset_1;
+mov.u32 %r5, %total_smem_size;
+cvt.u64.u32 %a, %r4;
+cvta.shared.u64 %a, %a;
+ld.u32 %r6, [%a];
+mov.u32 %r7, room;
+mov.u32 %b, %ctaid.x;
+mul.wide.u32 %at, %b, 32;
+add.u64 %out, %out, %at;
+st.global.v4.u32 [%out], {%r0, %r1, %r2, %r3};
+st.global.v4.u32 [%out+16], {%r4, %r5, %r6, %r7};
+st.u32 [%a], 7;
+ret;
+}
+)"));
+  constexpr uint32_t kDynamic = 80, kBlocks = 8;
+  ASSERT_TRUE(machine.RunWell("test", {kBlocks, 1, 1}, {}, Params().Add(kDataAddress), kDynamic));
+  for (uint32_t block = 0; block < kBlocks; ++block) {
+    const auto value = [&](size_t index) { return machine.Read<uint32_t>(block * 32 + index * 4); };
+    const uint32_t begin = value(0), end = value(1), first = value(3), second = value(4), room = value(7);
+    EXPECT_EQ(end - begin, value(2));
+    EXPECT_LE(begin, first);
+    EXPECT_LT(first, second);
+    EXPECT_LE(second + 288, end) << "what cooperative groups need";
+    EXPECT_EQ(value(5), 48 + kDynamic);
+    EXPECT_EQ(value(6), 0u);
+    EXPECT_TRUE(room + 48 <= begin || room >= end);
+  }
+}
+
 // A clock never runs backwards, its halves fit together, and it is not at rest.
 TEST_P(MoveForms, Clocks) {
   Machine machine(level());

@@ -99,7 +99,7 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
     context.sm_count = launch.sm_count;
     context.grid_id = grid_id;
     context.dynamic_shared_bytes = launch.dynamic_shared_bytes;
-    context.total_shared_bytes = context.shared_bytes;
+    context.total_shared_bytes = context.shared_bytes - kernel.reserved_shared_bytes;
     context.grid_workspace = launch.cooperative ? kGridWindow : 0;
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       const uint32_t thread = w * kLanes + lane;
@@ -124,6 +124,7 @@ void Block::Start(uint64_t index) {
             static_cast<uint32_t>(index / grid.x / grid.y)};
   const uint32_t sm_id = static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
   live_threads_ = threads_;
+  std::memset(shared_.data() + kernel_->reserved_shared, 0, kernel_->reserved_shared_bytes);
   for (; barriers_in_use_ != 0; barriers_in_use_ &= barriers_in_use_ - 1) barriers_[FirstBit(barriers_in_use_)] = {};
   for (uint32_t w = 0; w < warp_count_; ++w) {
     WarpContext& context = warps_[w]->context;

@@ -101,7 +101,7 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
   result->local_bytes = depth ? RoundUp(*depth, 16) : kRecursionBytes + result->functions[0].local_bytes;
   result->shared_bytes = shared.shared_bytes();
   result->SetConstants(shared.constants());
-  result->info.static_shared_bytes = result->shared_bytes;
+  result->info.static_shared_bytes = result->shared_bytes - result->reserved_shared_bytes;
   result->info.local_bytes = result->functions[0].local_bytes;
   // What a compiler would need is not known; rows in use at once are a fair guess, within hardware's bounds.
   result->info.registers = std::clamp(result->functions[0].frame_bytes / kWordRowBytes, 16u, 255u);

@@ -48,6 +48,25 @@ Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes
   return Constant(place->second, bytes);
 }
 
+Slot ProgramDecoder::ReservedShared(std::string_view special, uint32_t bytes) {
+  // As much as devices keep. Cooperative groups have their barriers at the second of the two offsets.
+  constexpr uint32_t kBytes = 1 << 10, kAlign = 16;
+  constexpr std::string_view kPrefix = "%reserved_smem_offset_";
+  if (!special.starts_with(kPrefix)) return kNoSlot;
+  special.remove_prefix(kPrefix.size());
+  if (kernel->reserved_shared_bytes == 0) {
+    kernel->reserved_shared = RoundUp(shared_bytes_, kAlign);
+    kernel->reserved_shared_bytes = kBytes;
+    shared_bytes_ = kernel->reserved_shared + kBytes;
+  }
+  const uint32_t begin = kernel->reserved_shared;
+  const uint32_t value = special == "cap"   ? kBytes
+                         : special == "end" ? begin + kBytes
+                         : special == "1"   ? begin + kBytes / 2
+                                            : begin;  // "begin" and "0"
+  return Constant(value, bytes);
+}
+
 void ProgramDecoder::FinishShared() {
   if (dynamic_slots_[0] == kNoSlot && dynamic_slots_[1] == kNoSlot) return;
   shared_bytes_ = RoundUp(shared_bytes_, dynamic_align_);
@@ -259,6 +278,7 @@ Slot FunctionDecoder::SourceSlot(const Operand& operand, char letter) {
       return shared_->Constant(bits, bytes);
     }
     case Operand::Kind::kSpecial: {
+      if (const Slot row = shared_->ReservedShared(operand.name, bytes); row != kNoSlot) return row;
       const Form* form = shared_->forms.Find("mov." + std::string(operand.name));
       if (form == nullptr) {
         Fail("the special register " + std::string(operand.name));

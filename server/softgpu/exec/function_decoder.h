@@ -29,6 +29,10 @@ class ProgramDecoder {
   Slot SharedAddress(const ptx::Variable& variable, uint32_t bytes);
   void FinishShared();
 
+  // The row that holds one of the special registers %reserved_smem_offset_*: where shared memory for system software
+  // is. kNoSlot for what is none.
+  Slot ReservedShared(std::string_view special, uint32_t bytes);
+
   // The index in Kernel::functions of a function of the program, which is decoded if it was not yet.
   uint32_t Reach(uint32_t function);
 

@@ -53,7 +53,9 @@ class Kernel {
   std::unordered_map<uint64_t, uint32_t> function_of_pointer;  // what a function pointer points to: index in functions
   uint32_t param_bytes = 0;
   uint32_t local_bytes = 0;   // per lane, with room for the deepest chain of calls, or for recursion
-  uint32_t shared_bytes = 0;  // static; dynamic shared memory begins at the next multiple of 16
+  uint32_t shared_bytes = 0;  // static, with the reserved ones; dynamic shared memory begins at the next multiple of 16
+  // Shared memory for system software, zero when a block begins; 0 bytes where the code does not ask where it is.
+  uint32_t reserved_shared = 0, reserved_shared_bytes = 0;
 
   std::byte* constants() const { return constants_.get(); }
   void SetConstants(const std::vector<std::byte>& bytes);
