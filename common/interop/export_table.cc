@@ -47,7 +47,7 @@ CUresult ExportTable(const void** table, const CUuuid* id) {
   if (table == nullptr || id == nullptr) return CUDA_ERROR_INVALID_VALUE;
   *table = nullptr;
   if (InstalledHost() == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
-  if (SameUuid(*id, kSkipInitProbe)) return CUDA_ERROR_NOT_FOUND;
+  if (SameUuid(*id, kSkipInitProbe) || SameUuid(*id, kCompilerProbe)) return CUDA_ERROR_NOT_FOUND;
   const Table* const found =
       std::ranges::find_if(kTables, [id](const Table& entry) { return SameUuid(*id, entry.id); });
   if (found != std::end(kTables)) {

@@ -15,6 +15,9 @@ namespace outboard::interop {
 // serve.
 inline constexpr CUuuid kSkipInitProbe = ParseUuid("F8CFF951-2146-8B4E-B9E2-FB469E7C0DD9");
 
+// Asked for by NVRTC, which compiles as well without.
+inline constexpr CUuuid kCompilerProbe = ParseUuid("DA9151D3-3AE6-CC41-A5C0-4F26D533E328");
+
 // What the runtime is built on.
 inline constexpr CUuuid kCudartInterface = ParseUuid("6BD5FB6C-5BF4-E74A-8987-D93912FD9DF9");
 const void* CudartInterface();

@@ -100,12 +100,14 @@ TEST_F(TablesTest, AreFoundByTheirUuidAlone) {
   EXPECT_EQ(logged.find(UuidText(unknown)), logged.rfind(UuidText(unknown))) << "logged more than once: " << logged;
 }
 
-TEST_F(TablesTest, TheProbeIsNotFoundAndNotLogged) {
-  int anything = 0;
-  const void* table = &anything;
+TEST_F(TablesTest, ProbesAreNotFoundAndNotLogged) {
   testing::internal::CaptureStderr();
-  EXPECT_EQ(ExportTable(&table, &kSkipInitProbe), CUDA_ERROR_NOT_FOUND);
-  EXPECT_EQ(table, nullptr);
+  for (const CUuuid* probe : {&kSkipInitProbe, &kCompilerProbe}) {
+    int anything = 0;
+    const void* table = &anything;
+    EXPECT_EQ(ExportTable(&table, probe), CUDA_ERROR_NOT_FOUND);
+    EXPECT_EQ(table, nullptr);
+  }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
