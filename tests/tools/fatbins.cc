@@ -28,7 +28,7 @@ Result<ByteSpan> Map(const char* path) {
 
 // Returns how many fatbins there are. A fatbin begins at an address that is a multiple of 8. They lie in .nv_fatbin and
 // __nv_relfatbin, but some libraries keep more among their own data.
-Result<uint64_t> WalkSection(ByteSpan section, const std::function<void(const image::Entry&)>& visit) {
+Result<uint64_t> WalkSection(std::string_view name, ByteSpan section, const Visit& visit) {
   constexpr uint64_t kAlignment = 8;
   const uint64_t before = reinterpret_cast<uintptr_t>(section.data()) % kAlignment;
   const auto align = [before](uint64_t at) {
@@ -44,7 +44,7 @@ Result<uint64_t> WalkSection(ByteSpan section, const std::function<void(const im
     }
     const auto entries = image::Entries(section.subspan(at));
     if (!entries) return Error{"At byte " + std::to_string(at) + ": " + entries.error().message};
-    for (const image::Entry& entry : *entries) visit(entry);
+    for (const image::Entry& entry : *entries) visit(name, entry);
     ++fatbins;
     at = align(at + *bytes);
   }
@@ -57,14 +57,14 @@ std::string TargetName(const image::Entry& entry) {
   return "sm_" + std::to_string(entry.arch) + (entry.arch_specific ? "a" : entry.family_specific ? "f" : "");
 }
 
-Result<FileFatbins> WalkFatbins(const char* path, const std::function<void(const image::Entry&)>& visit) {
+Result<FileFatbins> WalkFatbins(const char* path, const Visit& visit) {
   const Result<ByteSpan> file = Map(path);
   if (!file) return file.error();
   const auto sections = image::ElfSections(*file);
   if (!sections) return sections.error();
   FileFatbins found;
   for (const image::ElfSection& section : *sections) {
-    const Result<uint64_t> fatbins = WalkSection(section.bytes, visit);
+    const Result<uint64_t> fatbins = WalkSection(section.name, section.bytes, visit);
     if (!fatbins) {
       found.errors.push_back(fatbins.error().message);
     } else if (*fatbins != 0) {

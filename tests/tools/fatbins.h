@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/image/image.h"
@@ -21,8 +22,12 @@ struct FileFatbins {
   std::vector<std::string> errors;  // of what could not be walked
 };
 
-// Gives `visit` every entry of every fatbin in the file at `path`, an ELF.
-Result<FileFatbins> WalkFatbins(const char* path, const std::function<void(const image::Entry&)>& visit);
+// Relocatable device code lies here, to be linked when it is loaded.
+inline constexpr std::string_view kRelocatableSection = "__nv_relfatbin";
+
+// Gives `visit` every entry of every fatbin in the file at `path`, an ELF, with the name of its section.
+using Visit = std::function<void(std::string_view section, const image::Entry& entry)>;
+Result<FileFatbins> WalkFatbins(const char* path, const Visit& visit);
 
 // "sm_90a"
 std::string TargetName(const image::Entry& entry);

@@ -118,8 +118,8 @@ class Check : public Visitor {
 };
 
 int Run(const char* path, Visitor& visitor) {
-  const auto found =
-      outboard::tools::WalkFatbins(path, [&visitor](const image::Entry& entry) { visitor.Visit(entry); });
+  const auto found = outboard::tools::WalkFatbins(
+      path, [&visitor](std::string_view, const image::Entry& entry) { visitor.Visit(entry); });
   if (!found) {
     std::fprintf(stderr, "%s\n", found.error().message.c_str());
     return 1;

@@ -3,8 +3,9 @@
 //                         when a program asks for it: parsed, linked, decoded
 //
 // Prints for each library how many of its entry kernels load, and why the others do not, the most frequent reasons
-// first; the last line is for all together: "N of M entry kernels load (P %)". A kernel that calls functions which only
-// the program that uses the library supplies is loaded with empty ones in their place, and counted as such besides.
+// first; the last line is for all together: "N of M entry kernels load (P %)". Relocatable code is linked, all that is
+// for one architecture. A kernel that calls functions which only the program that uses the library supplies is loaded
+// with empty ones in their place, and counted as such besides.
 // Exit status: 0 when every fatbin could be read, else 1; 2 for a wrong command line.
 
 #include <algorithm>
@@ -86,102 +87,125 @@ std::set<std::string> ReasonsIn(std::string_view message) {
   return reasons;
 }
 
-using Texts = std::shared_ptr<const softgpu::ptx::Module>;
+using Text = std::shared_ptr<const softgpu::ptx::Module>;
 
-std::string Parameters(const std::vector<softgpu::ptx::Variable>& variables) {
+std::string Parameters(const char* name, const std::vector<softgpu::ptx::Variable>& variables) {
   std::string text;
   for (const softgpu::ptx::Variable& variable : variables) {
-    text += (text.empty() ? ".param .align " : ", .param .align ") + std::to_string(variable.align) + " .b8 p" +
+    text += (text.empty() ? ".param .align " : ", .param .align ") + std::to_string(variable.align) + " .b8 " + name +
             std::to_string(&variable - variables.data()) + "[" + std::to_string(variable.size) + "]";
   }
   return text;
 }
 
-// PTX with an empty function for each of these that `module` only declares; empty where there is none.
-std::string EmptyFunctions(const softgpu::ptx::Module& module, const std::set<std::string>& names) {
+// An empty function for each of these that `module` only declares; takes their names out of `names`.
+std::string EmptyFunctions(const softgpu::ptx::Module& module, std::set<std::string>* names) {
   std::string text;
   for (const softgpu::ptx::Function& function : module.functions) {
-    if (!function.is_declaration || !names.contains(std::string(function.name))) continue;
-    const std::string results = Parameters(function.returns);
+    if (!function.is_declaration || names->erase(std::string(function.name)) == 0) continue;
+    const std::string results = Parameters("result", function.returns);
     text += ".visible .func " + (results.empty() ? "" : "(" + results + ") ") + std::string(function.name) + "(" +
-            Parameters(function.params) + ") { ret; }\n";
+            Parameters("argument", function.params) + ") { ret; }\n";
   }
-  return text.empty() ? "" : ".version 9.0\n.target sm_75\n.address_size 64\n" + text;
+  return text;
 }
 
+// Of one library.
 class Loader {
  public:
-  Loader() : engine_(1, softgpu::Engine::HighestCpuLevel()) {}
+  explicit Loader(const softgpu::Engine& engine) : engine_(engine) {}
 
-  void Load(const image::Entry& entry, Tally* tally) const {
+  // Loads the entry's kernels, but for those of relocatable code.
+  void Load(std::string_view section, const image::Entry& entry) {
     if (entry.kind != image::EntryKind::kPtx) return;
-    ++tally->entries;
-    const std::string where = "PTX entry " + std::to_string(tally->entries) + ", " + outboard::tools::TargetName(entry);
+    ++tally_.entries;
+    const std::string target = outboard::tools::TargetName(entry);
+    Linked one = {"PTX entry " + std::to_string(tally_.entries) + ", " + target, {}, {}};
+    Linked& linked = section == outboard::tools::kRelocatableSection ? relocatable_[target] : one;
+    if (linked.where.empty()) linked.where = "relocatable code, " + target;
     const auto bytes = image::Unpack(entry);
-    if (!bytes) return Fail(bytes.error().message, where, 1, tally);
+    if (!bytes) return Fail(bytes.error().message, one.where, 1);
     const auto layouts = image::KernelLayouts(entry.kind, *bytes);
-    if (!layouts) return Fail(layouts.error().message, where, 1, tally);
-    tally->kernels += layouts->size();
+    if (!layouts) return Fail(layouts.error().message, one.where, 1);
+    tally_.kernels += layouts->size();
     auto parsed = softgpu::ptx::ParseModule(std::string(image::AsText(*bytes)));
-    if (!parsed) return Fail(parsed.error().message, where, layouts->size(), tally);
-    const Texts texts = std::move(*parsed);
-    std::vector<std::string> names;
-    for (const image::KernelLayout& layout : *layouts) names.push_back(layout.name);
-    const uint64_t before = tally->loaded;
-    std::map<std::string, std::set<std::string>> failed = LoadAll({texts}, names, tally);
+    if (!parsed) return Fail(parsed.error().message, one.where, layouts->size());
+    linked.texts.push_back(std::move(*parsed));
+    for (const image::KernelLayout& layout : *layouts) linked.kernels.push_back(layout.name);
+    if (&linked == &one) LoadAll(one);
+  }
 
-    std::set<std::string> undefined;
-    names.clear();
-    for (const auto& [name, reasons] : failed) {
-      names.push_back(name);
-      for (const std::string& reason : reasons) {
-        if (reason.starts_with(kUndefined)) undefined.insert(reason.substr(kUndefined.size()));
-      }
-    }
-    if (std::string added = EmptyFunctions(*texts, undefined); !added.empty()) {
-      auto functions = softgpu::ptx::ParseModule(std::move(added));
-      if (!functions) return Fail(functions.error().message, where, names.size(), tally);
-      const uint64_t alone = tally->loaded - before;
-      failed = LoadAll({texts, std::move(*functions)}, names, tally);
-      tally->completed += tally->loaded - before - alone;
-    }
-    for (const auto& [name, reasons] : failed) {
-      for (const std::string& reason : reasons) Fail(reason, name + " in " + where, 1, tally);
-    }
+  // Loads the relocatable code; to be called once, last.
+  const Tally& Finish() {
+    for (const auto& [target, linked] : relocatable_) LoadAll(linked);
+    return tally_;
   }
 
  private:
   static constexpr std::string_view kUndefined = "a call of the undefined function ";
 
-  // The reasons of the kernels that do not load.
-  std::map<std::string, std::set<std::string>> LoadAll(std::vector<Texts> texts, const std::vector<std::string>& names,
-                                                       Tally* tally) const {
-    std::map<std::string, std::set<std::string>> failed;
+  // What is linked to one program.
+  struct Linked {
+    std::string where;
+    std::vector<Text> texts;
+    std::vector<std::string> kernels;
+  };
+  using Reasons = std::map<std::string, std::set<std::string>>;  // by kernel
+
+  void LoadAll(const Linked& linked) {
+    Reasons failed = Try(linked.texts, linked.kernels);
+    for (const std::string& kernel : linked.kernels) tally_.loaded += !failed.contains(kernel);
+
+    std::set<std::string> undefined;
+    std::vector<std::string> kernels;
+    for (const auto& [kernel, reasons] : failed) {
+      kernels.push_back(kernel);
+      for (const std::string& reason : reasons) {
+        if (reason.starts_with(kUndefined)) undefined.insert(reason.substr(kUndefined.size()));
+      }
+    }
+    std::string added;
+    for (const Text& text : linked.texts) added += EmptyFunctions(*text, &undefined);
+    if (!added.empty()) {
+      auto functions = softgpu::ptx::ParseModule(".version 9.0\n.target sm_75\n.address_size 64\n" + added);
+      if (!functions) return Fail(functions.error().message, linked.where, failed.size());
+      std::vector<Text> texts = linked.texts;
+      texts.push_back(std::move(*functions));
+      failed = Try(std::move(texts), kernels);
+      tally_.loaded += kernels.size() - failed.size();
+      tally_.completed += kernels.size() - failed.size();
+    }
+    for (const auto& [kernel, reasons] : failed) {
+      for (const std::string& reason : reasons) Fail(reason, kernel + " in " + linked.where, 1);
+    }
+  }
+
+  // The kernels that do not load.
+  Reasons Try(std::vector<Text> texts, const std::vector<std::string>& kernels) const {
+    Reasons failed;
     const auto module = softgpu::Module::Link(std::move(texts));
     if (!module) {
-      for (const std::string& name : names) failed[name] = {module.error().message};
+      for (const std::string& kernel : kernels) failed[kernel] = {module.error().message};
       return failed;
     }
     std::vector<std::byte> variables((*module)->variable_bytes());
     (*module)->Place(kVariablesAt, variables.data());
-    for (const std::string& name : names) {
-      const auto prepared = (*module)->Prepare(name, engine_);
-      if (prepared) {
-        ++tally->loaded;
-      } else {
-        failed[name] = ReasonsIn(prepared.error().message);
-      }
+    for (const std::string& kernel : kernels) {
+      const auto prepared = (*module)->Prepare(kernel, engine_);
+      if (!prepared) failed[kernel] = ReasonsIn(prepared.error().message);
     }
     return failed;
   }
 
-  static void Fail(std::string_view message, const std::string& where, uint64_t kernels, Tally* tally) {
-    Reason& reason = tally->reasons[WithoutPlaces(message)];
+  void Fail(std::string_view message, const std::string& where, uint64_t kernels) {
+    Reason& reason = tally_.reasons[WithoutPlaces(message)];
     if (reason.kernels == 0) reason.example = where;
     reason.kernels += kernels;
   }
 
-  const softgpu::Engine engine_;
+  const softgpu::Engine& engine_;
+  Tally tally_;
+  std::map<std::string, Linked> relocatable_;  // by target
 };
 
 void PrintReasons(const Tally& tally) {
@@ -212,13 +236,13 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: ptx_load LIBRARY...\n");
     return 2;
   }
-  const Loader loader;
+  const softgpu::Engine engine(1, softgpu::Engine::HighestCpuLevel());
   Tally all;
   bool walked = true;
   for (int i = 1; i < argc; ++i) {
-    Tally tally;
-    const auto found =
-        outboard::tools::WalkFatbins(argv[i], [&](const image::Entry& entry) { loader.Load(entry, &tally); });
+    Loader loader(engine);
+    const auto found = outboard::tools::WalkFatbins(
+        argv[i], [&](std::string_view section, const image::Entry& entry) { loader.Load(section, entry); });
     if (!found) {
       std::fprintf(stderr, "%s\n", found.error().message.c_str());
       walked = false;
@@ -226,6 +250,7 @@ int main(int argc, char** argv) {
     }
     for (const std::string& error : found->errors) std::fprintf(stderr, "%s: %s\n", argv[i], error.c_str());
     walked = walked && found->errors.empty();
+    const Tally& tally = loader.Finish();
     std::printf("%s: %llu PTX entries\n", argv[i], static_cast<unsigned long long>(tally.entries));
     PrintCounts("  ", tally);
     PrintReasons(tally);
