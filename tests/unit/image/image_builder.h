@@ -135,6 +135,23 @@ inline Bytes Fatbin(const std::vector<EntrySpec>& specs) {
   return fatbin;
 }
 
+// A file of an archive, under its name as stored, with `size` in its head, or what is right.
+inline Bytes ArchiveRow(std::string name, const Bytes& content, std::string size = {}) {
+  name.resize(16, ' ');
+  if (size.empty()) size = std::to_string(content.size());
+  size.resize(10, ' ');
+  Bytes row = FromText(name + "0           0     0     644     " + size + "`\n");
+  Append(row, content);
+  if (row.size() % 2 != 0) Append(row, '\n');
+  return row;
+}
+
+inline Bytes Archive(const std::vector<Bytes>& rows) {
+  Bytes archive = FromText("!<arch>\n");
+  for (const Bytes& row : rows) Append(archive, row);
+  return archive;
+}
+
 // A relocatable cubin: sections in the order given, their table behind them. Section 1 has the names, section 2 the
 // symbols' names, section 3 the symbols.
 class CubinBuilder {
