@@ -13,7 +13,8 @@ Linker::Linker(uint64_t number, unsigned count, const CUjit_option* options, voi
 void Linker::Report(const CodeResult& result, float milliseconds) {
   std::vector<void*> values = values_;
   const JitOptions options(static_cast<unsigned>(options_.size()), options_.data(), values.data());
-  options.Report(result, milliseconds);
+  milliseconds_ += milliseconds;
+  options.Report(result, milliseconds_);
   for (size_t i = 0; i < options_.size(); ++i) {
     if (wire::KindOfJitOption(NumberOf(options_[i])) == wire::JitOptionKind::kOutput) callers_values_[i] = values[i];
   }

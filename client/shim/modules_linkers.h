@@ -25,13 +25,15 @@ class Linker {
   std::mutex mutex;
   std::vector<std::byte> image;  // empty before cuLinkComplete
 
-  // Fills the logs with what the worker's compiler has said so far, as JitOptions::Report does.
+  // Fills the logs with what the worker's compiler has said so far, and the time with that of all calls so far, as
+  // JitOptions::Report does.
   void Report(const CodeResult& result, float milliseconds);
 
  private:
   const std::vector<CUjit_option> options_;
   const std::vector<void*> values_;  // as given: the logs' sizes are overwritten by how full they are
   void** const callers_values_;
+  float milliseconds_ = 0;  // under `mutex`
 };
 
 // The linkers of this process, by what the application holds. Thread-safe.

@@ -83,6 +83,9 @@ Result<std::pair<Entry, uint64_t>> ReadEntry(ByteSpan rest) {
   return std::pair(entry, header->header_size + header->payload_size);
 }
 
+// With a NUL at least behind it.
+uint64_t PaddedSize(std::string_view text) { return (text.size() + 8) / 8 * 8; }
+
 }  // namespace
 
 Result<uint64_t> FatbinBytes(const FatbinHeader& header) {
@@ -122,22 +125,27 @@ Result<std::vector<Entry>> FatbinEntries(ByteSpan image) {
   return entries;
 }
 
-std::vector<std::byte> MakeLinkedFatbin(std::span<const std::string_view> texts) {
+std::vector<std::byte> MakeLinkedFatbin(std::span<const NamedText> texts) {
   std::vector<std::byte> image(sizeof(FatbinHeader));
   const auto append = [&](const void* bytes, size_t size) {
     const auto* begin = static_cast<const std::byte*>(bytes);
     image.insert(image.end(), begin, begin + size);
   };
-  for (const std::string_view text : texts) {
-    const uint64_t padded = (text.size() + 8) / 8 * 8;  // a NUL at least
+  const auto append_text = [&](std::string_view text) {
+    append(text.data(), text.size());
+    image.resize(image.size() + PaddedSize(text) - text.size());
+  };
+  for (const auto& [name, text] : texts) {
     EntryHeader entry{};
     entry.kind = static_cast<uint16_t>(EntryKind::kLinkedPtx);
     entry.version = kEntryVersion;
-    entry.header_size = sizeof entry;
-    entry.payload_size = padded;
+    entry.header_size = static_cast<uint32_t>(sizeof entry + PaddedSize(name));
+    entry.payload_size = PaddedSize(text);
+    entry.name_offset = sizeof entry;
+    entry.name_size = static_cast<uint32_t>(name.size());
     append(&entry, sizeof entry);
-    append(text.data(), text.size());
-    image.resize(image.size() + padded - text.size());
+    append_text(name);
+    append_text(text);
   }
   const FatbinHeader header{kFatbinMagic, kFatbinVersion, sizeof header, image.size() - sizeof header};
   std::memcpy(image.data(), &header, sizeof header);

@@ -29,7 +29,11 @@ Result<uint64_t> FatbinBytes(const FatbinHeader& header);
 // `image` begins with a fatbin header.
 Result<std::vector<Entry>> FatbinEntries(ByteSpan image);
 
-// A fatbin whose entries, all of kind kLinkedPtx, are the PTX texts.
-std::vector<std::byte> MakeLinkedFatbin(std::span<const std::string_view> texts);
+struct NamedText {
+  std::string_view name, text;
+};
+
+// A fatbin whose entries, all of kind kLinkedPtx, are the PTX texts with their names.
+std::vector<std::byte> MakeLinkedFatbin(std::span<const NamedText> texts);
 
 }  // namespace outboard::image

@@ -1,16 +1,18 @@
 // Any bytes as an image: its entries, each one unpacked, and the kernels of each unpacked one; an image that says no
-// more than there is, by its address alone; and texts made into an image.
+// more than there is, by its address alone; texts made into an image; and what host objects and archives hold.
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "common/image/bytes.h"
 #include "common/image/elf.h"
 #include "common/image/fatbin.h"
+#include "common/image/host_object.h"
 #include "common/image/image.h"
 
 namespace {
@@ -71,13 +73,30 @@ void LocateByAddress(ByteSpan bytes) {
 
 // A text is the same behind it, up to the NULs at its end.
 void Link(std::string_view text) {
-  const std::array texts = {text, std::string_view(".version 9.0")};
+  const std::array texts = {image::NamedText{"a name", text}, image::NamedText{"", ".version 9.0"}};
   const std::vector<std::byte> linked = image::MakeLinkedFatbin(texts);
   const auto entries = image::Entries(linked);
   Require(entries.ok() && entries->size() == texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto unpacked = image::Unpack((*entries)[i]);
-    Require(unpacked.ok() && image::AsText(*unpacked) == texts[i]);
+    Require(unpacked.ok() && image::AsText(*unpacked) == texts[i].text);
+  }
+}
+
+bool LiesWithin(ByteSpan part, ByteSpan whole) {
+  return part.empty() || (part.data() >= whole.data() && part.size() <= whole.size() &&
+                          part.data() - whole.data() <= static_cast<std::ptrdiff_t>(whole.size() - part.size()));
+}
+
+void FindHosted(ByteSpan bytes) {
+  const auto fatbins = image::EmbeddedFatbins(bytes);
+  if (fatbins.ok()) {
+    for (const ByteSpan fatbin : *fatbins) Require(LiesWithin(fatbin, bytes));
+  }
+  const auto members = image::ArchiveMembers(bytes);
+  if (!members.ok()) return;
+  for (const image::ArchiveMember& member : *members) {
+    Require(LiesWithin(member.bytes, bytes) && LiesWithin(std::as_bytes(std::span(member.name)), bytes));
   }
 }
 
@@ -86,6 +105,7 @@ void Link(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const ByteSpan input(reinterpret_cast<const std::byte*>(data), size);
   LocateByAddress(input);
+  FindHosted(input);
   const auto entries = image::Entries(input);
   if (!entries) return 0;
   for (const image::Entry& entry : *entries) {

@@ -14,6 +14,7 @@
 #include "client/shim/remote.gen.h"
 #include "common/base/limits.h"
 #include "common/base/number_of.h"
+#include "common/libcuda/link_options.h"
 
 // Module management: linking. The worker's driver links; the finished image is brought here, where the application
 // may read it as long as the linker lives.
@@ -41,9 +42,12 @@ CUresult LinkerCall(CUlinkState state, CUresult checked, Body body) {
   return result.code;
 }
 
-CUresult CheckInput(CUjitInputType type, bool is_there, const JitOptions& options) {
+CUresult CheckInput(CUjitInputType type, bool is_there, unsigned count, const CUjit_option* options, void** values) {
   if (NumberOf(type) >= CU_JIT_NUM_INPUT_TYPES || !is_there) return CUDA_ERROR_INVALID_VALUE;
-  return options.Check();
+  if (const CUresult result = JitOptions(count, options, values).Check(); result != CUDA_SUCCESS) return result;
+  const bool belong = std::all_of(options, options + count,
+                                  [](const CUjit_option& option) { return BelongsToLinkInput(NumberOf(option)); });
+  return belong ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult SendInput(Process& process, const Linker& linker, CUjitInputType type, const CodeImage& image,
@@ -77,7 +81,8 @@ CUresult AddData(CUlinkState state, CUjitInputType type, const void* data, size_
                  unsigned count, CUjit_option* options, void** values) {
   const JitOptions jit(count, options, values);
   const bool is_there = data != nullptr && size != 0 && size <= kMaxImageBytes;
-  return LinkerCall(state, CheckInput(type, is_there, jit), [&](Process& process, Linker& linker) -> CodeResult {
+  const CUresult checked = CheckInput(type, is_there, count, options, values);
+  return LinkerCall(state, checked, [&](Process& process, Linker& linker) -> CodeResult {
     CodeImage image;
     image.extents = {{static_cast<const std::byte*>(data), size}};
     return {SendInput(process, linker, type, image, name, jit.TakeInputs()), {}};
@@ -87,7 +92,8 @@ CUresult AddData(CUlinkState state, CUjitInputType type, const void* data, size_
 CUresult AddFile(CUlinkState state, CUjitInputType type, const char* path, unsigned count, CUjit_option* options,
                  void** values) {
   const JitOptions jit(count, options, values);
-  return LinkerCall(state, CheckInput(type, path != nullptr, jit), [&](Process& process, Linker& linker) -> CodeResult {
+  const CUresult checked = CheckInput(type, path != nullptr, count, options, values);
+  return LinkerCall(state, checked, [&](Process& process, Linker& linker) -> CodeResult {
     CodeImage image;
     if (CodeResult read = ReadInput(path, &image); read.code != CUDA_SUCCESS) return read;
     return {SendInput(process, linker, type, image, path, jit.TakeInputs()), {}};

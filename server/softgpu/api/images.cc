@@ -40,13 +40,13 @@ Outcome ImageInFile(const char* path, Image* image) {
   bytes.resize(got + 1);  // PTX text ends with a NUL
   bytes[got] = std::byte{0};
   constexpr unsigned char kFatbin[] = {0x50, 0xed, 0x55, 0xba}, kElf[] = {0x7f, 'E', 'L', 'F'},
-                          kWrapper[] = {0xb1, 0x43, 0x62, 0x46};
+                          kArchive[] = {'!', '<', 'a', 'r'}, kWrapper[] = {0xb1, 0x43, 0x62, 0x46};
   const auto starts_with = [&](const unsigned char(&magic)[4]) {
     return got >= 4 && std::memcmp(bytes.data(), magic, 4) == 0;
   };
   if (got == 0 || starts_with(kWrapper))
     return {CUDA_ERROR_INVALID_IMAGE, std::string("The file ") + path + " holds no code image."};
-  const bool binary = starts_with(kFatbin) || starts_with(kElf);
+  const bool binary = starts_with(kFatbin) || starts_with(kElf) || starts_with(kArchive);
   image->images = {{bytes.data(), binary ? got : got + 1}};
   return {};
 }

@@ -18,7 +18,7 @@ struct Image {
 // What a pointer that came without a size leads to.
 Outcome ImageAt(const void* code, Image* image);
 
-// What a file holds: a fatbin, a cubin or PTX text.
+// What a file holds: a fatbin, a cubin, PTX text, or for the linker a host object or an archive of them.
 Outcome ImageInFile(const char* path, Image* image);
 
 // The milliseconds since it was made.

@@ -1,12 +1,15 @@
 #include "server/softgpu/api/linker.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
 #include "common/base/number_of.h"
 #include "common/image/fatbin.h"
+#include "common/libcuda/link_options.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/images.h"
+#include "server/softgpu/api/link_inputs.h"
 
 // Module management: the linker.
 
@@ -27,55 +30,64 @@ bool IsOutput(CUjit_option option) {
 }  // namespace
 
 Linker::Linker(int compute_capability, unsigned count, const CUjit_option* options, void** values)
-    : compute_capability_(compute_capability),
-      options_(options, options + count),
+    : options_(options, options + count),
       values_(values, values + count),
-      callers_values_(values) {}
+      callers_values_(values),
+      is_verbose_(JitOptions(count, options, values).IsVerbose()),
+      compute_capability_(JitOptions(count, options, values).Target().value_or(compute_capability)) {}
 
-Outcome Linker::AddInput(CUjitInputType type, const void* data, size_t size, std::string_view name) {
-  const auto* bytes = static_cast<const std::byte*>(data);
-  switch (type) {
-    case CU_JIT_INPUT_PTX: {
-      std::string text(static_cast<const char*>(data), size);
-      text.resize(text.find_last_not_of('\0') + 1);
-      return AddPtx(std::move(text), compute_capability_, &program_);
-    }
-    case CU_JIT_INPUT_CUBIN:
-    case CU_JIT_INPUT_FATBINARY: {
-      Program added;
-      const image::Extent extent{bytes, size};
-      if (Outcome outcome = LoadProgram({&extent, 1}, compute_capability_, &added); !outcome.ok()) return outcome;
-      program_.uses_heap |= added.uses_heap;
-      program_.modules.insert(program_.modules.end(), added.modules.begin(), added.modules.end());
-      return {};
-    }
-    default:
-      return {CUDA_ERROR_NOT_SUPPORTED, "The software GPU links PTX alone, and " + std::string(name) +
-                                            " is a host object, an archive or NVVM code; compile it to PTX."};
+Outcome Linker::AddInput(CUjitInputType type, image::ByteSpan bytes, std::string_view name) {
+  Program added;
+  if (Outcome outcome = ReadLinkInput(type, bytes, name, compute_capability_, &added); !outcome.ok()) return outcome;
+  SharedNames names = names_;
+  std::vector<std::string> errors;
+  for (const auto& module : added.modules) {
+    for (std::string& error : names.Add(*module)) errors.push_back(std::move(error));
   }
+  if (!errors.empty()) {
+    return {CUDA_ERROR_INVALID_SOURCE,
+            "The input " + std::string(name) + " contradicts those before it: " + InOneLine(errors) + "."};
+  }
+  names_ = std::move(names);
+  Append(added, &program_);
+  if (!is_verbose_) return {};
+  for (const auto& module : added.modules) {
+    info_ += module->name + ": PTX " + std::to_string(module->version / 10) + "." +
+             std::to_string(module->version % 10) + " for " + std::string(module->target_name) + "\n";
+  }
+  return {};
 }
 
 CUresult Linker::Add(CUjitInputType type, const void* data, size_t size, std::string_view name) {
   std::lock_guard lock(mutex_);
   if (is_complete_) return CUDA_ERROR_INVALID_VALUE;
   const Stopwatch watch;
-  return Conclude(AddInput(type, data, size, name), watch.Milliseconds());
+  const std::string number = "input " + std::to_string(++inputs_);
+  const image::ByteSpan bytes(static_cast<const std::byte*>(data), size);
+  return Conclude(AddInput(type, bytes, name.empty() ? number : name), watch.Milliseconds());
+}
+
+Outcome Linker::Link() {
+  std::shared_ptr<softgpu::Module> linked;  // only to see whether it can be done
+  if (Outcome outcome = LinkProgram(program_, &linked); !outcome.ok()) return outcome;
+  if (const std::vector<std::string> undefined = linked->Undefined(); !undefined.empty()) {
+    return {CUDA_ERROR_INVALID_SOURCE, "The inputs do not make a program: " + InOneLine(undefined) + "."};
+  }
+  std::vector<image::NamedText> texts;
+  for (const auto& module : program_.modules) texts.push_back({module->name, module->text});
+  image_ = image::MakeLinkedFatbin(texts);
+  is_complete_ = true;
+  if (is_verbose_) {
+    info_ += std::to_string(texts.size()) + " PTX modules linked: " + std::to_string(linked->KernelNames().size()) +
+             " kernels, " + std::to_string(linked->variable_bytes()) + " bytes of variables\n";
+  }
+  return {};
 }
 
 CUresult Linker::Complete(void** image, size_t* size) {
   std::lock_guard lock(mutex_);
   const Stopwatch watch;
-  Outcome outcome;
-  if (!is_complete_) {
-    std::shared_ptr<softgpu::Module> linked;  // only to see whether it can be done
-    outcome = LinkProgram(program_, &linked);
-    if (outcome.ok()) {
-      std::vector<std::string_view> texts;
-      for (const auto& module : program_.modules) texts.push_back(module->text);
-      image_ = image::MakeLinkedFatbin(texts);
-      is_complete_ = true;
-    }
-  }
+  const Outcome outcome = is_complete_ ? Outcome() : Link();
   if (outcome.ok()) {
     *image = image_.data();
     *size = image_.size();
@@ -90,10 +102,11 @@ CUresult Linker::Fail(const Outcome& outcome) {
 
 CUresult Linker::Conclude(const Outcome& outcome, float milliseconds) {
   if (!outcome.message.empty()) errors_ += outcome.message + "\n";
+  milliseconds_ += milliseconds;
   std::vector<void*> values = values_;
   const JitOptions options(static_cast<unsigned>(options_.size()), options_.data(), values.data());
   if (!outcome.ok() && !options.HasErrorLog()) Log(LogLevel::kError, "%s", outcome.message.c_str());
-  options.Report(errors_, milliseconds);
+  options.Report(errors_, milliseconds_, info_);
   for (size_t i = 0; i < options_.size(); ++i) {
     if (IsOutput(options_[i])) callers_values_[i] = values[i];
   }
@@ -117,8 +130,10 @@ CUresult LinkerCall(CUlinkState handle, Body body) {
   });
 }
 
-bool InputIsGood(CUjitInputType type, const JitOptions& options) {
-  return NumberOf(type) < CU_JIT_NUM_INPUT_TYPES && options.Valid();
+bool InputIsGood(CUjitInputType type, unsigned count, CUjit_option* options, void** values) {
+  return NumberOf(type) < CU_JIT_NUM_INPUT_TYPES && JitOptions(count, options, values).Valid() &&
+         std::all_of(options, options + count,
+                     [](const CUjit_option& option) { return outboard::BelongsToLinkInput(NumberOf(option)); });
 }
 
 }  // namespace
@@ -141,9 +156,8 @@ CUresult cuLinkCreate(unsigned int numOptions, CUjit_option* options, void** opt
 CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void* data, size_t size, const char* name,
                           unsigned int numOptions, CUjit_option* options, void** optionValues) {
   return LinkerCall(state, [&](Linker& linker) -> CUresult {
-    const JitOptions jit(numOptions, options, optionValues);
-    if (!data || size == 0 || !InputIsGood(type, jit)) return CUDA_ERROR_INVALID_VALUE;
-    return linker.Add(type, data, size, name ? name : "an input");
+    if (!data || size == 0 || !InputIsGood(type, numOptions, options, optionValues)) return CUDA_ERROR_INVALID_VALUE;
+    return linker.Add(type, data, size, name ? name : "");
   });
 }
 
@@ -155,8 +169,7 @@ CUresult cuLinkAddData(CUlinkState state, CUjitInputType type, void* data, size_
 CUresult cuLinkAddFile_v2(CUlinkState state, CUjitInputType type, const char* path, unsigned int numOptions,
                           CUjit_option* options, void** optionValues) {
   return LinkerCall(state, [&](Linker& linker) -> CUresult {
-    const JitOptions jit(numOptions, options, optionValues);
-    if (!path || !InputIsGood(type, jit)) return CUDA_ERROR_INVALID_VALUE;
+    if (!path || !InputIsGood(type, numOptions, options, optionValues)) return CUDA_ERROR_INVALID_VALUE;
     Image image;
     if (const Outcome outcome = ImageInFile(path, &image); !outcome.ok()) return linker.Fail(outcome);
     return linker.Add(type, image.images.front().data, image.images.front().size, path);

@@ -43,23 +43,30 @@ bool IsEmpty(const image::Entry& entry) {
   return kernels && kernels->empty();
 }
 
-Outcome Parse(const image::Entry& entry, uint32_t compute_capability, Program* program) {
+Outcome Parse(const image::Entry& entry, std::string_view name, uint32_t compute_capability, Program* program) {
   auto bytes = image::Unpack(entry);
   if (!bytes) return {CUDA_ERROR_INVALID_IMAGE, bytes.error().message};
-  return AddPtx(std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()),
+  std::string module_name(name);
+  if (name.empty() || entry.kind == image::EntryKind::kLinkedPtx) {  // of which an image has several
+    if (!name.empty()) module_name += ":";
+    module_name +=
+        entry.name.empty() ? "PTX module " + std::to_string(program->modules.size() + 1) : std::string(entry.name);
+  }
+  return AddPtx(std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()), std::move(module_name),
                 static_cast<int>(compute_capability), program);
 }
 
 }  // namespace
 
-Outcome AddPtx(std::string text, int compute_capability, Program* program) {
+Outcome AddPtx(std::string text, std::string name, int compute_capability, Program* program) {
   auto module = ptx::ParseModule(std::move(text));
-  if (!module) return {CUDA_ERROR_INVALID_PTX, module.error().message};
+  if (!module) return {CUDA_ERROR_INVALID_PTX, name + ": " + module.error().message};
+  (*module)->name = std::move(name);
   if ((*module)->target > static_cast<uint32_t>(compute_capability)) {
-    return {CUDA_ERROR_INVALID_PTX, "The PTX is for " + std::string((*module)->target_name) +
-                                        ", which is newer than this device's compute capability " +
+    return {CUDA_ERROR_INVALID_PTX, (*module)->name + " is for " + std::string((*module)->target_name) +
+                                        ", which is newer than compute capability " +
                                         std::to_string(compute_capability / 10) + "." +
-                                        std::to_string(compute_capability % 10) + "."};
+                                        std::to_string(compute_capability % 10) + ", which it is to run on."};
   }
   for (const ptx::Function& function : (*module)->functions) {
     if (function.is_declaration && (function.name == "malloc" || function.name == "free")) program->uses_heap = true;
@@ -68,7 +75,13 @@ Outcome AddPtx(std::string text, int compute_capability, Program* program) {
   return {};
 }
 
-Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program) {
+void Append(const Program& more, Program* program) {
+  program->modules.insert(program->modules.end(), more.modules.begin(), more.modules.end());
+  program->uses_heap |= more.uses_heap;
+}
+
+Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program,
+                    std::string_view name) {
   const auto capability = static_cast<uint32_t>(compute_capability);
   std::set<std::string> others;  // what the images hold instead of PTX that runs here
   for (const image::Extent& extent : images) {
@@ -76,12 +89,12 @@ Outcome LoadProgram(std::span<const image::Extent> images, int compute_capabilit
     if (!entries) return {CUDA_ERROR_INVALID_IMAGE, entries.error().message};
     if (!entries->empty() && entries->front().kind == image::EntryKind::kLinkedPtx) {
       for (const image::Entry& entry : *entries) {
-        if (Outcome outcome = Parse(entry, capability, program); !outcome.ok()) return outcome;
+        if (Outcome outcome = Parse(entry, name, capability, program); !outcome.ok()) return outcome;
       }
       continue;
     }
     if (const image::Entry* best = BestPtx(*entries, capability)) {
-      if (Outcome outcome = Parse(*best, capability, program); !outcome.ok()) return outcome;
+      if (Outcome outcome = Parse(*best, name, capability, program); !outcome.ok()) return outcome;
       continue;
     }
     for (const image::Entry& entry : *entries) {
@@ -90,16 +103,16 @@ Outcome LoadProgram(std::span<const image::Extent> images, int compute_capabilit
   }
   if (!program->modules.empty() || others.empty()) return {};
   std::string list;
-  for (const std::string& name : others) list += (list.empty() ? "" : ", ") + name;
+  for (const std::string& other : others) list += (list.empty() ? "" : ", ") + other;
   return {CUDA_ERROR_NO_BINARY_FOR_GPU,
-          "The code image has no PTX for compute capability " + std::to_string(capability / 10) + "." +
-              std::to_string(capability % 10) + " or older; it holds " + list +
+          std::string(name.empty() ? "The code image" : name) + " has no PTX for compute capability " +
+              std::to_string(capability / 10) + "." + std::to_string(capability % 10) + " or older; it holds " + list +
               ". The software GPU runs PTX only: compile with -gencode arch=compute_75,code=compute_75 or the like."};
 }
 
 Outcome LinkProgram(const Program& program, std::shared_ptr<softgpu::Module>* linked) {
   auto module = softgpu::Module::Link(program.modules);
-  if (!module) return {CUDA_ERROR_INVALID_IMAGE, module.error().message};
+  if (!module) return {CUDA_ERROR_INVALID_SOURCE, "The PTX modules cannot be linked: " + module.error().message + "."};
   *linked = std::move(*module);
   return {};
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/image/image.h"
@@ -27,15 +28,21 @@ struct Outcome {
   bool ok() const { return code == CUDA_SUCCESS; }
 };
 
-// Adds a module to the program: `text` is PTX without a NUL.
-Outcome AddPtx(std::string text, int compute_capability, Program* program);
+// Adds a module to the program: `text` is PTX without a NUL, `name` what messages call it.
+Outcome AddPtx(std::string text, std::string name, int compute_capability, Program* program);
+
+// Adds another program's modules.
+void Append(const Program& more, Program* program);
 
 // Chooses from each image the PTX for the highest architecture that is not above `compute_capability` (130 for 13.0),
 // and parses it. PTX always wins over SASS, which this device cannot run. Images without PTX are left out when others
 // have some, or when they hold no kernel at all. Of an image that the linker made all modules are taken.
-Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program);
+// Messages call the modules by the names in the images, or by `name` if that is not empty.
+Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program,
+                    std::string_view name = {});
 
-// Links a program into a module that still has to be placed.
+// Links a program into a module that still has to be placed. CUDA_ERROR_INVALID_SOURCE when its modules contradict each
+// other.
 Outcome LinkProgram(const Program& program, std::shared_ptr<softgpu::Module>* linked);
 
 }  // namespace outboard::softgpu::api

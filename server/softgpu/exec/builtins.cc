@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "server/softgpu/exec/memory.h"
 
@@ -208,6 +209,17 @@ std::optional<std::string> BuiltinCall::Assert() {
          ": block: " + triple(context.ctaid[0], context.ctaid[1], context.ctaid[2]) +
          ", thread: " + triple(context.tid[0][lane], context.tid[1][lane], context.tid[2][lane]) + " Assertion `" +
          *message + "` failed.";
+}
+
+Builtin BuiltinOf(std::string_view name) {
+  constexpr std::pair<std::string_view, Builtin> kBuiltins[] = {{"vprintf", Builtin::kVprintf},
+                                                                {"__assertfail", Builtin::kAssertFail},
+                                                                {"malloc", Builtin::kMalloc},
+                                                                {"free", Builtin::kFree}};
+  for (const auto& [builtin_name, builtin] : kBuiltins) {
+    if (name == builtin_name) return builtin;
+  }
+  return Builtin::kNone;
 }
 
 std::optional<std::string> BuiltinCall::Run() {

@@ -2,10 +2,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "server/softgpu/exec/kernel.h"
 
 namespace outboard::softgpu {
+
+// The function of the device's runtime with this name; kNone for none.
+Builtin BuiltinOf(std::string_view name);
 
 // One lane's call of a function that the device's runtime provides: vprintf, __assertfail, malloc, free.
 struct BuiltinCall {

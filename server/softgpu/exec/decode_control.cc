@@ -1,8 +1,8 @@
 // Branches, calls, barriers, and what else moves the program counter.
 
 #include <algorithm>
-#include <array>
 
+#include "server/softgpu/exec/builtins.h"
 #include "server/softgpu/exec/function_decoder.h"
 
 namespace outboard::softgpu {
@@ -89,18 +89,12 @@ void FunctionDecoder::DecodeCall(const Instruction& instruction) {
     has_indirect_call_ = true;
     pointer = SourceSlot(*target, 'l');
   } else {
-    constexpr std::array<std::pair<std::string_view, Builtin>, 4> kBuiltins = {{{"vprintf", Builtin::kVprintf},
-                                                                                {"__assertfail", Builtin::kAssertFail},
-                                                                                {"malloc", Builtin::kMalloc},
-                                                                                {"free", Builtin::kFree}}};
     const Symbol symbol = shared_->program.Resolve(module_, target->name);
     if (symbol.kind == Symbol::Kind::kFunction) {
       site.function = shared_->Reach(symbol.index);
       callees_.insert(site.function);
     } else {
-      for (const auto& [name, builtin] : kBuiltins) {
-        if (target->name == name) site.builtin = builtin;
-      }
+      site.builtin = BuiltinOf(target->name);
       if (site.builtin == Builtin::kNone) return Fail("a call of the undefined function " + std::string(target->name));
     }
   }

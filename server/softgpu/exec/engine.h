@@ -127,8 +127,9 @@ class Engine {
 // Use: Link, allocate variable_bytes() of device memory, Place, then Prepare kernels. Thread-safe after Place.
 class Module {
  public:
-  // Symbols are resolved across the modules: a definition beats a declaration, a strong one a weak one. Undefined
-  // symbols that only unused kernels need are no error here; Prepare reports them.
+  // Symbols are resolved across the modules: a definition beats a declaration, a strong one a weak one. Modules that
+  // contradict each other are an error, which names each symbol and the modules. Undefined symbols that only unused
+  // kernels need are none; Prepare and Undefined report them.
   static Result<std::unique_ptr<Module>> Link(std::vector<std::shared_ptr<const ptx::Module>> modules);
   ~Module();
 
@@ -138,7 +139,10 @@ class Module {
   // Says where the variables are (device address and the same place in this process) and writes their initial values.
   void Place(uint64_t address, std::byte* host);
 
-  std::vector<std::string> KernelNames() const;                       // in order of definition
+  // The names that kernels need and no module defines: a sentence for each, with the module. May read all the text.
+  std::vector<std::string> Undefined() const;
+
+  std::vector<std::string> KernelNames() const;                       // in order of definition, each once
   std::optional<GlobalInfo> FindGlobal(std::string_view name) const;  // .global and .const variables
   bool HasKernel(std::string_view name) const;
 

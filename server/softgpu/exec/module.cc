@@ -11,14 +11,6 @@ struct Module::State {
   std::unique_ptr<Program> program;
   std::mutex mutex;
   std::map<std::string, Result<std::unique_ptr<Kernel>>, std::less<>> kernels;  // guarded by mutex
-
-  std::optional<uint32_t> FindEntry(std::string_view name) const {
-    for (uint32_t i = 0; i < program->functions().size(); ++i) {
-      const ptx::Function& function = *program->functions()[i].function;
-      if (function.is_entry && !function.is_declaration && function.name == name) return i;
-    }
-    return std::nullopt;
-  }
 };
 
 Module::Module(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -38,11 +30,13 @@ void Module::Place(uint64_t address, std::byte* host) { state_->program->Place(a
 
 std::vector<std::string> Module::KernelNames() const {
   std::vector<std::string> names;
-  for (const Program::FunctionDef& def : state_->program->functions()) {
-    if (def.function->is_entry && !def.function->is_declaration) names.emplace_back(def.function->name);
+  for (const uint32_t kernel : state_->program->kernels()) {
+    names.emplace_back(state_->program->functions()[kernel].function->name);
   }
   return names;
 }
+
+std::vector<std::string> Module::Undefined() const { return state_->program->Undefined(); }
 
 std::optional<GlobalInfo> Module::FindGlobal(std::string_view name) const {
   const Program& program = *state_->program;
@@ -56,16 +50,16 @@ std::optional<GlobalInfo> Module::FindGlobal(std::string_view name) const {
   return std::nullopt;
 }
 
-bool Module::HasKernel(std::string_view name) const { return state_->FindEntry(name).has_value(); }
+bool Module::HasKernel(std::string_view name) const { return state_->program->FindKernel(name).has_value(); }
 
 std::optional<KernelInfo> Module::Describe(std::string_view name) const {
-  const std::optional<uint32_t> entry = state_->FindEntry(name);
+  const std::optional<uint32_t> entry = state_->program->FindKernel(name);
   if (!entry) return std::nullopt;
   return softgpu::Describe(*state_->program, *entry);
 }
 
 Result<const Kernel*> Module::Prepare(std::string_view name, const Engine& engine) {
-  const std::optional<uint32_t> entry = state_->FindEntry(name);
+  const std::optional<uint32_t> entry = state_->program->FindKernel(name);
   if (!entry) return Error{"there is no kernel " + std::string(name) + " in this module"};
   std::lock_guard lock(state_->mutex);
   auto found = state_->kernels.find(name);

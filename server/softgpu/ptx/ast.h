@@ -140,6 +140,7 @@ struct Function {
 
 // One PTX text. Bodies are parsed when they are asked for, so that one bad kernel spoils only itself.
 struct Module {
+  std::string name;                  // what messages call it; whoever loads it may set it
   std::string text;                  // owns what every string_view here points into
   uint32_t version = 0;              // PTX ISA major * 10 + minor
   uint32_t target = 0;               // 75 for sm_75

@@ -196,7 +196,7 @@ TEST(Entries, BarePtxIsOne) {
 }
 
 TEST(Entries, OfALinkedFatbinAreItsTexts) {
-  const std::string_view texts[] = {"first", "the second text", ""};
+  const NamedText texts[] = {{"a.ptx", "first"}, {"", "the second text"}, {"library.a:member.o", ""}};
   const auto image = MakeLinkedFatbin(texts);
   const auto located = Locate(image.data());
   ASSERT_TRUE(located) << located.error().message;
@@ -207,9 +207,10 @@ TEST(Entries, OfALinkedFatbinAreItsTexts) {
   ASSERT_EQ(entries->size(), 3u);
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ((*entries)[i].kind, EntryKind::kLinkedPtx);
+    EXPECT_EQ((*entries)[i].name, texts[i].name);
     const auto bytes = Unpack((*entries)[i]);
     ASSERT_TRUE(bytes) << bytes.error().message;
-    EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(bytes->data()), bytes->size()), texts[i]);
+    EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(bytes->data()), bytes->size()), texts[i].text);
   }
 }
 

@@ -5,9 +5,11 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fakes/two_modules.h"
+#include "tests/unit/image/image_builder.h"
 
 // cuLink* by itself.
 

@@ -3,9 +3,11 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fakes/two_modules.h"
+#include "tests/unit/image/image_builder.h"
 #include "tests/unit/stack/stack.h"
 
 // cuLink* through the whole stack.
