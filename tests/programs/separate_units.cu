@@ -4,6 +4,10 @@
 #include "check_runtime.h"
 #include "separate_units.h"
 
+#ifndef PROGRAM  // which says how it was built
+#define PROGRAM "separate_units"
+#endif
+
 __device__ int step_count;  // also used by the other unit
 
 __global__ void Walk(int* values, int count) {
@@ -37,5 +41,5 @@ int main() {
 
   check::Digest digest;
   digest.Add(device.Read());
-  return check::Pass("separate_units", digest);
+  return check::Pass(PROGRAM, digest);
 }

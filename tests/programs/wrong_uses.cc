@@ -1353,6 +1353,93 @@ class Checks {
           });
   }
 
+  void Linking() {
+    constexpr char kInputOptions[] =
+        "cuLinkAddData: this method accepts only compiler options, and does not accept any of CU_JIT_WALL_TIME, "
+        "CU_JIT_INFO_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER, CU_JIT_TARGET_FROM_CUCONTEXT, or CU_JIT_TARGET.";
+    constexpr char kSource[] =
+        "CUDA_ERROR_INVALID_SOURCE: the device kernel source is invalid. This includes compilation/linker errors "
+        "encountered in device code or user error.";
+    constexpr char kCalling[] =
+        ".version 8.0\n.target sm_75\n.address_size 64\n.extern .func lost;\n"
+        ".visible .entry caller() { call lost; ret; }\n";
+    CUlinkState state = nullptr, open = nullptr, stale = nullptr, none = nullptr;
+    Do(cuLinkCreate_v2(0, nullptr, nullptr, &state));
+    Do(cuLinkCreate_v2(0, nullptr, nullptr, &open));
+    Do(cuLinkCreate_v2(0, nullptr, nullptr, &stale));
+    Do(cuLinkDestroy(stale));
+    const auto add = [](CUlinkState to, CUjitInputType type, const void* data, size_t size,
+                        std::vector<CUjit_option> options = {}) {
+      std::vector<void*> values(options.size());
+      return cuLinkAddData_v2(to, type, const_cast<void*>(data), size, "input", static_cast<unsigned>(options.size()),
+                              options.data(), values.data());
+    };
+    const auto add_file = [](CUlinkState to, const char* path, std::vector<CUjit_option> options = {}) {
+      std::vector<void*> values(options.size());
+      return cuLinkAddFile_v2(to, CU_JIT_INPUT_PTX, path, static_cast<unsigned>(options.size()), options.data(),
+                              values.data());
+    };
+    const auto create = [&](std::vector<CUjit_option> options, std::vector<uint64_t> numbers) {
+      std::vector<void*> values;
+      for (const uint64_t number : numbers) values.push_back(Bogus<void*>(number));
+      return cuLinkCreate_v2(static_cast<unsigned>(options.size()), options.data(), values.data(), &none);
+    };
+    Do(add(state, CU_JIT_INPUT_PTX, kPtx, sizeof kPtx));
+    Do(add(open, CU_JIT_INPUT_PTX, kCalling, sizeof kCalling));
+    void* image = nullptr;
+    size_t size = 0;
+    Check(
+        "Linking",
+        {
+            {"create: null", [] { return cuLinkCreate_v2(0, nullptr, nullptr, nullptr); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"create: options missing", [&] { return cuLinkCreate_v2(1, nullptr, nullptr, &none); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"create: no such option", [&] { return create({CU_JIT_NUM_OPTIONS}, {0}); }, CUDA_ERROR_INVALID_VALUE,
+             kNull},
+            {"create: level 5", [&] { return create({CU_JIT_OPTIMIZATION_LEVEL}, {5}); }, CUDA_ERROR_INVALID_VALUE,
+             "CU_JIT_OPTIMIZATION_LEVEL: level of optimizations to apply to generated code (0 - 4)."},
+            {"create: target and threads",
+             [&] {
+               return create({CU_JIT_TARGET, CU_JIT_THREADS_PER_BLOCK}, {CU_TARGET_COMPUTE_75, 64});
+             },
+             CUDA_ERROR_INVALID_VALUE, "CU_JIT_TARGET: cannot be combined with CU_JIT_THREADS_PER_BLOCK."},
+            {"add: null", [&] { return add(state, CU_JIT_INPUT_PTX, nullptr, 8); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"add: type", [&] { return add(state, CU_JIT_NUM_INPUT_TYPES, kCalling, sizeof kCalling); },
+             CUDA_ERROR_INVALID_VALUE, kNull},
+            {"add: a log of its own",
+             [&] {
+               return add(state, CU_JIT_INPUT_PTX, kCalling, sizeof kCalling,
+                          {CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES});
+             },
+             CUDA_ERROR_INVALID_VALUE, kInputOptions},
+            {"add: a target of its own",
+             [&] { return add(state, CU_JIT_INPUT_PTX, kCalling, sizeof kCalling, {CU_JIT_TARGET_FROM_CUCONTEXT}); },
+             CUDA_ERROR_INVALID_VALUE, kInputOptions},
+            {"add: no PTX", [&] { return add(state, CU_JIT_INPUT_PTX, "nonsense", 9); }, CUDA_ERROR_INVALID_PTX,
+             "CUDA_ERROR_INVALID_PTX: a PTX JIT compilation failed."},
+            {"add: defined twice", [&] { return add(state, CU_JIT_INPUT_PTX, kPtx, sizeof kPtx); },
+             CUDA_ERROR_INVALID_SOURCE, kSource},
+            {"add: destroyed", [&] { return add(stale, CU_JIT_INPUT_PTX, kPtx, sizeof kPtx); },
+             CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"add file: null", [&] { return add_file(state, nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"add file: none", [&] { return add_file(state, "/nowhere/input.ptx"); }, CUDA_ERROR_FILE_NOT_FOUND,
+             "CUDA_ERROR_FILE_NOT_FOUND: the file specified was not found."},
+            {"add file: a time of its own", [&] { return add_file(state, "/nowhere/input.ptx", {CU_JIT_WALL_TIME}); },
+             CUDA_ERROR_INVALID_VALUE, kInputOptions},
+            {"complete: null", [&] { return cuLinkComplete(state, nullptr, &size); }, CUDA_ERROR_INVALID_VALUE, kNull},
+            {"complete: not defined", [&] { return cuLinkComplete(open, &image, &size); }, CUDA_ERROR_INVALID_SOURCE,
+             kSource},
+            {"complete: destroyed", [&] { return cuLinkComplete(stale, &image, &size); }, CUDA_ERROR_INVALID_HANDLE,
+             kHandle},
+            {"destroy: twice", [&] { return cuLinkDestroy(stale); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"what was refused is forgotten", [&] { return cuLinkComplete(state, &image, &size); }, CUDA_SUCCESS,
+             "cuLinkAddData: adds an input to a pending linker invocation."},
+        });
+    Do(cuLinkDestroy(state));
+    Do(cuLinkDestroy(open));
+  }
+
   void Launches() {
     CUdeviceptr p = memory_;
     size_t small = 4;
@@ -1515,6 +1602,7 @@ void AfterInit(const Report& report) {
   checks.HostMemory();
   checks.StreamsAndEvents();
   checks.Code();
+  checks.Linking();
   checks.Launches();
   checks.SmallCalls();
   checks.PeerAccess();
