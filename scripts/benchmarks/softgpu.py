@@ -41,5 +41,6 @@ ROWS = {
     "softgpu_matmul_gflops": Row("matmul_static", "matmul", "matmul", "GFLOP/s", 2 * 512**3 / 1e9, True, True),
     "softgpu_launch_us": Row("launch_driver", "launch", "launch", "us", 1e6, False, False),
     "softgpu_launch_sync_us": Row("launch_driver", "launch", "launch_sync", "us", 1e6, False, False),
+    "softgpu_load_ms": Row("load_driver", "load", "load", "ms", 1e3, False, True),
     "softgpu_vecadd_ms": Row("vecadd_static", "vecadd", "vecadd", "ms", 1e3, False, True),
 }

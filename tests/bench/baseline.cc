@@ -1,9 +1,11 @@
-// The same problems in plain C++: what this machine does without a device between. usage: baseline matmul|vecadd|launch
+// The same problems in plain C++: what this machine does without a device between.
+// usage: baseline matmul|vecadd|launch|load
 
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <string_view>
 #include <thread>
 
 #include "bench.h"
@@ -114,6 +116,28 @@ void BenchLaunch() {
   bench::Print("launch_sync", with_wait);
 }
 
+constexpr char kPtx[] =
+#include "load.gen.h"
+    ;
+
+// The least that reading a text is: cutting it into words. Gives their number.
+int CountWords(std::string_view text) {
+  int words = 0;
+  bool is_inside = false;
+  for (const char c : text) {
+    const bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    words += is_word && !is_inside;
+    is_inside = is_word;
+  }
+  return words;
+}
+
+void BenchLoad() {
+  const volatile size_t length = sizeof kPtx - 1;  // so that nothing is counted before it runs
+  volatile int words = 0;
+  bench::Print("load", bench::Repeat([&] { words = CountWords({kPtx, length}); }));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -124,8 +148,10 @@ int main(int argc, char** argv) {
     BenchVecAdd();
   } else if (std::strcmp(what, "launch") == 0) {
     BenchLaunch();
+  } else if (std::strcmp(what, "load") == 0) {
+    BenchLoad();
   } else {
-    std::fprintf(stderr, "usage: baseline matmul|vecadd|launch\n");
+    std::fprintf(stderr, "usage: baseline matmul|vecadd|launch|load\n");
     return 2;
   }
   return 0;
