@@ -101,8 +101,10 @@ Result<std::unique_ptr<Program>> Program::Link(std::vector<std::shared_ptr<const
   }
   if (!errors.empty()) return Error{InOneLine(errors)};
   program->ListKernels();
-  if (errors = program->PlaceVariables(); !errors.empty()) return Error{InOneLine(errors)};
-  return program;
+  errors = program->PlaceVariables();
+  if (errors.empty()) return program;
+  for (std::string& error : program->Undefined()) errors.push_back(std::move(error));  // all that is missing at once
+  return Error{InOneLine(errors)};
 }
 
 Symbol Program::Resolve(size_t module, std::string_view name) const {

@@ -191,6 +191,9 @@ TEST(Linking, WhatDoesNotContradict) {
 TEST(Linking, AnInitialiserThatNamesNothingIsRefused) {
   EXPECT_EQ(LinkError({".extern .global .u32 v; .global .u64 p = v;"}),
             "the initialiser of p in a.ptx names v, which is defined nowhere");
+  EXPECT_EQ(LinkError({std::string(".extern .global .u32 v; .global .u64 p = v; .extern .func f;") + kCallF}),
+            "the initialiser of p in a.ptx names v, which is defined nowhere; "
+            "f, which a.ptx uses in k (PTX line 3), is defined nowhere");
 }
 
 TEST(Undefined, NamesWhatKernelsNeedAndWhoNeedsIt) {

@@ -19,5 +19,34 @@ namespace {
 using DriverOfLinkerTest = DriverTest;
 #include "tests/unit/linker_cases.h"
 
+// Without the linker's calls only the kernel that needs it misses what is not there.
+TEST_F(DriverOfLinkerTest, AKernelThatCannotRunSpoilsOnlyItself) {
+  constexpr char kPtx[] = R"(
+.version 9.0
+.target sm_75
+.address_size 64
+.extern .func lost;
+.visible .entry good() { ret; }
+.visible .entry unknown_form() { nonsense.b32; ret; }
+.visible .entry undefined_name() { call lost; ret; }
+)";
+  CUmodule module = nullptr;
+  CUfunction function = nullptr;
+  unsigned count = 0;
+  ASSERT_EQ(cuModuleLoadData(&module, kPtx), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleGetFunctionCount(&count, module), CUDA_SUCCESS);
+  EXPECT_EQ(count, 3u);
+  EXPECT_EQ(cuModuleGetFunction(&function, module, "good"), CUDA_SUCCESS);
+  EXPECT_EQ(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr), CUDA_SUCCESS);
+  for (const auto& [kernel, lacking] : {std::pair("unknown_form", "nonsense.b32"), {"undefined_name", "lost"}}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(cuModuleGetFunction(&function, module, kernel), CUDA_ERROR_NOT_SUPPORTED);
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_NE(log.find(kernel), std::string::npos) << log;
+    EXPECT_NE(log.find(lacking), std::string::npos) << log;
+  }
+  EXPECT_EQ(cuModuleUnload(module), CUDA_SUCCESS);
+}
+
 }  // namespace
 }  // namespace outboard::softgpu::api
