@@ -17,7 +17,6 @@ struct Row {
   uint64_t next;
 };
 
-constexpr std::string_view kArchiveMagic = "!<arch>\n";
 constexpr uint64_t kRowHead = 60;
 
 std::string_view TrimRight(std::string_view text) { return text.substr(0, text.find_last_not_of(' ') + 1); }

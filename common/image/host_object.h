@@ -14,12 +14,15 @@ namespace outboard::image {
 // device code. Hostile input is safe.
 Result<std::vector<ByteSpan>> EmbeddedFatbins(ByteSpan object);
 
+// What an archive of ar(1) begins with.
+inline constexpr std::string_view kArchiveMagic = "!<arch>\n";
+
 struct ArchiveMember {
   std::string_view name;  // points into the archive
   ByteSpan bytes;
 };
 
-// The files in an archive of ar(1) in its order, without its tables. Knows names as GNU and as BSD ar write them.
+// The files in an archive in its order, without its tables. Knows names as GNU and as BSD ar write them.
 // Hostile input is safe.
 Result<std::vector<ArchiveMember>> ArchiveMembers(ByteSpan archive);
 

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "common/base/limits.h"
-#include "common/image/elf.h"
 #include "common/image/fatbin.h"
+#include "common/image/host_object.h"
 
 namespace outboard::worker {
 namespace {
@@ -34,14 +34,28 @@ std::optional<Error> CheckFatbin(std::span<const std::byte> image) {
   return std::nullopt;
 }
 
+// A cubin, or for the linker a host object with fatbins inside.
+std::optional<Error> CheckElf(std::span<const std::byte> image) {
+  const auto fatbins = image::EmbeddedFatbins(image);
+  return fatbins ? std::nullopt : std::optional(fatbins.error());
+}
+
+std::optional<Error> CheckArchive(std::span<const std::byte> image) {
+  const auto members = image::ArchiveMembers(image);
+  if (!members) return members.error();
+  for (const image::ArchiveMember& member : *members) {
+    if (MagicOf(member.bytes) != kElfMagic) continue;
+    if (auto wrong = CheckElf(member.bytes)) return wrong;
+  }
+  return std::nullopt;
+}
+
 std::optional<Error> Check(std::span<const std::byte> image, bool must_be_fatbin) {
   if (image.empty()) return Error{"A code image is empty."};
   const uint32_t magic = MagicOf(image);
   if (magic == image::kFatbinMagic || must_be_fatbin) return CheckFatbin(image);
-  if (magic == kElfMagic) {
-    const auto sections = image::ElfSections(image);
-    return sections ? std::nullopt : std::optional(sections.error());
-  }
+  if (magic == kElfMagic) return CheckElf(image);
+  if (image::AsText(image).starts_with(image::kArchiveMagic)) return CheckArchive(image);
   // Text otherwise, ended by a zero. A wrapper would lead the driver to addresses of the client's choice.
   if (magic == kWrapperMagic) return Error{"A fatbin wrapper arrived where the image that it leads to is wanted."};
   return std::nullopt;

@@ -212,6 +212,11 @@ TEST_F(LinkerTest, SaysWhyAnInputCannotBeTaken) {
   EXPECT_TRUE(log.says("no.a is no archive")) << log.errors();
   EXPECT_EQ(AddBytes(state, CU_JIT_INPUT_OBJECT, ArchiveOf({}), "no.o"), CUDA_ERROR_INVALID_IMAGE);
   EXPECT_TRUE(log.says("no.o is no host object")) << log.errors();
+  auto cut = image::testing::Fatbin({});
+  image::testing::Patch(cut, image::testing::at::kFatbinPayloadSize, uint64_t{8});
+  const auto object = image::testing::CubinBuilder().Section(".nv_fatbin", cut).Build();
+  EXPECT_EQ(AddBytes(state, CU_JIT_INPUT_LIBRARY, ArchiveOf({object}), "cut.a"), CUDA_ERROR_INVALID_IMAGE);
+  EXPECT_TRUE(log.says("the section .nv_fatbin is cut short")) << log.errors();
   EXPECT_EQ(AddBytes(state, CU_JIT_INPUT_NVVM, image::testing::FromText("nvvm"), "code.bc"), CUDA_ERROR_NOT_SUPPORTED);
   EXPECT_TRUE(log.says("code.bc is NVVM code")) << log.errors();
   EXPECT_EQ(cuLinkDestroy(state), CUDA_SUCCESS);

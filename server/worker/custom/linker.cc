@@ -50,6 +50,13 @@ CUresult outboardLinkAdd(Call& call, unsigned long long number, unsigned long lo
                          const char* name, const CUjit_option* options, const unsigned long long* values,
                          unsigned int numOptions) {
   const std::vector<std::byte> bytes = call.session().uploads().Take(upload);
+  const size_t size = bytes.size();
+  // What the input says of its own size has to be true, and zeros come behind it.
+  const auto image = CodeImage::Make(bytes, {&size, 1}, CodeImage::kOneImage);
+  if (!image) {
+    call.session().uploads().SetLog(call.command().header.lane, {{}, image.error().message});
+    return CUDA_ERROR_INVALID_IMAGE;
+  }
   return LinkerCall(call, number, [&](Linker& linker) -> CUresult {
     const auto add = call.driver().cuLinkAddData_v2;
     if (add == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
@@ -61,10 +68,6 @@ CUresult outboardLinkAdd(Call& call, unsigned long long number, unsigned long lo
       given.push_back(options[i]);
       given_values.push_back(reinterpret_cast<void*>(static_cast<uintptr_t>(values[i])));
     }
-    const size_t size = bytes.size();
-    // What the input says of its own size has to be true, and zeros come behind it.
-    const auto image = CodeImage::Make(bytes, {&size, 1}, CodeImage::kOneImage);
-    if (!image) return CUDA_ERROR_INVALID_IMAGE;
     return add(linker.state, type, const_cast<void*>(image->code()), size, name, numOptions, given.data(),
                given_values.data());
   });

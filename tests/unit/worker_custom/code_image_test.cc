@@ -4,8 +4,10 @@
 
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "common/image/fatbin.h"
+#include "tests/unit/image/image_builder.h"
 
 namespace outboard::worker {
 namespace {
@@ -69,6 +71,23 @@ TEST(CodeImageTest, RefusesWhatSaysMoreThanArrived) {
                         std::string(200, '\xff'),
                     {204}, CodeImage::kOneImage));
   EXPECT_FALSE(Make(Fatbin(uint64_t{1} << 40 >> 36), {16}, CodeImage::kOneImage));
+}
+
+// For the linker: what it takes out of them is as true.
+TEST(CodeImageTest, LooksIntoObjectsAndArchives) {
+  namespace build = image::testing;
+  const auto takes = [](const build::Bytes& bytes) {
+    return CodeImage::Make(bytes, std::vector{bytes.size()}, CodeImage::kOneImage).ok();
+  };
+  build::Bytes fatbin = build::Fatbin({{1, 75, build::FromText(".version 8.0")}});
+  const auto object = [&] { return build::CubinBuilder().Section("__nv_relfatbin", fatbin).Build(); };
+  const auto archive = [&] { return build::Archive({build::ArchiveRow("a.o/", object())}); };
+  EXPECT_TRUE(takes(object()));
+  EXPECT_TRUE(takes(archive()));
+  EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.o/", object(), "1000000")})));
+  build::Patch(fatbin, build::at::kFatbinPayloadSize, uint64_t{1} << 20);
+  EXPECT_FALSE(takes(object()));
+  EXPECT_FALSE(takes(archive()));
 }
 
 TEST(CodeImageTest, RefusesSizesThatDoNotAddUp) {
