@@ -135,7 +135,7 @@ std::optional<CUresult> Captures::Wait(const StreamId& stream, const CapturableE
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   }
   if (!mine) {
-    branches_.emplace(stream.id, Branch{capture, stream.context, stream.is_blocking, captured->nodes, {}, {}});
+    branches_.emplace(stream.id, Branch{capture, stream, captured->nodes, {}, {}});
     return CUDA_SUCCESS;
   }
   Join(*mine, captured->nodes);
@@ -157,7 +157,7 @@ CUresult Captures::RefuseIn(const void* context) {
   std::lock_guard lock(graphs_.mutex);
   CUresult result = CUDA_SUCCESS;
   for (const auto& [id, branch] : branches_) {
-    if (branch.context != context) continue;
+    if (!branch.Is(context)) continue;
     branch.capture->valid = false;
     result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   }
@@ -203,8 +203,7 @@ void Captures::ContextDestroyed(const void* context) {
   if (!any()) return;
   std::lock_guard lock(graphs_.mutex);
   for (;;) {
-    const auto found =
-        std::ranges::find_if(branches_, [&](const auto& each) { return each.second.context == context; });
+    const auto found = std::ranges::find_if(branches_, [&](const auto& each) { return each.second.Is(context); });
     if (found == branches_.end()) return;
     Finish(std::shared_ptr(found->second.capture), true);
   }
@@ -225,7 +224,7 @@ void Captures::Start(const StreamId& stream, CUstreamCaptureMode mode, std::shar
   graph->capturing = true;
   auto capture = std::make_shared<Capture>(
       Capture{graphs_.NextId(), mode, std::this_thread::get_id(), stream.id, std::move(graph), owns_graph});
-  branches_.emplace(stream.id, Branch{std::move(capture), stream.context, stream.is_blocking, std::move(tips), {}, {}});
+  branches_.emplace(stream.id, Branch{std::move(capture), stream, std::move(tips), {}, {}});
   count_.fetch_add(1, std::memory_order_release);
 }
 
@@ -234,7 +233,8 @@ CUresult Captures::RefuseLegacy(const StreamId& stream, bool invalidate) {
   if (!stream.is_legacy) return CUDA_SUCCESS;
   CUresult result = CUDA_SUCCESS;
   for (const auto& [id, branch] : branches_) {
-    if (!branch.is_blocking || branch.context != stream.context) continue;
+    const StreamId& other = branch.stream;
+    if (!other.is_blocking || other.context != stream.context || other.green != stream.green) continue;
     if (invalidate) branch.capture->valid = false;
     result = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
   }

@@ -20,10 +20,11 @@ class Graphs;
 
 // What of a stream matters for captures.
 struct StreamId {
-  uint64_t id;          // of this process's streams
-  const void* context;  // compared, never dereferenced
-  bool is_legacy;       // the default stream that other streams wait for
-  bool is_blocking;     // one of these others
+  uint64_t id;                  // of this process's streams
+  const void* context;          // compared, never dereferenced
+  bool is_legacy;               // the default stream that other streams wait for
+  bool is_blocking;             // one of these others
+  const void* green = nullptr;  // the green context that it is of; null for none. Compared, never dereferenced
 };
 
 // An event as captures see it. Thread-safe.
@@ -85,7 +86,7 @@ class Captures {
 
   // For what cannot be captured: the error when `stream` captures, or is the legacy stream of blocking ones that do.
   CUresult RefuseOn(const StreamId& stream);
-  // For what concerns all streams of a context.
+  // For what concerns all streams of a context, or of a green one.
   CUresult RefuseIn(const void* context);
   // For what asks about an event.
   CUresult RefuseEvent(const CapturableEvent& event);
@@ -112,8 +113,8 @@ class Captures {
   // A stream that takes part in a capture.
   struct Branch {
     std::shared_ptr<Capture> capture;
-    const void* context;
-    bool is_blocking;
+    StreamId stream;
+    bool Is(const void* context) const { return stream.context == context || stream.green == context; }
     Nodes tips;                      // what its next node depends on
     std::vector<CUgraphNode> shown;  // their handles, as Query gave them out, and the data of the edges to them
     std::vector<CUgraphEdgeData> shown_data;

@@ -12,7 +12,7 @@ constexpr int kSlotBits = 24;
 constexpr int kGenerationBits = 33;
 constexpr int kKindBits = 5;
 constexpr int kKindShift = kSlotBits + kGenerationBits;
-static_assert(kKindShift + kKindBits == 62 && static_cast<int>(Kind::kMipmappedArray) < 1 << kKindBits);
+static_assert(kKindShift + kKindBits == 62 && static_cast<int>(Kind::kResourceDesc) < 1 << kKindBits);
 constexpr uint64_t kMark = uint64_t{1} << 62;
 constexpr uint64_t kMaxSlots = uint64_t{1} << kSlotBits;
 constexpr uint64_t kLastGeneration = (uint64_t{1} << kGenerationBits) - 1;

@@ -23,7 +23,10 @@ enum class Kind : uint8_t {
   kUserObject,
   kAllocation,
   kArray,
-  kMipmappedArray
+  kMipmappedArray,
+  kGreenContext,
+  kConvertedContext,
+  kResourceDesc
 };
 
 // What a handle stands for. Each class of objects names its kind as kKind.

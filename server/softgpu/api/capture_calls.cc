@@ -1,6 +1,7 @@
 #include "server/softgpu/api/cuda_api.h"
 
 #include "common/graphs/capture_calls.h"
+
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/stream.h"
 
@@ -15,8 +16,9 @@ namespace {
 template <class Body>
 CUresult CaptureCall(CUstream handle, DefaultStream null_means, Body body) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    const auto stream = FindStream(context, handle, null_means);
-    return stream ? body(driver.graphs, *stream) : CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    const CUresult result = FindStream(context, handle, null_means, &stream);
+    return result == CUDA_SUCCESS ? body(driver.graphs, *stream) : result;
   });
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/interop/interop.h"
+#include "server/softgpu/api/green_context.h"
 #include "server/softgpu/api/memory_pools.h"
 #include "server/softgpu/api/stream.h"
 #include "server/softgpu/api/thread_state.h"
@@ -124,10 +125,18 @@ std::shared_ptr<Stream> Context::PerThreadStream() {
   return stream;
 }
 
-std::shared_ptr<Stream> Context::CreateStream(unsigned flags) {
-  auto stream = std::make_shared<Stream>(*this, Stream::Role::kCreated, flags, driver.NextId(), driver.NextChaos());
+std::shared_ptr<Stream> Context::CreateStream(unsigned flags, std::shared_ptr<GreenContext> green) {
+  auto stream = std::make_shared<Stream>(*this, Stream::Role::kCreated, flags, driver.NextId(), driver.NextChaos(),
+                                         std::move(green));
   AddStream(stream);
   driver.handles.Add(stream);
+  return stream;
+}
+
+std::shared_ptr<Stream> Context::CreateDefaultStream(std::shared_ptr<GreenContext> green) {
+  auto stream =
+      std::make_shared<Stream>(*this, Stream::Role::kLegacy, 0, driver.NextId(), driver.NextChaos(), std::move(green));
+  AddStream(stream);
   return stream;
 }
 
@@ -153,28 +162,36 @@ void Context::AddImplicitOrder(const Stream& stream, std::vector<Point>* after) 
   };
   if (has_holds_.load(std::memory_order_acquire)) {
     std::lock_guard lock(streams_mutex_);
-    std::erase_if(holds_, [](const Point& point) { return point.Reached(); });
-    after->insert(after->end(), holds_.begin(), holds_.end());
+    std::erase_if(holds_, [](const Hold& hold) { return hold.point.Reached(); });
+    for (const Hold& hold : holds_) {
+      if (hold.green == 0 || (stream.green && hold.green == stream.green->id)) after->push_back(hold.point);
+    }
     has_holds_.store(!holds_.empty(), std::memory_order_release);
   }
   if (!stream.blocking()) return;
-  if (stream.role != Stream::Role::kLegacy) return add(legacy_->Last());
+  if (stream.role != Stream::Role::kLegacy) {
+    const auto beside = stream.green ? stream.green->default_stream() : legacy_;
+    return beside ? add(beside->Last()) : void();
+  }
   std::lock_guard lock(streams_mutex_);
   for (const auto& other : streams_) {
-    if (other->blocking()) add(other->Last());
+    if (other->blocking() && other->green == stream.green && other.get() != &stream) add(other->Last());
   }
 }
 
-std::vector<Point> Context::LastPoints() const {
-  std::vector<Point> points{legacy_->Last()};
+std::vector<Point> Context::LastPoints(const GreenContext* green) const {
+  std::vector<Point> points;
+  if (!green) points.push_back(legacy_->Last());
   std::lock_guard lock(streams_mutex_);
-  for (const auto& stream : streams_) points.push_back(stream->Last());
+  for (const auto& stream : streams_) {
+    if (!green || stream->green.get() == green) points.push_back(stream->Last());
+  }
   return points;
 }
 
-void Context::HoldUntil(Point point) {
+void Context::HoldUntil(Point point, const GreenContext* green) {
   std::lock_guard lock(streams_mutex_);
-  holds_.push_back(std::move(point));
+  holds_.push_back({std::move(point), green ? green->id : 0});
   has_holds_.store(true, std::memory_order_release);
 }
 

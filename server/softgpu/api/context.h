@@ -20,6 +20,7 @@
 
 namespace outboard::softgpu::api {
 
+class GreenContext;
 class Stream;
 
 // A CUcontext, created or primary: its streams, its device memory, and what kernels may ask of the host. A primary
@@ -64,17 +65,19 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
   Stream& legacy_stream() { return *legacy_; }
   const std::shared_ptr<Stream>& shared_legacy_stream() const { return legacy_; }
   std::shared_ptr<Stream> PerThreadStream();  // the calling thread's
-  std::shared_ptr<Stream> CreateStream(unsigned flags);
+  // Of the context, or of one of its green contexts.
+  std::shared_ptr<Stream> CreateStream(unsigned flags, std::shared_ptr<GreenContext> green = nullptr);
+  std::shared_ptr<Stream> CreateDefaultStream(std::shared_ptr<GreenContext> green);
 
-  // What work on `stream` must wait for beyond its own stream: what the whole context waits for; and the legacy stream
-  // and the blocking streams wait for each other.
+  // What work on `stream` must wait for beyond its own stream: what the whole context waits for, or its green context;
+  // and the default stream of either and the blocking streams beside it wait for each other.
   void AddImplicitOrder(const Stream& stream, std::vector<Point>* after) const;
 
-  // The points after everything submitted so far, of every stream.
-  std::vector<Point> LastPoints() const;
+  // The points after everything submitted so far, of every stream; with `green`, of every stream of it.
+  std::vector<Point> LastPoints(const GreenContext* green = nullptr) const;
 
-  // All later work of the context waits for this.
-  void HoldUntil(Point point);
+  // All later work of the context waits for this; with `green`, of that alone.
+  void HoldUntil(Point point, const GreenContext* green = nullptr);
 
   // Work of this context may run: the context lives and no kernel has failed.
   bool MayRun() const { return active() && driver.fault() == CUDA_SUCCESS; }
@@ -110,6 +113,11 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
 
  private:
   void Activate(unsigned flags);
+  struct Hold {
+    Point point;
+    uint64_t green;  // its id; 0: everything waits
+  };
+
   std::vector<std::shared_ptr<Stream>> TakeIdleStreams();
   void AddStream(const std::shared_ptr<Stream>& stream);
 
@@ -124,7 +132,7 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
 
   mutable std::mutex streams_mutex_;
   std::vector<std::shared_ptr<Stream>> streams_;  // all but legacy_
-  mutable std::vector<Point> holds_;              // guarded by streams_mutex_; reached ones go
+  mutable std::vector<Hold> holds_;               // guarded by streams_mutex_; reached ones go
   mutable std::atomic<bool> has_holds_{false};    // written under streams_mutex_
 
   mutable std::mutex limits_mutex_;

@@ -1,5 +1,6 @@
 #include "common/base/number_of.h"
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/green_context.h"
 
 // Context management.
 
@@ -14,21 +15,20 @@ CUresult CreateContext(CUcontext* pctx, unsigned flags, CUdevice dev, unsigned a
     Device* device = driver.FindDevice(dev);
     if (!device) return CUDA_ERROR_INVALID_DEVICE;
     auto& stack = ThisThread().contexts;
-    stack.push_back(Context::Create(driver, *device, flags, api_version));
-    *pctx = stack.back()->cu();
+    stack.push_back({Context::Create(driver, *device, flags, api_version), nullptr});
+    *pctx = stack.back().cu();
     return CUDA_SUCCESS;
   });
 }
 
-// The context of a handle, or the current one for a null handle. `body` takes (Context&).
+// The context of a handle, or the current one for a null handle. `body` takes (const CurrentContext&).
 template <class Body>
 CUresult NamedContextCall(CUcontext ctx, Body body) {
   return Call([&](Driver& driver) -> CUresult {
-    if (!ctx) return InContext(driver, [&](Driver&, Context& context) { return body(context); });
-    const auto context = driver.handles.Find<Context>(ctx);
-    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    return body(*context);
+    if (!ctx) return InContext(driver, [&](Driver&, Context&) { return body(ThisThread().contexts.back()); });
+    CurrentContext named;
+    if (CUresult result = FindContext(driver, ctx, &named); result != CUDA_SUCCESS) return result;
+    return body(named);
   });
 }
 
@@ -36,7 +36,7 @@ CUresult Pop(CUcontext* pctx) {
   return Call([&](Driver&) -> CUresult {
     auto& stack = ThisThread().contexts;
     if (stack.empty()) return CUDA_ERROR_INVALID_CONTEXT;
-    if (pctx) *pctx = stack.back()->cu();
+    if (pctx) *pctx = stack.back().cu();
     stack.pop_back();
     return CUDA_SUCCESS;
   });
@@ -44,9 +44,9 @@ CUresult Pop(CUcontext* pctx) {
 
 CUresult Push(CUcontext ctx) {
   return Call([&](Driver& driver) -> CUresult {
-    auto context = driver.handles.Find<Context>(ctx);
-    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
-    ThisThread().contexts.push_back(std::move(context));
+    CurrentContext found;
+    if (!LookUpContext(driver, ctx, &found)) return CUDA_ERROR_INVALID_CONTEXT;
+    ThisThread().contexts.push_back(std::move(found));
     return CUDA_SUCCESS;
   });
 }
@@ -57,7 +57,7 @@ CUresult DestroyContext(CUcontext ctx) {
     if (!context || context->primary) return CUDA_ERROR_INVALID_CONTEXT;
     if (!context->Destroy()) return CUDA_ERROR_INVALID_CONTEXT;
     auto& stack = ThisThread().contexts;
-    if (!stack.empty() && stack.back() == context) stack.pop_back();
+    if (!stack.empty() && stack.back().context == context) stack.pop_back();
     return driver.fault();
   });
 }
@@ -104,7 +104,8 @@ CUresult cuCtxAttach(CUcontext* pctx, unsigned int flags) {
 
 CUresult cuCtxDetach(CUcontext ctx) {
   return ContextCall([&](Driver& driver, Context& current) -> CUresult {
-    if (current.cu() != ctx || !current.Release()) return CUDA_ERROR_INVALID_CONTEXT;
+    const bool is_current = ThisThread().contexts.back().cu() == ctx;
+    if (!is_current || current.cu() != ctx || !current.Release()) return CUDA_ERROR_INVALID_CONTEXT;
     if (!current.active()) ThisThread().contexts.pop_back();
     return driver.fault();
   });
@@ -117,13 +118,13 @@ CUresult cuCtxSetCurrent(CUcontext ctx) {
       if (!stack.empty()) stack.pop_back();
       return CUDA_SUCCESS;
     }
-    if (!stack.empty() && stack.back()->handle() == ctx && stack.back()->active()) return CUDA_SUCCESS;
-    auto context = driver.handles.Find<Context>(ctx);
-    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!stack.empty() && stack.back().cu() == ctx && stack.back().active()) return CUDA_SUCCESS;
+    CurrentContext found;
+    if (!LookUpContext(driver, ctx, &found)) return CUDA_ERROR_INVALID_CONTEXT;
     if (stack.empty()) {
-      stack.push_back(std::move(context));
+      stack.push_back(std::move(found));
     } else {
-      stack.back() = std::move(context);
+      stack.back() = std::move(found);
     }
     return CUDA_SUCCESS;
   });
@@ -133,7 +134,7 @@ CUresult cuCtxGetCurrent(CUcontext* pctx) {
   return Call([&](Driver&) -> CUresult {
     if (!pctx) return CUDA_ERROR_INVALID_VALUE;
     const auto& stack = ThisThread().contexts;
-    *pctx = stack.empty() ? nullptr : stack.back()->cu();
+    *pctx = stack.empty() ? nullptr : stack.back().cu();
     return CUDA_SUCCESS;
   });
 }
@@ -141,17 +142,17 @@ CUresult cuCtxGetCurrent(CUcontext* pctx) {
 CUresult cuCtxGetDevice(CUdevice* device) { return cuCtxGetDevice_v2(device, nullptr); }
 
 CUresult cuCtxGetDevice_v2(CUdevice* device, CUcontext ctx) {
-  return NamedContextCall(ctx, [&](Context& context) -> CUresult {
+  return NamedContextCall(ctx, [&](const CurrentContext& named) -> CUresult {
     if (!device) return CUDA_ERROR_INVALID_VALUE;
-    *device = context.device.ordinal;
+    *device = named.context->device.ordinal;
     return CUDA_SUCCESS;
   });
 }
 
 CUresult cuCtxGetId(CUcontext ctx, unsigned long long* ctxId) {
-  return NamedContextCall(ctx, [&](Context& context) -> CUresult {
+  return NamedContextCall(ctx, [&](const CurrentContext& named) -> CUresult {
     if (!ctxId) return CUDA_ERROR_INVALID_VALUE;
-    *ctxId = context.id();
+    *ctxId = named.green ? named.green->id : named.context->id();
     return CUDA_SUCCESS;
   });
 }
@@ -165,8 +166,8 @@ CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int* version) {
       return CUDA_SUCCESS;
     };
     if (!ctx) return InContext(driver, [&](Driver&, Context& context) { return answer(context); });
-    const auto context = driver.handles.Find<Context>(ctx);
-    return context ? answer(*context) : CUDA_ERROR_INVALID_CONTEXT;
+    CurrentContext named;
+    return LookUpContext(driver, ctx, &named) ? answer(*named.context) : CUDA_ERROR_INVALID_CONTEXT;
   });
 }
 
@@ -257,15 +258,13 @@ CUresult cuCtxSynchronize() { return cuCtxSynchronize_v2(nullptr); }
 
 CUresult cuCtxSynchronize_v2(CUcontext ctx) {
   return HealthyCall([&](Driver& driver) -> CUresult {
-    const auto synchronize = [](Driver& driver, Context& context) -> CUresult {
-      if (CUresult refused = driver.graphs.captures.RefuseIn(&context); refused != CUDA_SUCCESS) return refused;
-      context.Wait();
-      return context.Synchronize({});
+    const auto synchronize = [&](const CurrentContext& named) -> CUresult {
+      if (CUresult refused = driver.graphs.captures.RefuseIn(named.identity()); refused != CUDA_SUCCESS) return refused;
+      return named.context->Synchronize(named.context->LastPoints(named.green.get()));
     };
-    if (!ctx) return InContext(driver, synchronize);
-    const auto context = driver.handles.Find<Context>(ctx);
-    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    return synchronize(driver, *context);
+    if (!ctx) return InContext(driver, [&](Driver&, Context&) { return synchronize(ThisThread().contexts.back()); });
+    CurrentContext named;
+    const CUresult found = FindContext(driver, ctx, &named);
+    return found == CUDA_SUCCESS ? synchronize(named) : found;
   });
 }

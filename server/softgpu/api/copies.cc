@@ -6,6 +6,7 @@
 
 #include "server/softgpu/api/array.h"
 #include "server/softgpu/api/operation.h"
+#include "server/softgpu/api/thread_state.h"
 
 namespace outboard::softgpu::api {
 namespace {
@@ -47,7 +48,9 @@ CUresult FindEnd(Context& current, const CopyEnd& end, const BoxExtent& extent, 
   if (end.kind == CopyEnd::Kind::kArray) return FindArrayEnd(current.driver, end, extent, placed);
   const auto span = SpanOf(end.box, extent);
   if (!span) return CUDA_ERROR_INVALID_VALUE;
-  const auto named = end.context ? current.driver.handles.Find<Context>(*end.context) : nullptr;
+  CurrentContext named_context;
+  if (end.context) LookUpContext(current.driver, *end.context, &named_context);
+  const auto& named = named_context.context;
   const auto place = FindPlaceOf(named ? *named : current, end.kind, end.box.address, *span, writes);
   if (!place) return CUDA_ERROR_INVALID_VALUE;
   placed->kind = place->kind;
@@ -131,8 +134,8 @@ CUresult PlaceCopy(Context& context, const BoxCopy& copy, PlacedCopy* placed) {
 
 CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
                       Blocking blocking) {
-  const auto stream = FindStream(context, hStream, null_means);
-  if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+  std::shared_ptr<Stream> stream;
+  if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
   PlacedCopy placed;
   if (const CUresult result = PlaceCopy(context, copy, &placed); result != CUDA_SUCCESS) return result;
   if (const auto captured = CaptureCopy(context, *stream, copy, blocking)) return *captured;
@@ -146,8 +149,8 @@ CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, D
 CUresult CopyBatch(Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream, DefaultStream null_means,
                    size_t* failed) {
   *failed = SIZE_MAX;
-  const auto stream = FindStream(context, hStream, null_means);
-  if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+  std::shared_ptr<Stream> stream;
+  if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
   if (stream->role == Stream::Role::kLegacy) return CUDA_ERROR_INVALID_VALUE;
   std::vector<PlacedCopy> placed(copies.size());
   for (size_t i = 0; i < copies.size(); ++i) {

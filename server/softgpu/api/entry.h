@@ -32,14 +32,14 @@ CUresult HealthyCall(Body body) noexcept {
   });
 }
 
-// Runs `body` with the calling thread's current context, (Driver&, Context&), or says that there is none.
+// Runs `body` with the calling thread's current context, (Driver&, Context&), or says that there is none. Of a green
+// context that is its primary context.
 template <class Body>
 CUresult InContext(Driver& driver, Body body) {
   const auto& contexts = ThisThread().contexts;
   if (contexts.empty()) return CUDA_ERROR_INVALID_CONTEXT;
-  Context& context = *contexts.back();
-  if (!context.active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-  return body(driver, context);
+  if (!contexts.back().active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+  return body(driver, *contexts.back().context);
 }
 
 // For calls that work in the current context: as HealthyCall, and there is one.

@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "server/softgpu/api/entry.h"
+#include "server/softgpu/api/green_context.h"
 #include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
 
@@ -44,8 +45,8 @@ std::optional<Event::Captured> Event::captured() const {
 }
 
 // In a stream of its own, so that no stream waits for the others.
-void Event::RecordContext() {
-  std::vector<Point> all = context.LastPoints();
+void Event::RecordContext(const GreenContext* green) {
+  std::vector<Point> all = context.LastPoints(green);
   const auto own = context.CreateStream(CU_STREAM_NON_BLOCKING);
   RecordBehind(*own, std::move(all));
   context.driver.handles.Remove<Stream>(own->handle());
@@ -107,8 +108,9 @@ CUresult RefuseQuestion(Context& context, const Event& event) {
 
 CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultStream null_means) {
   return EventCall(hEvent, [&](Context& context, const std::shared_ptr<Event>& event) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+    if (&event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
     if ((flags & ~CU_EVENT_RECORD_EXTERNAL) != 0) return CUDA_ERROR_INVALID_VALUE;
     const bool external = flags == CU_EVENT_RECORD_EXTERNAL;
     const auto node = [&](outboard::graphs::Content* content) {
@@ -134,14 +136,45 @@ CUresult MakeShared(const Driver& driver, std::shared_ptr<outboard::softgpu::Sha
   return CUDA_SUCCESS;
 }
 
-// Runs `body` with the context of a handle: (Context&).
-template <class Body>
-CUresult ActiveContextCall(CUcontext handle, Body body) {
+// What a green context's handle means.
+CUresult FindContext(Driver& driver, CUgreenCtx handle, CurrentContext* found) {
+  found->green = driver.handles.Find<GreenContext>(handle);
+  if (!found->green) return CUDA_ERROR_INVALID_CONTEXT;
+  found->context = found->green->context.shared_from_this();
+  return found->active() ? CUDA_SUCCESS : CUDA_ERROR_CONTEXT_IS_DESTROYED;
+}
+
+// Runs `body` with the context of a handle, green or not, and an event: (const CurrentContext&, Event&).
+template <class Handle, class Body>
+CUresult ContextEventCall(Handle handle, CUevent hEvent, Body body) {
   return HealthyCall([&](Driver& driver) -> CUresult {
-    const auto context = driver.handles.Find<Context>(handle);
-    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!context->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    return body(*context);
+    CurrentContext named;
+    if (CUresult result = FindContext(driver, handle, &named); result != CUDA_SUCCESS) return result;
+    const auto event = driver.handles.Find<Event>(hEvent);
+    if (!event) return CUDA_ERROR_INVALID_HANDLE;
+    return body(named, *event);
+  });
+}
+
+template <class Handle>
+CUresult RecordInContext(Handle handle, CUevent hEvent) {
+  return ContextEventCall(handle, hEvent, [](const CurrentContext& named, Event& event) -> CUresult {
+    if (&event.context != named.context.get()) return CUDA_ERROR_INVALID_HANDLE;
+    auto& captures = event.context.driver.graphs.captures;
+    if (CUresult refused = captures.RefuseIn(named.identity()); refused != CUDA_SUCCESS) return refused;
+    event.RecordContext(named.green.get());
+    return CUDA_SUCCESS;
+  });
+}
+
+template <class Handle>
+CUresult WaitInContext(Handle handle, CUevent hEvent) {
+  return ContextEventCall(handle, hEvent, [](const CurrentContext& named, const Event& event) -> CUresult {
+    auto& captures = event.context.driver.graphs.captures;
+    if (CUresult refused = captures.RefuseIn(named.identity()); refused != CUDA_SUCCESS) return refused;
+    if (captures.RefuseEvent(event) != CUDA_SUCCESS) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    named.context->HoldUntil(event.RecordedPoint(), named.green.get());
+    return CUDA_SUCCESS;
   });
 }
 
@@ -195,27 +228,11 @@ CUresult cuEventRecord_ptsz(CUevent hEvent, CUstream hStream) {
   return RecordEvent(hEvent, hStream, 0, DefaultStream::kPerThread);
 }
 
-CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
-  return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
-    const auto event = context.driver.handles.Find<Event>(hEvent);
-    if (!event || &event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
-    if (CUresult refused = context.driver.graphs.captures.RefuseIn(&context); refused != CUDA_SUCCESS) return refused;
-    event->RecordContext();
-    return CUDA_SUCCESS;
-  });
-}
+CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) { return RecordInContext(hCtx, hEvent); }
+CUresult cuGreenCtxRecordEvent(CUgreenCtx hCtx, CUevent hEvent) { return RecordInContext(hCtx, hEvent); }
 
-CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) {
-  return ActiveContextCall(hCtx, [&](Context& context) -> CUresult {
-    const auto event = context.driver.handles.Find<Event>(hEvent);
-    if (!event) return CUDA_ERROR_INVALID_HANDLE;
-    if (CUresult refused = context.driver.graphs.captures.RefuseIn(&context); refused != CUDA_SUCCESS) return refused;
-    if (context.driver.graphs.captures.RefuseEvent(*event) != CUDA_SUCCESS)
-      return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    context.HoldUntil(event->RecordedPoint());
-    return CUDA_SUCCESS;
-  });
-}
+CUresult cuCtxWaitEvent(CUcontext hCtx, CUevent hEvent) { return WaitInContext(hCtx, hEvent); }
+CUresult cuGreenCtxWaitEvent(CUgreenCtx hCtx, CUevent hEvent) { return WaitInContext(hCtx, hEvent); }
 
 CUresult cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flags) {
   return RecordEvent(hEvent, hStream, flags, DefaultStream::kLegacy);

@@ -17,6 +17,7 @@
 
 namespace outboard::softgpu::api {
 
+class GreenContext;
 class Stream;
 
 // A CUevent. Thread-safe.
@@ -45,8 +46,8 @@ class Event : public Object, public graphs::CapturableEvent {
 
   // Records it anew: from now on the event means this point of the stream.
   void Record(Stream& stream) { RecordBehind(stream, {}); }
-  // The same with all work of its context.
-  void RecordContext();
+  // The same with all work of its context, or of `green`, one of the context's green ones.
+  void RecordContext(const GreenContext* green);
 
   // The number that a new record has for other processes, taken before it is submitted; 0 unless the event is shared.
   // The stream tells that it is there by shared->Reach.

@@ -22,8 +22,8 @@ template <class T>
 CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size_t height, CUstream hStream,
                   DefaultStream null_means, Blocking blocking = Blocking::kAsync) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     size_t bytes;
     if (address % sizeof(T) != 0 || __builtin_mul_overflow(width, sizeof(T), &bytes)) return CUDA_ERROR_INVALID_VALUE;
     if (width == 0 || height == 0) return CUDA_SUCCESS;

@@ -27,8 +27,8 @@ CUresult StreamCall(CUgraphExec hGraphExec, CUstream hStream, DefaultStream null
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
     const auto exec = driver.handles.Find<GraphExec>(hGraphExec);
     if (!exec) return CUDA_ERROR_INVALID_VALUE;
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     return body(context, *exec, *stream);
   });
 }

@@ -27,12 +27,12 @@ class InteropHost : public interop::Host {
 
   CUresult StreamId(CUcontext handle, CUstream stream, unsigned long long* id) override {
     return Call([&](Driver& driver) -> CUresult {
-      const auto context = driver.handles.Find<Context>(handle);
-      if (!context || !context->active()) return CUDA_ERROR_INVALID_CONTEXT;
-      const auto found = FindStream(*context, stream, DefaultStream::kLegacy);
-      if (!found) return CUDA_ERROR_INVALID_HANDLE;
-      *id = found->id;
-      return CUDA_SUCCESS;
+      api::CurrentContext named;
+      if (FindContext(driver, handle, &named) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_CONTEXT;
+      std::shared_ptr<Stream> found;
+      const CUresult result = FindStream(*named.context, named.green.get(), stream, DefaultStream::kLegacy, &found);
+      if (result == CUDA_SUCCESS) *id = found->id;
+      return result;
     });
   }
 

@@ -35,7 +35,8 @@ CUresult SetCooperative(Node& node, const KernelOperation& kernel, bool cooperat
   changed.launch.cooperative = cooperative;
   const outboard::softgpu::Launch& launch = changed.launch;
   const LaunchShape shape{launch.grid, launch.block, launch.dynamic_shared_bytes, cooperative};
-  if (CUresult result = CheckLaunch(shape, *kernel.function); result != CUDA_SUCCESS) return result;
+  const uint64_t sms = launch.sms ? launch.sms->size() : launch.sm_count;
+  if (CUresult result = CheckLaunch(shape, *kernel.function, sms); result != CUDA_SUCCESS) return result;
   node.content = std::make_shared<const Operation>(std::move(changed));
   return CUDA_SUCCESS;
 }

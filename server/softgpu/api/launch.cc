@@ -7,6 +7,7 @@
 #include "common/libcuda/launch_buffer.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/find_function.h"
+#include "server/softgpu/api/green_context.h"
 #include "server/softgpu/api/launch_attributes.h"
 #include "server/softgpu/api/occupancy.h"
 #include "server/softgpu/api/stream.h"
@@ -47,10 +48,11 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
   return ContextCall([&](Driver&, Context& context) -> CUresult {
     std::shared_ptr<Function> function;
     if (CUresult result = FindFunction(context, f, &function); result != CUDA_SUCCESS) return result;
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<outboard::softgpu::api::Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     KernelOperation kernel;
-    if (CUresult result = MakeLaunch(context, std::move(function), shape, kernel_params, extra, &kernel);
+    if (CUresult result =
+            MakeLaunch(context, stream->green.get(), std::move(function), shape, kernel_params, extra, &kernel);
         result != CUDA_SUCCESS)
       return result;
     const auto launch = std::make_shared<const Operation>(Operation{std::move(kernel)});
@@ -79,8 +81,8 @@ CUresult LaunchWithConfig(const CUlaunchConfig* config, CUfunction f, void** ker
 CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, DefaultStream null_means) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
     if (!fn) return CUDA_ERROR_INVALID_VALUE;
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<outboard::softgpu::api::Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     const auto operation = [&] {
       return std::make_shared<const Operation>(Operation{HostOperation{context.driver, {fn, user_data}}});
     };
@@ -92,7 +94,7 @@ CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, Defa
 
 }  // namespace
 
-CUresult outboard::softgpu::api::CheckLaunch(const LaunchShape& shape, const Function& function) {
+CUresult outboard::softgpu::api::CheckLaunch(const LaunchShape& shape, const Function& function, uint64_t sms) {
   const LaunchLimits& limits = function.module.context.device.limits;
   const KernelInfo& info = function.info;
   const auto& [grid, block, dynamic_shared_bytes, cooperative] = shape;
@@ -112,17 +114,17 @@ CUresult outboard::softgpu::api::CheckLaunch(const LaunchShape& shape, const Fun
   if (Registers(info, limits) * block.Count() > limits.registers) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   if (cooperative) {
     const uint64_t per_sm = BlocksPerSm(function, static_cast<unsigned>(block.Count()), dynamic_shared_bytes);
-    if (grid.Count() > per_sm * function.module.context.device.memory->facts().sm_count) {
-      return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
-    }
+    if (grid.Count() > per_sm * sms) return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
   }
   return CUDA_SUCCESS;
 }
 
-CUresult outboard::softgpu::api::MakeLaunch(Context& context, std::shared_ptr<Function> function,
-                                            const LaunchShape& shape, void** kernel_params, void** extra,
-                                            KernelOperation* operation) {
-  if (CUresult result = CheckLaunch(shape, *function); result != CUDA_SUCCESS) return result;
+CUresult outboard::softgpu::api::MakeLaunch(Context& context, const GreenContext* green,
+                                            std::shared_ptr<Function> function, const LaunchShape& shape,
+                                            void** kernel_params, void** extra, KernelOperation* operation) {
+  const uint32_t sm_count = context.device.memory->facts().sm_count;
+  const uint64_t sms = green ? green->sm_ids->size() : sm_count;
+  if (CUresult result = CheckLaunch(shape, *function, sms); result != CUDA_SUCCESS) return result;
   if (CUresult result = function->Prepare(&operation->kernel); result != CUDA_SUCCESS) return result;
   Launch& launch = operation->launch;
   launch.grid = shape.grid;
@@ -132,7 +134,8 @@ CUresult outboard::softgpu::api::MakeLaunch(Context& context, std::shared_ptr<Fu
   launch.params.resize(function->info.param_bytes);
   if (CUresult result = CopyParams(kernel_params, extra, function->info, &launch.params); result != CUDA_SUCCESS)
     return result;
-  launch.sm_count = context.device.memory->facts().sm_count;
+  launch.sm_count = sm_count;
+  if (green) launch.sms = green->sm_ids;
   launch.chaos = context.driver.NextChaos();
   if (function->module.uses_heap) {
     if (CUresult result = context.PrepareHeap(); result != CUDA_SUCCESS) return result;

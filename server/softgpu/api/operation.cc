@@ -317,7 +317,8 @@ CUresult MakeKernel(Driver& driver, const CUDA_KERNEL_NODE_PARAMS_v3& params, Op
   const LaunchShape shape{{params.gridDimX, params.gridDimY, params.gridDimZ},
                           {params.blockDimX, params.blockDimY, params.blockDimZ},
                           params.sharedMemBytes};
-  if (CUresult result = MakeLaunch(context, std::move(function), shape, params.kernelParams, params.extra, &kernel);
+  if (CUresult result =
+          MakeLaunch(context, nullptr, std::move(function), shape, params.kernelParams, params.extra, &kernel);
       result != CUDA_SUCCESS)
     return result;
   *operation = std::make_shared<const Operation>(std::move(kernel));
@@ -353,13 +354,13 @@ CUresult MakeFree(Driver& driver, CUdeviceptr address, OperationPtr* operation) 
 }
 
 std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle) {
-  std::shared_ptr<Context> context;
+  CurrentContext named;
   if (handle) {
-    context = driver.handles.Find<Context>(handle);
+    LookUpContext(driver, handle, &named);
   } else if (const auto& stack = ThisThread().contexts; !stack.empty()) {
-    context = stack.back();
+    named = stack.back();
   }
-  return context && context->active() ? context : nullptr;
+  return named.context && named.active() ? named.context : nullptr;
 }
 
 CUresult MakeCopy(Context& context, const BoxCopy& copy, OperationPtr* operation) {

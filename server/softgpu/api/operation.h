@@ -109,7 +109,8 @@ CUresult MakeWait(Driver& driver, CUevent event, OperationPtr* operation);
 CUresult MakeAlloc(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS& params, OperationPtr* operation);
 CUresult MakeFree(Driver& driver, CUdeviceptr address, OperationPtr* operation);
 
-// The context that a description names, null meaning the current one. Null when there is none or it is gone.
+// The context that a description names, null meaning the current one; of a green one its primary context, as a
+// node that was not captured runs on all multiprocessors. Null when there is none or it is gone.
 std::shared_ptr<Context> NamedContext(Driver& driver, CUcontext handle);
 
 // The same of a copy that is given to a stream of `context`. It is not empty.

@@ -51,9 +51,9 @@ CUresult LinkCall(CUdevice from, CUdevice to, Body body) {
 template <class Body>
 CUresult PeerCall(CUcontext handle, Body body) {
   return ContextCall([&](Driver& driver, Context& current) -> CUresult {
-    const auto peer = driver.handles.Find<Context>(handle);
-    if (!peer || !peer->active()) return CUDA_ERROR_INVALID_CONTEXT;
-    return body(current, *peer);
+    CurrentContext peer;
+    if (FindContext(driver, handle, &peer) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_CONTEXT;
+    return body(current, *peer.context);
   });
 }
 

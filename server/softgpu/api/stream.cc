@@ -4,6 +4,8 @@
 
 #include "server/softgpu/api/context.h"
 #include "server/softgpu/api/driver.h"
+#include "server/softgpu/api/green_context.h"
+#include "server/softgpu/api/thread_state.h"
 
 namespace outboard::softgpu::api {
 namespace {
@@ -35,7 +37,7 @@ void Stream::NoteWait(const Point& point) {
 
 bool Stream::ComesAfter(const Identity& other) const {
   if (other.id == id) return true;
-  if (other.context != &context || !blocking() || !other.blocking) return false;
+  if (other.context != &context || other.green != green.get() || !blocking() || !other.blocking) return false;
   return role == Role::kLegacy || other.role == Role::kLegacy;
 }
 
@@ -44,12 +46,23 @@ bool Stream::WaitsFor(const Point& point) const {
   return std::any_of(waits_.begin(), waits_.end(), [&](const Point& waited) { return waited.Implies(point); });
 }
 
-std::shared_ptr<Stream> FindStream(Context& current, CUstream handle, DefaultStream null_means) {
-  if (handle == CU_STREAM_PER_THREAD || (!handle && null_means == DefaultStream::kPerThread))
-    return current.PerThreadStream();
-  if (!handle || handle == CU_STREAM_LEGACY) return current.shared_legacy_stream();
-  auto stream = current.driver.handles.Find<Stream>(handle);
-  return stream && &stream->context == &current ? stream : nullptr;
+CUresult FindStream(Context& current, CUstream handle, DefaultStream null_means, std::shared_ptr<Stream>* stream) {
+  const auto& contexts = ThisThread().contexts;
+  const bool is_current = !contexts.empty() && contexts.back().context.get() == &current;
+  return FindStream(current, is_current ? contexts.back().green.get() : nullptr, handle, null_means, stream);
+}
+
+CUresult FindStream(Context& current, const GreenContext* green, CUstream handle, DefaultStream null_means,
+                    std::shared_ptr<Stream>* stream) {
+  if (handle == CU_STREAM_PER_THREAD || (!handle && null_means == DefaultStream::kPerThread)) {
+    *stream = green ? nullptr : current.PerThreadStream();
+  } else if (!handle || handle == CU_STREAM_LEGACY) {
+    *stream = green ? green->default_stream() : current.shared_legacy_stream();
+  } else {
+    *stream = current.driver.handles.Find<Stream>(handle);
+  }
+  if (!*stream || &(*stream)->context != &current) return CUDA_ERROR_INVALID_HANDLE;
+  return (*stream)->green && !(*stream)->green->active() ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_SUCCESS;
 }
 
 }  // namespace outboard::softgpu::api

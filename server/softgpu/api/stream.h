@@ -25,19 +25,23 @@ class Stream : public Object {
 
   enum class Role { kCreated, kLegacy, kPerThread };
 
-  Stream(Context& context, Role role, unsigned flags, uint64_t id, uint64_t chaos)
-      : context(context), role(role), flags(flags), id(id), queue_(chaos) {}
+  Stream(Context& context, Role role, unsigned flags, uint64_t id, uint64_t chaos,
+         std::shared_ptr<GreenContext> green = nullptr)
+      : context(context), role(role), flags(flags), id(id), green(std::move(green)), queue_(chaos) {}
 
   Context& context;  // outlives the stream
   const Role role;
   const unsigned flags;
   const uint64_t id;
+  const std::shared_ptr<GreenContext> green;  // that it is of; null for none. It may have been destroyed
   StreamAttributes attributes;
 
   const void* owner() const override { return &context; }
 
   // The stream as captures know it.
-  operator graphs::StreamId() const { return {id, &context, role == Role::kLegacy, blocking()}; }  // NOLINT
+  operator graphs::StreamId() const {  // NOLINT
+    return {id, &context, role == Role::kLegacy, blocking(), green.get()};
+  }
 
   // Takes part in the implicit order between the legacy stream and the others.
   bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
@@ -81,8 +85,9 @@ class Stream : public Object {
     uint64_t id;
     Role role;
     bool blocking;
+    const GreenContext* green;  // compared, never dereferenced
   };
-  Identity identity() const { return {&context, id, role, blocking()}; }
+  Identity identity() const { return {&context, id, role, blocking(), green.get()}; }
 
   // Notes that whatever is submitted from now on waits for `point`.
   void NoteWait(const Point& point);
@@ -110,8 +115,13 @@ class Stream : public Object {
 // thread's.
 enum class DefaultStream { kLegacy, kPerThread };
 
-// The stream that a call means; null when the handle is none, or one of another context than the current one. Keeps it
-// alive.
-std::shared_ptr<Stream> FindStream(Context& current, CUstream handle, DefaultStream null_means);
+// The stream that a call means, which this keeps alive. CUDA_ERROR_INVALID_HANDLE when the handle is none, or one of
+// another context than `current`, or means a per-thread default stream while a green context is current, which has
+// none; CUDA_ERROR_CONTEXT_IS_DESTROYED when its green context is gone.
+CUresult FindStream(Context& current, CUstream handle, DefaultStream null_means, std::shared_ptr<Stream>* stream);
+
+// The same where `green`, null for none, is current.
+CUresult FindStream(Context& current, const GreenContext* green, CUstream handle, DefaultStream null_means,
+                    std::shared_ptr<Stream>* stream);
 
 }  // namespace outboard::softgpu::api

@@ -11,8 +11,8 @@ namespace {
 
 CUresult GetAttribute(CUstream hStream, CUstreamAttrID attribute, CUstreamAttrValue* value, DefaultStream null_means) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     return value ? stream->attributes.Get(NumberOf(attribute), value) : CUDA_ERROR_INVALID_VALUE;
   });
 }
@@ -20,16 +20,17 @@ CUresult GetAttribute(CUstream hStream, CUstreamAttrID attribute, CUstreamAttrVa
 CUresult SetAttribute(CUstream hStream, CUstreamAttrID attribute, const CUstreamAttrValue* value,
                       DefaultStream null_means) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     return value ? stream->attributes.Set(NumberOf(attribute), *value) : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
 CUresult CopyAttributes(CUstream dst, CUstream src, DefaultStream null_means) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    const auto to = FindStream(context, dst, null_means), from = FindStream(context, src, null_means);
-    if (!to || !from) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> to, from;
+    if (CUresult result = FindStream(context, dst, null_means, &to); result != CUDA_SUCCESS) return result;
+    if (CUresult result = FindStream(context, src, null_means, &from); result != CUDA_SUCCESS) return result;
     if (to != from) to->attributes = from->attributes;
     return CUDA_SUCCESS;
   });

@@ -1,5 +1,6 @@
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/event.h"
+#include "server/softgpu/api/green_context.h"
 #include "server/softgpu/api/operation.h"
 #include "server/softgpu/api/stream.h"
 
@@ -13,8 +14,8 @@ namespace {
 template <class Body>
 CUresult StreamCall(CUstream handle, DefaultStream null_means, Body body) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    const auto stream = FindStream(context, handle, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, handle, null_means, &stream); result != CUDA_SUCCESS) return result;
     return body(context, *stream);
   });
 }
@@ -22,15 +23,16 @@ CUresult StreamCall(CUstream handle, DefaultStream null_means, Body body) {
 CUresult CreateStream(CUstream* phStream, unsigned flags) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
     if (!phStream || (flags & ~CU_STREAM_NON_BLOCKING) != 0) return CUDA_ERROR_INVALID_VALUE;
-    *phStream = static_cast<CUstream>(context.CreateStream(flags)->handle());
+    *phStream = static_cast<CUstream>(context.CreateStream(flags, ThisThread().contexts.back().green)->handle());
     return CUDA_SUCCESS;
   });
 }
 
 CUresult DestroyStream(CUstream hStream) {
   return ContextCall([&](Driver& driver, Context&) -> CUresult {
-    const auto stream = driver.handles.Remove<Stream>(hStream);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    const auto stream = driver.handles.Find<Stream>(hStream);
+    if (stream && stream->green && !stream->green->active()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (!driver.handles.Remove<Stream>(hStream)) return CUDA_ERROR_INVALID_HANDLE;
     driver.graphs.captures.StreamDestroyed(*stream);
     stream->Abandon();  // its work goes on
     return CUDA_SUCCESS;
@@ -70,18 +72,18 @@ CUresult GetDevice(CUstream hStream, CUdevice* device, DefaultStream null_means)
 }
 
 CUresult GetContext(CUstream hStream, CUcontext* pctx, DefaultStream null_means) {
-  return StreamCall(hStream, null_means, [&](Context& context, Stream&) -> CUresult {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     if (!pctx) return CUDA_ERROR_INVALID_VALUE;
-    *pctx = context.cu();
+    *pctx = stream.green ? stream.green->cu() : context.cu();
     return CUDA_SUCCESS;
   });
 }
 
 CUresult GetContexts(CUstream hStream, CUcontext* pctx, CUgreenCtx* green, DefaultStream null_means) {
-  return StreamCall(hStream, null_means, [&](Context& context, Stream&) -> CUresult {
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     if (!pctx || !green) return CUDA_ERROR_INVALID_VALUE;
     *pctx = context.cu();
-    *green = nullptr;
+    *green = stream.green ? stream.green->green_cu() : nullptr;
     return CUDA_SUCCESS;
   });
 }
@@ -184,6 +186,14 @@ CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreen
 
 CUresult cuStreamGetCtx_v2_ptsz(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx) {
   return GetContexts(hStream, pCtx, pGreenCtx, DefaultStream::kPerThread);
+}
+
+CUresult cuStreamGetGreenCtx(CUstream hStream, CUgreenCtx* phCtx) {
+  return StreamCall(hStream, DefaultStream::kLegacy, [&](Context&, Stream& stream) -> CUresult {
+    if (!phCtx) return CUDA_ERROR_INVALID_VALUE;
+    *phCtx = stream.green ? stream.green->green_cu() : nullptr;
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags) {

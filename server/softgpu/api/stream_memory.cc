@@ -17,8 +17,8 @@ namespace {
 CUresult Batch(CUstream hStream, unsigned count, const CUstreamBatchMemOpParams* operations, unsigned flags,
                MemOpVersion version, DefaultStream null_means) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     if (count == 0 || count > kMaxMemOps || !operations || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     std::vector<MemOpWork> works(count);
     for (unsigned i = 0; i < count; ++i) {

@@ -46,8 +46,8 @@ CUresult FreeGraphMemory(Driver& driver, GraphMemory& memory, Stream& stream) {
 template <class FindPool>
 CUresult Allocate(CUdeviceptr* dptr, size_t bytes, CUstream hStream, DefaultStream null_means, FindPool find) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     const std::shared_ptr<MemoryPool> pool = find(driver, context);
     if (!dptr || bytes == 0 || !pool) return CUDA_ERROR_INVALID_VALUE;
     if (const auto captured = driver.graphs.captures.Add(*stream, MakeAllocNode(driver, pool->device, bytes, dptr)))
@@ -74,8 +74,8 @@ CUresult AllocateFromPool(CUdeviceptr* dptr, size_t bytes, CUmemoryPool pool, CU
 
 CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
   return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    const auto stream = FindStream(context, hStream, null_means);
-    if (!stream) return CUDA_ERROR_INVALID_HANDLE;
+    std::shared_ptr<Stream> stream;
+    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
     const auto free_node = [&](outboard::graphs::Content* content) {
       OperationPtr operation;
       const CUresult result = MakeFree(driver, dptr, &operation);

@@ -10,11 +10,32 @@
 namespace outboard::softgpu::api {
 
 class Context;
+class Driver;
+class GreenContext;
 class Stream;
+
+// What is current in a thread, or what a CUcontext means: a context, or a green one and the primary context that it is
+// of.
+struct CurrentContext {
+  std::shared_ptr<Context> context;
+  std::shared_ptr<GreenContext> green;  // null for an ordinary one
+
+  CUcontext cu() const;
+  bool active() const;
+  // As captures know it.
+  const void* identity() const;
+};
+
+// What the application's handle means, whether it is active or not. False for what is none.
+bool LookUpContext(Driver& driver, CUcontext handle, CurrentContext* found);
+
+// The same for a call that names a context: CUDA_ERROR_INVALID_CONTEXT for what is none,
+// CUDA_ERROR_CONTEXT_IS_DESTROYED for one that is not active.
+CUresult FindContext(Driver& driver, CUcontext handle, CurrentContext* found);
 
 // What CUDA keeps per host thread. Thread-confined.
 struct ThreadState {
-  std::vector<std::shared_ptr<Context>> contexts;  // the stack; the last one is current
+  std::vector<CurrentContext> contexts;  // the stack; the last one is current
   CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   bool in_host_function = false;  // the host thread: no CUDA call may come from it
 

@@ -122,7 +122,7 @@ Result<Config> ConfigFromEnvironment() {
   Reader reader;
   reader.Number("SOFTGPU_DEVICES", 1, kMaxDevices, config.devices);
   reader.Memory(config.memory_bytes);
-  reader.Number("SOFTGPU_SMS", 1, 1024, config.sm_count);
+  reader.Number("SOFTGPU_SMS", 1, kMaxSms, config.sm_count);
   reader.ComputeCapability(config.cc_major, config.cc_minor);
   reader.Number("SOFTGPU_THREADS", 0, 1024, config.threads);
   reader.CpuLevel(config.cpu_level);

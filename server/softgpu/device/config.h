@@ -11,6 +11,9 @@ namespace outboard::softgpu {
 // Bytes of one device at most; also the distance between the devices' arenas.
 inline constexpr uint64_t kMaxSoftGpuMemory = uint64_t{1} << 40;
 
+// Multiprocessors of one device at most.
+inline constexpr unsigned kMaxSms = 512;
+
 // What the environment asks of the software GPU. Every variable is read here and nowhere else. Each may be written with
 // or without the prefix OUTBOARD_; with it wins.
 struct Config {

@@ -122,7 +122,9 @@ void Block::Start(uint64_t index) {
   const Dim3& grid = launch_->grid;
   ctaid_ = {static_cast<uint32_t>(index % grid.x), static_cast<uint32_t>(index / grid.x % grid.y),
             static_cast<uint32_t>(index / grid.x / grid.y)};
-  const uint32_t sm_id = static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
+  const auto* sms = launch_->sms.get();
+  const uint32_t sm_id =
+      sms != nullptr ? (*sms)[index % sms->size()] : static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
   live_threads_ = threads_;
   std::memset(shared_.data() + kernel_->reserved_shared, 0, kernel_->reserved_shared_bytes);
   for (; barriers_in_use_ != 0; barriers_in_use_ &= barriers_in_use_ - 1) barriers_[FirstBit(barriers_in_use_)] = {};

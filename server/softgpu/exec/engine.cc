@@ -30,6 +30,13 @@ class FloatingPointMode {
   const unsigned before_;
 };
 
+// Of so many threads those that a launch may use.
+unsigned MostThreads(const Launch& launch, unsigned threads) {
+  if (launch.sms == nullptr) return threads;
+  const uint64_t part = uint64_t{threads} * launch.sms->size() / std::max(launch.sm_count, 1u);
+  return static_cast<unsigned>(std::clamp<uint64_t>(part, 1, threads));
+}
+
 // One launch that threads take blocks from.
 struct Job {
   const Kernel& kernel;
@@ -39,6 +46,7 @@ struct Job {
   uint64_t grid_id;
   uint64_t blocks;
   uint64_t chunk;
+  unsigned most_helpers;
   std::atomic<uint64_t> next{0};
   std::atomic<bool> stop{false};
   unsigned helpers = 0;  // guarded by State::mutex
@@ -122,6 +130,13 @@ struct Engine::State {
   std::vector<std::unique_ptr<Block>> idle_blocks;
   std::vector<std::thread> helpers;
 
+  // The oldest job that may have one more helper; null when there is none. With mutex.
+  Job* JobToHelp() const {
+    const auto found =
+        std::find_if(jobs.begin(), jobs.end(), [](Job* job) { return job->helpers < job->most_helpers; });
+    return found != jobs.end() ? *found : nullptr;
+  }
+
   std::unique_ptr<Block> TakeBlock() {  // with mutex
     if (idle_blocks.empty()) return std::make_unique<Block>();
     std::unique_ptr<Block> block = std::move(idle_blocks.back());
@@ -132,9 +147,9 @@ struct Engine::State {
   void Help() {
     std::unique_lock lock(mutex);
     for (;;) {
-      work.wait(lock, [&] { return ending || (!jobs.empty() && working < threads); });
+      Job* job = nullptr;
+      work.wait(lock, [&] { return ending || (working < threads && (job = JobToHelp()) != nullptr); });
       if (ending) return;
-      Job* job = jobs.front();
       ++working;
       ++job->helpers;
       std::unique_ptr<Block> block = TakeBlock();
@@ -211,12 +226,13 @@ std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launc
           .runtime = runtime,
           .grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1,
           .blocks = blocks,
-          .chunk = chunk};
+          .chunk = chunk,
+          .most_helpers = MostThreads(launch, state_->threads) - 1};
   if (launch.cooperative) job.BeginTogether();
   std::unique_lock lock(state_->mutex);
   state_->slot_free.wait(lock, [&] { return state_->working < state_->threads; });
   ++state_->working;
-  const bool wants_help = blocks > 1 && state_->threads > 1;
+  const bool wants_help = blocks > 1 && job.most_helpers > 0;
   if (wants_help) state_->jobs.push_back(&job);
   std::unique_ptr<Block> block = state_->TakeBlock();
   lock.unlock();

@@ -88,14 +88,16 @@ struct TextureTable;  // texture.h
 struct Launch {
   Dim3 grid, block;
   uint32_t dynamic_shared_bytes = 0;
-  std::vector<std::byte> params;                 // param_bytes of the kernel
-  uint32_t sm_count = 1;                         // for %nsmid and %smid
-  uint64_t chaos = 0;                            // seed that varies which warp of a block goes first; 0 = in order
-  std::shared_ptr<const TextureTable> textures;  // null for none
+  std::vector<std::byte> params;                     // param_bytes of the kernel
+  uint32_t sm_count = 1;                             // for %nsmid and %smid
+  std::shared_ptr<const std::vector<uint32_t>> sms;  // those that it may run on, at least one; null for all
+  uint64_t chaos = 0;                                // seed that varies which warp of a block goes first; 0 = in order
+  std::shared_ptr<const TextureTable> textures;      // null for none
   bool cooperative = false;  // all blocks are there at a time and take turns, so that any may wait for any other
 };
 
-// Runs kernels on the machine's CPUs: `threads` at a time, whoever calls. Thread-safe.
+// Runs kernels on the machine's CPUs: `threads` at a time, whoever calls, and of a launch that has not all
+// multiprocessors its part of them, one at least. Thread-safe.
 class Engine {
  public:
   // `threads` >= 1; `cpu_level` is 2, 3 or 4 (x86-64-v2, v3, v4) and at most HighestCpuLevel().

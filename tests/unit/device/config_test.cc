@@ -110,7 +110,7 @@ TEST_F(ConfigTest, RefusesWhatItDoesNotUnderstand) {
   for (const char* value : {"0", "0x1000", "0x800000000000", "here"})
     EXPECT_NE(Complaint("SOFTGPU_ARENA", value), "") << value;
   EXPECT_NE(Complaint("SOFTGPU_SMS", "0"), "");
-  EXPECT_NE(Complaint("SOFTGPU_SMS", "1025"), "");
+  EXPECT_NE(Complaint("SOFTGPU_SMS", "513"), "");
   EXPECT_NE(Complaint("SOFTGPU_THREADS", "1025"), "");
 }
 
