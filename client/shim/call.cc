@@ -7,7 +7,9 @@ namespace outboard::shim {
 
 bool IsOfCurrentContext(CUstream stream) {
   const auto id = reinterpret_cast<wire::HandleId>(stream);
-  return wire::IsBuiltInStream(id) || Process::Get().context_objects().ContextOf(id) == CurrentContext();
+  // A green context has no per-thread default stream.
+  if (wire::IsBuiltInStream(id)) return stream == CU_STREAM_LEGACY || CurrentContext() == CurrentHome();
+  return Process::Get().context_objects().ContextOf(id) == CurrentHome();
 }
 
 CUresult Unsupported(const char* name, const char* why) {

@@ -52,7 +52,7 @@ inline CUstream LegacyStream(CUstream stream) { return stream == nullptr ? CU_ST
 inline CUstream PerThreadStream(CUstream stream) { return stream == nullptr ? CU_STREAM_PER_THREAD : stream; }
 
 // Whether work in `stream` runs in the calling thread's current context: it does in the streams that every context has
-// and in those that were made in it.
+// and in those that were made in it, or in another that is at home where it is (CurrentHome).
 bool IsOfCurrentContext(CUstream stream);
 
 // What an exported call that is not supported returns: CUDA_ERROR_NOT_SUPPORTED, with one line per call and process

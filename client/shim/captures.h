@@ -16,6 +16,9 @@ namespace outboard::shim {
 
 inline graphs::Captures& CapturesOf(Process& process) { return process.graph_model().graphs.captures; }
 
+// The green context that is current in the calling thread; null for none.
+CUgreenCtx CurrentGreen(Process& process);
+
 // The stream as captures know it. Asks the worker once for its flags if `wants_flags`, else it counts as non-blocking.
 CUresult FindStreamId(Process& process, CUstream stream, bool wants_flags, graphs::StreamId* id);
 
@@ -39,8 +42,8 @@ std::optional<CUresult> CaptureInstead(Process& process, CUstream stream, Make m
 CUresult RefuseOn(Process& process, CUstream stream);
 // For what no graph would know of, such as cuMemAlloc, by the calling thread's capture mode.
 inline CUresult RefuseUnsafe(Process& process) { return CapturesOf(process).RefuseUnsafe(); }
-// For what concerns all streams of a context.
-inline CUresult RefuseIn(Process& process, CUcontext context) { return CapturesOf(process).RefuseIn(context); }
+// For what concerns all streams of a context, or of a green one.
+CUresult RefuseIn(Process& process, CUcontext context);
 // For what asks about an event that a capture recorded.
 CUresult RefuseEvent(Process& process, CUevent event);
 

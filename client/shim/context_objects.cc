@@ -13,7 +13,7 @@ ContextObjects::Entry* ContextObjects::Find(wire::HandleId object) const {
   return chunk == nullptr ? nullptr : &(*chunk)[slot % kChunk];
 }
 
-void ContextObjects::Add(wire::HandleId object, CUcontext context) {
+void ContextObjects::Add(wire::HandleId object, CUcontext context, CUgreenCtx green) {
   const uint32_t slot = wire::SlotOf(object);
   if (slot >= kMaxHandles) return;
   auto& chunk = chunks_[slot / kChunk];
@@ -23,6 +23,7 @@ void ContextObjects::Add(wire::HandleId object, CUcontext context) {
   }
   Entry& entry = *Find(object);
   entry.context.store(context, std::memory_order_relaxed);
+  entry.green.store(green, std::memory_order_relaxed);
   entry.is_shared.store(false, std::memory_order_relaxed);
   entry.object.store(object, std::memory_order_release);
 }
@@ -38,6 +39,12 @@ CUcontext ContextObjects::ContextOf(wire::HandleId object) const {
   return entry->context.load(std::memory_order_relaxed);
 }
 
+CUgreenCtx ContextObjects::GreenOf(wire::HandleId object) const {
+  const Entry* entry = Find(object);
+  if (entry == nullptr || entry->object.load(std::memory_order_acquire) != object) return nullptr;
+  return entry->green.load(std::memory_order_relaxed);
+}
+
 void ContextObjects::SetShared(wire::HandleId event) {
   Entry* entry = Find(event);
   if (entry != nullptr) entry->is_shared.store(true, std::memory_order_relaxed);
@@ -49,18 +56,27 @@ bool ContextObjects::IsShared(wire::HandleId event) const {
          entry->is_shared.load(std::memory_order_relaxed);
 }
 
-std::vector<wire::HandleId> ContextObjects::Take(CUcontext context) {
+template <class Is>
+std::vector<wire::HandleId> ContextObjects::TakeThose(Is is) {
   std::vector<wire::HandleId> taken;
   for (auto& slot : chunks_) {
     Chunk* chunk = slot.load(std::memory_order_acquire);
     if (chunk == nullptr) continue;
     for (Entry& entry : *chunk) {
       wire::HandleId object = entry.object.load(std::memory_order_acquire);
-      if (object == 0 || entry.context.load(std::memory_order_relaxed) != context) continue;
+      if (object == 0 || !is(entry)) continue;
       if (entry.object.compare_exchange_strong(object, 0)) taken.push_back(object);
     }
   }
   return taken;
+}
+
+std::vector<wire::HandleId> ContextObjects::Take(CUcontext context) {
+  return TakeThose([=](const Entry& entry) { return entry.context.load(std::memory_order_relaxed) == context; });
+}
+
+std::vector<wire::HandleId> ContextObjects::Take(CUgreenCtx green) {
+  return TakeThose([=](const Entry& entry) { return entry.green.load(std::memory_order_relaxed) == green; });
 }
 
 }  // namespace outboard::shim

@@ -33,13 +33,18 @@ bool IsSticky(CUresult result) {
 
 void Contexts::Add(CUcontext context, const Info& info) {
   std::lock_guard lock(mutex_);
-  contexts_[context] = info;
+  Info& added = contexts_[context] = info;
+  if (added.home == nullptr) added.home = context;
+  if (added.green != nullptr) greens_[added.green] = context;
   version_.fetch_add(1, std::memory_order_release);
 }
 
 void Contexts::Remove(CUcontext context) {
   std::lock_guard lock(mutex_);
-  contexts_.erase(context);
+  const auto found = contexts_.find(context);
+  if (found == contexts_.end()) return;
+  greens_.erase(found->second.green);
+  contexts_.erase(found);
   version_.fetch_add(1, std::memory_order_release);
 }
 
@@ -48,6 +53,9 @@ void Contexts::SetActive(CUcontext context, bool active) {
   const auto found = contexts_.find(context);
   if (found == contexts_.end()) return;
   found->second.is_active = active;
+  for (auto& [other, info] : contexts_) {
+    if (!active && info.home == context) info.is_active = false;
+  }
   version_.fetch_add(1, std::memory_order_release);
 }
 
@@ -56,6 +64,19 @@ std::optional<Contexts::Info> Contexts::Find(CUcontext context) const {
   const auto found = contexts_.find(context);
   if (found == contexts_.end()) return std::nullopt;
   return found->second;
+}
+
+CUcontext Contexts::HomeOf(CUcontext context) const {
+  const auto found = Find(context);
+  return found ? found->home : context;
+}
+
+CUresult Contexts::FindGreen(CUgreenCtx green, CUcontext* context) const {
+  std::lock_guard lock(mutex_);
+  const auto found = greens_.find(green);
+  if (found == greens_.end()) return CUDA_ERROR_INVALID_CONTEXT;
+  *context = found->second;
+  return contexts_.at(*context).is_active ? CUDA_SUCCESS : CUDA_ERROR_CONTEXT_IS_DESTROYED;
 }
 
 bool Contexts::Attach(CUcontext context) {

@@ -19,13 +19,23 @@ class Contexts {
     CUdevice device = 0;
     unsigned api_version = 3020;  // as cuCtxGetApiVersion says it
     bool is_primary = false;
-    bool is_active = true;  // a primary context that was reset or released to the end is not
-    unsigned users = 1;     // of one that is not primary: who made it, and cuCtxAttach
+    CUgreenCtx green = nullptr;  // whose context it is (cuCtxFromGreenCtx); null for others
+    CUcontext home = nullptr;    // what memory and modules belong to: of a green one the primary context, else itself
+    bool is_active = true;       // a primary context that was reset or released to the end is not
+    unsigned users = 1;          // of one that is not primary: who made it, and cuCtxAttach
   };
   void Add(CUcontext context, const Info& info);
   void Remove(CUcontext context);
+  // What ends a primary context ends its green ones.
   void SetActive(CUcontext context, bool active);
   std::optional<Info> Find(CUcontext context) const;
+
+  // What memory of a context belongs to (Info::home); itself for what is no context.
+  CUcontext HomeOf(CUcontext context) const;
+
+  // The context of an active green one: CUDA_ERROR_INVALID_CONTEXT for what is none, CUDA_ERROR_CONTEXT_IS_DESTROYED
+  // for what went with its primary context, whose context is given too.
+  CUresult FindGreen(CUgreenCtx green, CUcontext* context) const;
 
   // One user more; false for what is no context. One user less; false, and nothing changes, for the last.
   [[nodiscard]] bool Attach(CUcontext context);
@@ -56,6 +66,7 @@ class Contexts {
   std::atomic<uint64_t> version_{1};  // of contexts_; written under mutex_
   mutable std::mutex mutex_;
   std::unordered_map<CUcontext, Info> contexts_;
+  std::unordered_map<CUgreenCtx, CUcontext> greens_;
 };
 
 }  // namespace outboard::shim

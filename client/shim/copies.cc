@@ -254,7 +254,7 @@ CUresult FindEnd(Process& process, const Current& current, const CopyEnd& given,
   if (!span) return CUDA_ERROR_INVALID_VALUE;
   end->box = given.box;
   end->span = *span;
-  end->context = given.context.value_or(current.context);
+  end->context = given.context ? process.contexts().HomeOf(*given.context) : current.context;
   end->is_device = given.kind == CopyEnd::Kind::kDevice;
   if (end->is_device) return CUDA_SUCCESS;
   end->is_device = process.memory().IsDeviceAddress(given.box.address);

@@ -22,12 +22,13 @@ namespace {
 
 using graphs::OperationPtr;
 
-// The context that a description names, null meaning the current one.
+// The context that a description names, null meaning the current one; of a green one its primary context, as nodes run
+// on the whole device.
 CUresult FindNamed(Process& process, CUcontext named, Current* current) {
   current->context = named;
   Contexts::Info info;
   if (process.contexts().Resolve(&current->context, &info) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_CONTEXT;
-  current->device = info.device;
+  *current = {info.home, info.device};
   return CUDA_SUCCESS;
 }
 

@@ -11,7 +11,8 @@
 
 namespace outboard::shim {
 
-// The calling thread's current context.
+// What the calling thread's calls on memory and modules work in: its current context, or of a green one its primary
+// context.
 struct Current {
   CUcontext context = nullptr;
   CUdevice device = 0;
@@ -24,7 +25,7 @@ inline CUresult FindCurrent(Process& process, Current* current) {
   if (const CUresult error = process.contexts().error(); error != CUDA_SUCCESS) return error;
   Contexts::Info info;
   const CUresult result = process.contexts().Resolve(&current->context, &info);
-  if (result == CUDA_SUCCESS) current->device = info.device;
+  if (result == CUDA_SUCCESS) *current = {info.home, info.device};
   return result;
 }
 

@@ -144,6 +144,13 @@ void Process::ForgetContext(CUcontext context) {
   interop::ContextDestroyed(context);
 }
 
+void Process::ForgetGreenContext(CUgreenCtx green, CUcontext context) {
+  graph_model_->graphs.captures.ContextDestroyed(green);
+  context_objects_->Take(green);
+  session_->answers().Forget();
+  interop::ContextDestroyed(context);
+}
+
 bool Process::FirstMention(const char* name) {
   std::lock_guard lock(mentioned_mutex_);
   return mentioned_.insert(name).second;

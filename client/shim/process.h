@@ -64,6 +64,9 @@ class Process final : public client::SessionEvents, public interop::Host {
   // Everything that the client kept of a context which is gone, or of a primary context that was reset: its objects,
   // its memory, and what runtimes stored in it, whose destructors run.
   void ForgetContext(CUcontext context);
+  // The same of a green context and its context. What its streams have done so far is known of, and their handles stay:
+  // the driver has an answer for who uses them.
+  void ForgetGreenContext(CUgreenCtx green, CUcontext context);
 
   // True at the first call with this name.
   bool FirstMention(const char* name);

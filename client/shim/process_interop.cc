@@ -10,25 +10,6 @@
 // know the parent's object, whose place another has taken: so each asks for the present one.
 
 namespace outboard::shim {
-namespace {
-
-// Lets the calling thread's commands run in a context, beside the application's own stack of contexts.
-class InContext {
- public:
-  explicit InContext(CUcontext context) : lane_(ThisThread().lane), before_(lane_.context) {
-    lane_.context = reinterpret_cast<uint64_t>(context);
-  }
-  ~InContext() { lane_.context = before_; }
-  InContext(const InContext&) = delete;
-  InContext& operator=(const InContext&) = delete;
-
- private:
-  client::Lane& lane_;
-  const uint64_t before_;
-};
-
-}  // namespace
-
 // Also when the process exits: the runtime puts away what it stored in contexts then.
 CUresult Process::CurrentContext(CUcontext* context) {
   return Guard([&] {

@@ -24,9 +24,11 @@ enum class HandleKind : uint8_t {
   kPool,
   kAllocation,
   kArray,
-  kMipmappedArray
+  kMipmappedArray,
+  kGreenContext,
+  kResourceDesc
 };
-inline constexpr int kHandleKinds = 12;
+inline constexpr int kHandleKinds = 14;
 
 // 0 for a null handle. Else, from the top: 0xB0 + kind (8 bits), generation (24 bits, from 1), slot (32 bits). A slot
 // is used again with the next generation, so a stale handle is told from its successor's; a slot whose generations are
@@ -78,6 +80,10 @@ template <>
 inline constexpr HandleKind kKindOf<CUarray> = HandleKind::kArray;
 template <>
 inline constexpr HandleKind kKindOf<CUmipmappedArray> = HandleKind::kMipmappedArray;
+template <>
+inline constexpr HandleKind kKindOf<CUgreenCtx> = HandleKind::kGreenContext;
+template <>
+inline constexpr HandleKind kKindOf<CUdevResourceDesc> = HandleKind::kResourceDesc;
 
 // The handle of the primary context of a device, known before it exists: the runtime asks for it first and compares.
 inline constexpr HandleId PrimaryContextHandle(CUdevice device) {

@@ -7,7 +7,7 @@ import re
 STREAM = "CUstream"
 DEVICE = "CUdevice"
 HANDLES = {"CUcontext", STREAM, "CUevent", "CUmodule", "CUlibrary", "CUkernel", "CUfunction", "CUmemoryPool",
-           "CUmemGenericAllocationHandle", "CUarray", "CUmipmappedArray"}
+           "CUmemGenericAllocationHandle", "CUarray", "CUmipmappedArray", "CUgreenCtx", "CUdevResourceDesc"}
 
 # Words with the type of their value.
 WORDS = {"in": str, "out": str, "inout": bool, "creates": bool, "destroys": bool, "known": int}

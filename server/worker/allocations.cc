@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "server/worker/home_context.h"
 #include "server/worker/session.h"
 
 namespace outboard::worker {
@@ -42,6 +43,7 @@ void Allocations::Refund(const Block& block) {
 CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   if (address == nullptr || bytes == 0) return driver_.cuMemAlloc_v2(address, bytes);
   Block block;
+  const InHomeContext home(driver_);
   if (const CUresult result = FindCurrent(driver_, devices_, &block.context, &block.device); result != CUDA_SUCCESS) {
     return result;
   }

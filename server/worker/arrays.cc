@@ -8,6 +8,7 @@
 #include "common/base/number_of.h"
 #include "common/libcuda/arrays.h"
 #include "server/worker/allocations.h"
+#include "server/worker/home_context.h"
 #include "server/worker/session.h"
 
 namespace outboard::worker {
@@ -37,6 +38,7 @@ Arrays::~Arrays() {
 template <class Handle, class CreateIt, class ClearIt>
 CUresult Arrays::Charged(Handle* handle, uint64_t bytes, CreateIt create, ClearIt clear) {
   Entry entry;
+  const InHomeContext home(driver_);
   if (const CUresult result = FindCurrent(driver_, devices_, &entry.context, &entry.device); result != CUDA_SUCCESS) {
     return result;
   }

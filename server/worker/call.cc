@@ -12,9 +12,11 @@ namespace {
 CUresult ErrorOfUnknown(wire::HandleKind kind) {
   switch (kind) {
     case wire::HandleKind::kContext:
+    case wire::HandleKind::kGreenContext:
       return CUDA_ERROR_INVALID_CONTEXT;
     case wire::HandleKind::kPool:
     case wire::HandleKind::kAllocation:
+    case wire::HandleKind::kResourceDesc:
       return CUDA_ERROR_INVALID_VALUE;
     default:
       return CUDA_ERROR_INVALID_HANDLE;
@@ -107,7 +109,8 @@ bool Call::Add(wire::HandleKind kind, wire::HandleId id, void* object) {
   // Libraries and their kernels are every context's, and so is memory without one; contexts end by themselves.
   const bool is_owned = kind != wire::HandleKind::kContext && kind != wire::HandleKind::kLibrary &&
                         kind != wire::HandleKind::kKernel && kind != wire::HandleKind::kPool &&
-                        kind != wire::HandleKind::kAllocation;
+                        kind != wire::HandleKind::kAllocation && kind != wire::HandleKind::kGreenContext &&
+                        kind != wire::HandleKind::kResourceDesc;
   return session_.handles().Add(kind, id, object, is_owned ? command_.header.context : 0);
 }
 

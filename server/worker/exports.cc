@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "server/worker/allocations.h"
+#include "server/worker/home_context.h"
 #include "server/worker/session.h"
 
 namespace outboard::worker {
@@ -97,6 +98,7 @@ CUresult Exports::OpenMemory(CUdeviceptr* address, size_t* bytes, CUdevice* devi
                              unsigned flags) {
   if (address == nullptr || bytes == nullptr || device == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (driver_.cuIpcOpenMemHandle_v2 == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const InHomeContext home(driver_);
   CUcontext context;
   const LeasedDevice *current, *found;
   slice::ExportName name;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/worker/allocations.h"
+#include "server/worker/home_context.h"
 
 namespace outboard::worker {
 
@@ -33,6 +34,7 @@ CUresult GraphMemory::EndStream(CUcontext context, CUstream* stream) {
 
 CUresult GraphMemory::Allocate(CUdeviceptr* address, uint64_t number, size_t bytes) {
   if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+  const InHomeContext home(driver_);
   CUcontext context = nullptr;
   CUstream unused;
   CUresult result = driver_.cuCtxGetCurrent(&context);

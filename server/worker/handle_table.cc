@@ -35,6 +35,8 @@ bool HandleTable::Add(wire::HandleKind kind, wire::HandleId id, void* object, wi
   if (kind == wire::HandleKind::kNone || wire::KindOf(id) != kind || index >= kMaxHandles) return false;
   {
     std::unique_lock lock(mutex_);
+    const Slot* const owning = Look(owner);
+    if (owning != nullptr && owning->owner != 0) owner = owning->owner;
     const bool is_primary = IsPrimaryContext(id);
     std::vector<Slot>& slots = is_primary ? primary_contexts_ : slots_;
     if (index >= slots.size()) slots.resize(index + 1);
@@ -58,12 +60,19 @@ bool HandleTable::Remove(wire::HandleId id) {
   return true;
 }
 
+wire::HandleId HandleTable::OwnerOf(wire::HandleId id) const {
+  std::shared_lock lock(mutex_);
+  const Slot* slot = Look(id);
+  return slot == nullptr ? 0 : slot->owner;
+}
+
 std::vector<void*> HandleTable::RemoveOwned(wire::HandleId owner) {
   std::vector<void*> removed;
   std::unique_lock lock(mutex_);
   for (Slot& slot : slots_) {
     if (slot.kind == wire::HandleKind::kNone || slot.owner != owner) continue;
     removed.push_back(slot.object);
+    if (slot.kind == wire::HandleKind::kContext) context_changes_.fetch_add(1, std::memory_order_release);
     slot.kind = wire::HandleKind::kNone;
     slot.object = nullptr;
   }

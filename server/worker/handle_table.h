@@ -27,9 +27,12 @@ class HandleTable {
 
   // False when the handle is of another kind, its slot is taken or past kMaxHandles, or its generation is not newer
   // than every one that the slot has had. A primary context's handle may come back, with another object or the same
-  // (PrimaryContextHandle). `owner` is the handle of the context that the object ends with, 0 for none.
+  // (PrimaryContextHandle). `owner` is the handle of the context that the object ends with, 0 for none; of one that
+  // ends with another itself, as a green context does, it is that one.
   [[nodiscard]] bool Add(wire::HandleKind kind, wire::HandleId id, void* object, wire::HandleId owner = 0);
   bool Remove(wire::HandleId id);  // false when it is not in the table
+  // The handle that Add was given or took instead; 0 also for what is not in the table.
+  wire::HandleId OwnerOf(wire::HandleId id) const;
   // What ends with this context; gives the objects. Looks at the whole table.
   std::vector<void*> RemoveOwned(wire::HandleId owner);
 

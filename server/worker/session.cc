@@ -72,6 +72,7 @@ void Session::EndContexts() {
   EndGraphs();
   FreePoolMemory();
   const driver::DriverTable& driver = *config_.driver;
+  EndGreenContexts();
   handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
     handles_.Remove(id);
     const auto context = static_cast<CUcontext>(object);
@@ -91,6 +92,20 @@ void Session::EndContexts() {
   });
   // No context's; the work that used it has ended with the contexts.
   state_->virtual_memory.FreeAll();
+}
+
+// Before the primary contexts that they are of.
+void Session::EndGreenContexts() {
+  handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
+    if (handles_.OwnerOf(id) == 0) return;
+    handles_.Remove(id);
+    state_->copies.ForgetContext(static_cast<CUcontext>(object));
+    gate().ForgetContext(object);
+  });
+  handles_.ForEach(wire::HandleKind::kGreenContext, [&](wire::HandleId id, void* object) {
+    handles_.Remove(id);
+    driver().cuGreenCtxDestroy(static_cast<CUgreenCtx>(object));
+  });
 }
 
 // Runs work() in each context of the session.
@@ -200,6 +215,7 @@ Arrays& Session::arrays() { return state_->arrays; }
 TextureObjects& Session::texture_objects() { return state_->texture_objects; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
+DevResources& Session::dev_resources() { return state_->dev_resources; }
 Exports& Session::exports() { return state_->exports; }
 GraphMemory& Session::graph_memory() { return state_->graph_memory; }
 Graphs& Session::graphs() { return state_->graphs; }

@@ -24,6 +24,7 @@ namespace outboard::worker {
 class Allocations;     // device memory of the session, charged to the ledger
 class Arrays;          // CUDA arrays of the session, charged to the ledger
 class Copies;          // copies between host memory of the client and the device
+class DevResources;    // what the client was told of GPUs' resources
 class Exports;         // memory and events that the session shares with others of its lease
 class GraphMemory;     // memory of graphs, charged to the ledger
 class Graphs;          // executable graphs
@@ -93,6 +94,7 @@ class Session {
   Arrays& arrays();
   MemoryPools& memory_pools();
   Copies& copies();
+  DevResources& dev_resources();
   Exports& exports();
   GraphMemory& graph_memory();
   Graphs& graphs();
@@ -135,6 +137,7 @@ class Session {
   std::string CallName(const wire::Command& command) const;  // for messages
   void Release();
   void EndContexts();
+  void EndGreenContexts();
   void EndGraphs();
   void FreePoolMemory();
   template <class Work>

@@ -12,6 +12,7 @@
 #include "server/worker/call.h"
 #include "server/worker/copies.h"
 #include "server/worker/credits.h"
+#include "server/worker/dev_resources.h"
 #include "server/worker/exports.h"
 #include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
@@ -67,6 +68,7 @@ struct Session::State {
   AsideRanges aside;
   Allocations allocations;
   Arrays arrays;
+  DevResources dev_resources;
   Exports exports;
   MemoryPools memory_pools;
   VirtualMemory virtual_memory;

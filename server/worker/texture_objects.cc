@@ -1,10 +1,12 @@
 #include "server/worker/texture_objects.h"
 
 #include "common/base/number_of.h"
+#include "server/worker/home_context.h"
 
 namespace outboard::worker {
 
 CUresult TextureObjects::Add(Objects* objects, unsigned long long object) {
+  const InHomeContext home(driver_);
   CUcontext context = nullptr;
   driver_.cuCtxGetCurrent(&context);
   std::lock_guard lock(mutex_);

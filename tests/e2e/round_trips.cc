@@ -302,6 +302,36 @@ class Calls {
     check::Ok(cuMemFree_v2(word));
   }
 
+  void GreenContexts() {
+    CUdevResource resource, group;
+    CUdevResourceDesc desc = nullptr;
+    CUgreenCtx green = nullptr;
+    CUcontext context = nullptr;
+    CUstream stream = nullptr;
+    CUevent event = nullptr;
+    unsigned count = 1;
+    unsigned long long id = 0;
+    const auto sm = CU_DEV_RESOURCE_TYPE_SM;
+    const unsigned flags = CU_DEV_SM_RESOURCE_SPLIT_IGNORE_SM_COSCHEDULING;
+    Twice("cuDeviceGetDevResource", [&] { return cuDeviceGetDevResource(0, &resource, sm); });
+    check::Ok(cuDevSmResourceSplitByCount(&group, &count, &resource, nullptr, flags, 1));
+    check::Ok(cuDevResourceGenerateDesc(&desc, &group, 1));
+    check::Ok(cuGreenCtxCreate(&green, desc, 0, CU_GREEN_CTX_DEFAULT_STREAM));
+    check::Ok(cuCtxFromGreenCtx(&context, green));
+    check::Ok(cuCtxPushCurrent_v2(context));
+    check::Ok(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    Twice("cuCtxGetDevResource", [&] { return cuCtxGetDevResource(context, &resource, sm); });
+    Twice("cuGreenCtxGetDevResource", [&] { return cuGreenCtxGetDevResource(green, &resource, sm); });
+    Twice("cuGreenCtxGetId", [&] { return cuGreenCtxGetId(green, &id); });
+    Once("cuGreenCtxStreamCreate", [&] { return cuGreenCtxStreamCreate(&stream, green, CU_STREAM_NON_BLOCKING, 0); });
+    Once("cuGreenCtxRecordEvent", [&] { return cuGreenCtxRecordEvent(green, event); });
+    Once("cuGreenCtxWaitEvent", [&] { return cuGreenCtxWaitEvent(green, event); });
+    check::Ok(cuStreamDestroy_v2(stream));
+    check::Ok(cuEventDestroy_v2(event));
+    check::Ok(cuCtxPopCurrent_v2(nullptr));
+    Once("cuGreenCtxDestroy", [&] { return cuGreenCtxDestroy(green); });
+  }
+
   Calls() {
     check::Ok(cuInit(0));
     check::Ok(cuCtxCreate_v2(&context_, 0, 0));
@@ -346,5 +376,6 @@ int main() {
   calls.Events();
   calls.Streams();
   calls.Words();
+  calls.GreenContexts();
   return 0;
 }

@@ -26,7 +26,7 @@ USER = 65534  # "nobody" on every Linux
 FORMS = ("static", "shared", "driver")
 
 # What a program needs beyond the defaults to show what it is for.
-ENVIRONMENT = {"memory_pools": {"SOFTGPU_MEMORY": "256MiB"}, "multi_device": {"SOFTGPU_DEVICES": "3"},
+ENVIRONMENT = {"green_contexts": {"SOFTGPU_SMS": "32"}, "memory_pools": {"SOFTGPU_MEMORY": "256MiB"}, "multi_device": {"SOFTGPU_DEVICES": "3"},
                "out_of_memory": {"SOFTGPU_MEMORY": "256MiB"}, "virtual_memory": {"SOFTGPU_MEMORY": "256MiB"},
                "peer_access": {"SOFTGPU_DEVICES": "2"}}
 GPUS = {"multi_device": "3", "peer_access": "2"}  # gpu-run -n

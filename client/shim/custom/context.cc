@@ -26,7 +26,7 @@ CUresult Create(CUcontext* pctx, unsigned flags, CUdevice device, unsigned api_v
 CUresult Destroy(CUcontext ctx) {
   return shim::Local([&](shim::Process& process) -> CUresult {
     const auto info = process.contexts().Find(ctx);
-    if (!info || info->is_primary) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!info || info->is_primary || info->green != nullptr) return CUDA_ERROR_INVALID_CONTEXT;
     const CUresult result = remote::cuCtxDestroy_v2(ctx);
     // The result may be that of an earlier call; and an error that a kernel left behind does not save the context.
     const auto id = reinterpret_cast<wire::HandleId>(ctx);
@@ -41,8 +41,9 @@ CUresult Destroy(CUcontext ctx) {
 
 CUresult Push(CUcontext ctx) {
   return shim::Local([&](shim::Process& process) -> CUresult {
-    if (!process.contexts().Find(ctx)) return CUDA_ERROR_INVALID_CONTEXT;
-    shim::PushContext(ctx);
+    const auto info = process.contexts().Find(ctx);
+    if (!info) return CUDA_ERROR_INVALID_CONTEXT;
+    shim::PushContext(ctx, info->home);
     return CUDA_SUCCESS;
   });
 }
@@ -99,7 +100,9 @@ CUresult cuCtxAttach(CUcontext* pctx, unsigned int flags) {
   return shim::LocalInContext([&](shim::Process& process, CUcontext context) -> CUresult {
     if (pctx == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     const auto info = process.contexts().Find(context);
-    if (info && info->is_primary) return custom::cuDevicePrimaryCtxRetain(pctx, info->device);
+    if (info && (info->is_primary || info->green != nullptr)) {
+      return custom::cuDevicePrimaryCtxRetain(pctx, info->device);
+    }
     if (!process.contexts().Attach(context)) return CUDA_ERROR_INVALID_CONTEXT;
     *pctx = context;
     return CUDA_SUCCESS;
@@ -109,7 +112,7 @@ CUresult cuCtxAttach(CUcontext* pctx, unsigned int flags) {
 CUresult cuCtxDetach(CUcontext ctx) {
   return shim::LocalInContext([&](shim::Process& process, CUcontext current) -> CUresult {
     const auto info = process.contexts().Find(ctx);
-    if (ctx != current || !info) return CUDA_ERROR_INVALID_CONTEXT;
+    if (ctx != current || !info || info->green != nullptr) return CUDA_ERROR_INVALID_CONTEXT;
     if (!info->is_primary) return process.contexts().Detach(ctx) ? CUDA_SUCCESS : Destroy(ctx);
     const CUresult result = custom::cuDevicePrimaryCtxRelease_v2(info->device);
     const auto left = process.contexts().Find(ctx);
@@ -126,8 +129,9 @@ CUresult cuCtxPopCurrent(CUcontext* pctx) { return Pop(pctx); }
 
 CUresult cuCtxSetCurrent(CUcontext ctx) {
   return shim::Local([&](shim::Process& process) -> CUresult {
-    if (ctx != nullptr && !process.contexts().Find(ctx)) return CUDA_ERROR_INVALID_CONTEXT;
-    shim::SetCurrentContext(ctx);
+    const auto info = ctx == nullptr ? shim::Contexts::Info{} : process.contexts().Find(ctx);
+    if (!info) return CUDA_ERROR_INVALID_CONTEXT;
+    shim::SetCurrentContext(ctx, info->home);
     return CUDA_SUCCESS;
   });
 }
@@ -182,7 +186,8 @@ CUresult cuCtxRecordEvent(CUcontext hCtx, CUevent hEvent) {
   if (const CUresult refused = Refuse(hCtx); refused != CUDA_SUCCESS) return refused;
   shim::Process::Get().graph_model().events.Recorded(hEvent);
   const auto event = reinterpret_cast<wire::HandleId>(hEvent);
-  const bool is_of_context = hCtx != nullptr && shim::Process::Get().context_objects().ContextOf(event) == hCtx;
+  const auto info = shim::Process::Get().contexts().Find(hCtx);
+  const bool is_of_context = info && shim::Process::Get().context_objects().ContextOf(event) == info->home;
   return remote::cuCtxRecordEvent(hCtx, hEvent, is_of_context && !IsShared(hEvent) && IsActive(hCtx));
 }
 

@@ -29,7 +29,7 @@ CUresult Destroy(CUevent event) {
 bool NeedNotWait(CUevent event, CUstream stream) {
   const shim::ContextObjects& objects = shim::Process::Get().context_objects();
   const auto id = reinterpret_cast<wire::HandleId>(event);
-  return objects.ContextOf(id) == shim::CurrentContext() && shim::IsOfCurrentContext(stream) && !objects.IsShared(id);
+  return objects.ContextOf(id) == shim::CurrentHome() && shim::IsOfCurrentContext(stream) && !objects.IsShared(id);
 }
 
 // A record in a stream that captures; nullopt when it is to be done.
@@ -78,7 +78,7 @@ CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
   const CUresult result = remote::cuEventCreate(phEvent, Flags);
   if (result == CUDA_SUCCESS) {
     const auto id = reinterpret_cast<wire::HandleId>(*phEvent);
-    shim::Process::Get().context_objects().Add(id, shim::CurrentContext());
+    shim::Process::Get().context_objects().Add(id, shim::CurrentHome());
     if ((Flags & CU_EVENT_INTERPROCESS) != 0) shim::Process::Get().context_objects().SetShared(id);
   }
   return result;

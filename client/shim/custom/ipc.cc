@@ -76,7 +76,7 @@ CUresult cuIpcOpenEventHandle(CUevent* phEvent, CUipcEventHandle handle) {
   const CUresult result = remote::cuIpcOpenEventHandle(phEvent, handle);
   if (result == CUDA_SUCCESS) {
     const auto id = reinterpret_cast<wire::HandleId>(*phEvent);
-    Process::Get().context_objects().Add(id, CurrentContext());
+    Process::Get().context_objects().Add(id, CurrentHome());
     Process::Get().context_objects().SetShared(id);
   }
   return result;

@@ -17,8 +17,8 @@ using namespace shim;
 namespace {
 
 // Whether the function belongs where the launch is to run.
-bool IsAtHome(Process& process, const ThreadState& thread, const Function& function) {
-  const auto context = reinterpret_cast<CUcontext>(thread.lane.context);
+bool IsAtHome(Process& process, const Function& function) {
+  const CUcontext context = CurrentHome();
   const Function::Identity& identity = function.identity();
   if (identity.context != nullptr) return identity.context == context;
   if (process.worker().devices.size() == 1) return true;
@@ -30,12 +30,11 @@ CUresult Launch(CUfunction f, OutboardLaunchShape shape, CUstream stream, std::s
                 void** kernel_params, void** extra) {
   Process& process = Process::Get();
   if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
-  const ThreadState& thread = ThisThread();
   const auto function = process.modules().Find(f);
   const auto count = static_cast<unsigned>(attributes.size());
   if (CapturesOf(process).any() && function) {
     const auto captured = CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) {
-      return MakeKernel(function, CurrentContext(), shape, {attributes.begin(), attributes.end()}, kernel_params, extra,
+      return MakeKernel(function, CurrentHome(), shape, {attributes.begin(), attributes.end()}, kernel_params, extra,
                         operation);
     });
     if (captured) return *captured;
@@ -45,7 +44,7 @@ CUresult Launch(CUfunction f, OutboardLaunchShape shape, CUstream stream, std::s
   PackedParams params;
   if (const CUresult packed = params.Pack(*function, kernel_params, extra); packed != CUDA_SUCCESS) return packed;
   const bool certain =
-      IsAtHome(process, thread, *function) && IsOfCurrentContext(stream) && function->Accepts(shape, attributes);
+      IsAtHome(process, *function) && IsOfCurrentContext(stream) && function->Accepts(shape, attributes);
   const CUresult result = remote::outboardLaunch(f, shape, stream, attributes.data(), count, params.bytes().data(),
                                                  params.bytes().size(), certain);
   if (!certain && result == CUDA_SUCCESS) function->NoteAccepted(shape, attributes);

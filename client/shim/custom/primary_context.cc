@@ -1,5 +1,6 @@
 #include "client/shim/call.h"
 #include "client/shim/custom.gen.h"
+#include "client/shim/primary_contexts.h"
 #include "client/shim/remote.gen.h"
 
 // Primary context management. The worker's driver counts who retains one; the client only has to know whether a context
@@ -8,31 +9,11 @@
 namespace outboard::custom {
 namespace {
 
-CUcontext PrimaryContext(CUdevice device) { return reinterpret_cast<CUcontext>(wire::PrimaryContextHandle(device)); }
-
-// Notes that the context was reset or released to the end.
-void SetInactive(shim::Process& process, CUdevice device) {
-  process.contexts().SetActive(PrimaryContext(device), false);
-  process.session().ids().RemovePrimaryContext(device);
-}
+using shim::PrimaryContext;
 
 CUresult Release(CUdevice device) {
-  return shim::Local([&](shim::Process& process) -> CUresult {
-    CUresult result;
-    bool is_gone = false;
-    {
-      std::lock_guard lock(process.contexts().primary_changes());
-      result = remote::cuDevicePrimaryCtxRelease_v2(device);
-      // Whatever the result: it may be that of an earlier call.
-      unsigned flags = 0;
-      int active = 1;
-      static_cast<void>(remote::cuDevicePrimaryCtxGetState(device, &flags, &active));
-      const auto info = process.contexts().Find(PrimaryContext(device));
-      is_gone = active == 0 && info && info->is_active;
-      if (is_gone) SetInactive(process, device);
-    }
-    if (is_gone) process.ForgetContext(PrimaryContext(device));
-    return result;
+  return shim::Local([&](shim::Process& process) {
+    return shim::ReleasePrimary(process, device, [&] { return remote::cuDevicePrimaryCtxRelease_v2(device); });
   });
 }
 
@@ -43,7 +24,7 @@ CUresult Reset(CUdevice device) {
     {
       std::lock_guard lock(process.contexts().primary_changes());
       result = remote::cuDevicePrimaryCtxReset_v2(device);
-      SetInactive(process, device);
+      shim::SetPrimaryInactive(process, device);
     }
     // Also when it returned the error of an earlier kernel: the context is gone.
     process.ForgetContext(PrimaryContext(device));
@@ -64,8 +45,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* pctx, CUdevice dev) {
     CUresult result = remote::cuDevicePrimaryCtxGetState(dev, &flags, &active);
     if (result == CUDA_SUCCESS) result = remote::outboardPrimaryCtxRetain(dev);
     if (result != CUDA_SUCCESS) return result;
-    process.session().ids().AddPrimaryContext(dev);
-    process.contexts().SetActive(PrimaryContext(dev), true);
+    shim::SetPrimaryActive(process, dev);
     *pctx = PrimaryContext(dev);
     return CUDA_SUCCESS;
   });

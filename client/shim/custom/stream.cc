@@ -13,21 +13,28 @@ namespace outboard::custom {
 namespace {
 
 CUresult Note(CUresult created, CUstream* stream) {
+  shim::Process& process = shim::Process::Get();
   if (created == CUDA_SUCCESS) {
-    shim::Process::Get().context_objects().Add(reinterpret_cast<wire::HandleId>(*stream), shim::CurrentContext());
+    const CUgreenCtx green = shim::CurrentGreen(process);
+    process.context_objects().Add(reinterpret_cast<wire::HandleId>(*stream), shim::CurrentHome(), green);
   }
   return created;
 }
 
+// The driver refuses to destroy the streams that every context has, and those of a green context that is gone.
+bool CanDestroy(CUstream stream) {
+  const auto id = reinterpret_cast<wire::HandleId>(stream);
+  return !wire::IsBuiltInStream(id) && shim::Process::Get().context_objects().ContextOf(id) != nullptr;
+}
+
 CUresult Destroy(CUstream stream) {
   const auto id = reinterpret_cast<wire::HandleId>(stream);
-  // The driver refuses to destroy the streams that every context has.
-  const CUresult result = remote::cuStreamDestroy_v2(stream, !wire::IsBuiltInStream(id));
+  const CUresult result = remote::cuStreamDestroy_v2(stream, CanDestroy(stream));
   shim::Process& process = shim::Process::Get();
   // Not by the result, which may be that of an earlier call.
   if (process.Enter() == CUDA_SUCCESS && !process.session().ids().IsLive(wire::HandleKind::kStream, id)) {
     if (shim::CapturesOf(process).any()) {
-      shim::CapturesOf(process).StreamDestroyed({id, shim::CurrentContext(), false, false});
+      shim::CapturesOf(process).StreamDestroyed({id, shim::CurrentHome(), false, false});
     }
     process.context_objects().Remove(id);
   }
@@ -45,14 +52,26 @@ CUresult StreamCall(CUstream stream, Body body) {
   });
 }
 
-// The stream's own context, or the current one for the streams that every context has.
-CUresult GetContext(CUstream stream, CUcontext* out, CUgreenCtx* green, bool wants_green) {
-  return StreamCall(stream, [&](shim::Process& process, CUcontext current) -> CUresult {
-    if (out == nullptr || (wants_green && green == nullptr)) return CUDA_ERROR_INVALID_VALUE;
-    const CUcontext own = process.context_objects().ContextOf(reinterpret_cast<wire::HandleId>(stream));
-    *out = own != nullptr ? own : current;
-    if (wants_green) *green = nullptr;
-    return CUDA_SUCCESS;
+// The contexts of a stream: for the streams that every context has, those of the current one.
+struct OfStream {
+  CUcontext home;    // never a green one
+  CUgreenCtx green;  // null for none
+};
+
+// Runs body(Process&, OfStream) if the stream is one.
+template <class Body>
+CUresult OwnerCall(CUstream stream, Body body) {
+  return StreamCall(stream, [&](shim::Process& process, CUcontext) -> CUresult {
+    const auto id = reinterpret_cast<wire::HandleId>(stream);
+    if (wire::IsBuiltInStream(id)) {
+      const CUgreenCtx green = shim::CurrentGreen(process);
+      if (green != nullptr && stream == CU_STREAM_PER_THREAD) return CUDA_ERROR_INVALID_HANDLE;
+      return body(process, OfStream{shim::CurrentHome(), green});
+    }
+    const CUcontext home = process.context_objects().ContextOf(id);
+    // The stream outlives its green context.
+    if (home == nullptr) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return body(process, OfStream{home, process.context_objects().GreenOf(id)});
   });
 }
 
@@ -106,10 +125,29 @@ CUresult cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags)
   return remote::cuStreamWaitEvent(hStream, hEvent, Flags, !is_shared && shim::IsOfCurrentContext(hStream));
 }
 
-CUresult cuStreamGetCtx(CUstream hStream, CUcontext* pctx) { return GetContext(hStream, pctx, nullptr, false); }
+CUresult cuStreamGetCtx(CUstream hStream, CUcontext* pctx) {
+  return OwnerCall(hStream, [&](shim::Process& process, OfStream owner) -> CUresult {
+    if (pctx == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *pctx = owner.home;
+    return owner.green == nullptr ? CUDA_SUCCESS : process.contexts().FindGreen(owner.green, pctx);
+  });
+}
 
 CUresult cuStreamGetCtx_v2(CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx) {
-  return GetContext(hStream, pCtx, pGreenCtx, true);
+  return OwnerCall(hStream, [&](shim::Process&, OfStream owner) -> CUresult {
+    if (pCtx == nullptr || pGreenCtx == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *pCtx = owner.home;
+    *pGreenCtx = owner.green;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuStreamGetGreenCtx(CUstream hStream, CUgreenCtx* phCtx) {
+  return OwnerCall(hStream, [&](shim::Process&, OfStream owner) -> CUresult {
+    if (phCtx == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *phCtx = owner.green;
+    return CUDA_SUCCESS;
+  });
 }
 
 CUresult cuStreamSynchronize(CUstream hStream) {

@@ -62,11 +62,45 @@ CUresult Destroy(Call& call, CUcontext context) {
   return EndContext(call, context, [&] { return call.driver().cuCtxDestroy_v2(context); });
 }
 
+// The client's handle of the primary context.
+CUresult NotePrimary(Call& call, CUdevice device, CUcontext context) {
+  HandleTable& handles = call.session().handles();
+  const wire::HandleId handle = wire::PrimaryContextHandle(call.session().ClientDevice(device));
+  const auto found = handles.Find(wire::HandleKind::kContext, handle);
+  if (found == std::optional<void*>(context)) return CUDA_SUCCESS;
+  if (found.has_value()) handles.Remove(handle);
+  return handles.Add(wire::HandleKind::kContext, handle, context) ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
+}
+
+// Ends what the worker keeps of a green context's streams. What the client is to see of their work has gone before.
+void ForgetGreenStreams(Call& call, CUcontext converted) {
+  call.session().copies().ForgetContext(converted);
+  call.session().gate().ForgetContext(converted);
+}
+
+// Before the primary context of a device is reset: its green contexts end with it.
+void EndGreenContexts(Call& call, CUdevice device) {
+  HandleTable& handles = call.session().handles();
+  const wire::HandleId primary = wire::PrimaryContextHandle(call.session().ClientDevice(device));
+  handles.ForEach(wire::HandleKind::kGreenContext, [&](wire::HandleId id, void* object) {
+    const auto green = static_cast<CUgreenCtx>(object);
+    CUcontext converted = nullptr;
+    if (call.driver().cuCtxFromGreenCtx(&converted, green) != CUDA_SUCCESS) return;
+    const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, converted);
+    if (handles.OwnerOf(handle) != primary) return;
+    ForgetGreenStreams(call, converted);
+    call.driver().cuGreenCtxDestroy(green);
+    handles.Remove(handle);
+    handles.Remove(id);
+  });
+}
+
 CUresult Release(Call& call, CUdevice device) {
   return EndPrimary(call, device, [&] { return call.driver().cuDevicePrimaryCtxRelease_v2(device); });
 }
 
 CUresult Reset(Call& call, CUdevice device) {
+  EndGreenContexts(call, device);
   return EndPrimary(call, device, [&] { return call.driver().cuDevicePrimaryCtxReset_v2(device); });
 }
 
@@ -95,14 +129,46 @@ CUresult outboardPrimaryCtxRetain(Call& call, CUdevice device) {
   CUcontext context = nullptr;
   const CUresult result = call.driver().cuDevicePrimaryCtxRetain(&context, device);
   if (result != CUDA_SUCCESS) return result;
+  const CUresult noted = NotePrimary(call, device, context);
+  if (noted != CUDA_SUCCESS) call.driver().cuDevicePrimaryCtxRelease_v2(device);
+  return noted;
+}
+
+CUresult outboardGreenCtxCreate(Call& call, CUgreenCtx* green, unsigned long long context, CUdevResourceDesc desc,
+                                CUdevice device, unsigned int flags) {
+  const driver::DriverTable& driver = call.driver();
+  if (driver.cuGreenCtxCreate == nullptr || driver.cuCtxFromGreenCtx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  if (IsPrimaryContext(context)) return CUDA_ERROR_INVALID_VALUE;
+  CUresult result = driver.cuGreenCtxCreate(green, desc, device, flags);
+  if (result != CUDA_SUCCESS) return result;
+  CUcontext converted = nullptr, primary = nullptr;
+  result = driver.cuCtxFromGreenCtx(&converted, *green);
+  if (result == CUDA_SUCCESS) result = driver.cuDevicePrimaryCtxRetain(&primary, device);
+  if (result == CUDA_SUCCESS) {
+    result = NotePrimary(call, device, primary);
+    driver.cuDevicePrimaryCtxRelease_v2(device);  // the green context has it
+  }
+  const wire::HandleId owner = wire::PrimaryContextHandle(call.session().ClientDevice(device));
+  const bool is_added =
+      result == CUDA_SUCCESS && call.session().handles().Add(wire::HandleKind::kContext, context, converted, owner);
+  if (is_added) return CUDA_SUCCESS;
+  driver.cuGreenCtxDestroy(*green);
+  return result == CUDA_SUCCESS ? CUDA_ERROR_INVALID_VALUE : result;
+}
+
+CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
+  const driver::DriverTable& driver = call.driver();
+  if (driver.cuGreenCtxDestroy == nullptr || driver.cuCtxFromGreenCtx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUcontext converted = nullptr;
+  if (const CUresult found = driver.cuCtxFromGreenCtx(&converted, hCtx); found != CUDA_SUCCESS) return found;
   HandleTable& handles = call.session().handles();
-  const wire::HandleId handle = wire::PrimaryContextHandle(call.session().ClientDevice(device));
-  const auto found = handles.Find(wire::HandleKind::kContext, handle);
-  if (found == std::optional<void*>(context)) return CUDA_SUCCESS;
-  if (found.has_value()) handles.Remove(handle);
-  if (handles.Add(wire::HandleKind::kContext, handle, context)) return CUDA_SUCCESS;
-  call.driver().cuDevicePrimaryCtxRelease_v2(device);
-  return CUDA_ERROR_UNKNOWN;
+  const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, converted);
+  const wire::HandleId primary = handles.OwnerOf(handle);
+  const LeasedDevice* device = call.session().FindDevice(static_cast<CUdevice>(wire::SlotOf(primary)));
+  if (primary == 0 || device == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  ForgetGreenStreams(call, converted);
+  handles.Remove(handle);
+  return EndPrimary(call, device->ordinal, [&] { return driver.cuGreenCtxDestroy(hCtx); });
 }
 
 CUresult outboardCtxCreate(Call& call, CUcontext* context, unsigned int flags, CUdevice device) {

@@ -34,6 +34,20 @@ TEST(ContextObjectsTest, TellsGenerationsAndKindsApart) {
   EXPECT_EQ(objects.ContextOf(MakeHandle(HandleKind::kStream, 2, 3)), kFirst);
 }
 
+TEST(ContextObjectsTest, TakesTheStreamsOfAGreenContextAlone) {
+  ContextObjects objects;
+  const auto green = reinterpret_cast<CUgreenCtx>(uintptr_t{7});
+  const auto stream = MakeHandle(HandleKind::kStream, 1, 3), other = MakeHandle(HandleKind::kStream, 1, 4);
+  objects.Add(stream, kFirst, green);
+  objects.Add(other, kFirst);
+  EXPECT_EQ(objects.ContextOf(stream), kFirst);
+  EXPECT_EQ(objects.GreenOf(stream), green);
+  EXPECT_EQ(objects.GreenOf(other), nullptr);
+  EXPECT_EQ(objects.Take(green), std::vector{stream});
+  EXPECT_EQ(objects.ContextOf(stream), nullptr);
+  EXPECT_EQ(objects.ContextOf(other), kFirst);
+}
+
 TEST(ContextObjectsTest, StreamsOfEveryContextAreOfNone) {
   ContextObjects objects;
   EXPECT_EQ(objects.ContextOf(reinterpret_cast<wire::HandleId>(CU_STREAM_LEGACY)), nullptr);

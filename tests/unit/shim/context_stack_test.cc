@@ -85,6 +85,29 @@ TEST_F(ContextsTest, TellsStrangersFromTheDestroyed) {
   });
 }
 
+TEST_F(ContextsTest, AGreenContextIsAtHomeInItsPrimaryContext) {
+  const auto green = reinterpret_cast<CUgreenCtx>(uintptr_t{7});
+  CUcontext found = nullptr;
+  contexts_.Add(Context(1), {.is_primary = true});
+  contexts_.Add(Context(2), {.green = green, .home = Context(1)});
+  EXPECT_EQ(contexts_.FindGreen(green, &found), CUDA_SUCCESS);
+  EXPECT_EQ(found, Context(2));
+  EXPECT_EQ(contexts_.HomeOf(Context(2)), Context(1));
+  EXPECT_EQ(contexts_.HomeOf(Context(1)), Context(1));
+  InNewThread([&] {
+    PushContext(Context(2), Context(1));
+    EXPECT_EQ(CurrentContext(), Context(2));
+    EXPECT_EQ(CurrentHome(), Context(1));
+    EXPECT_EQ(ThisThread().lane.context, 2u);
+  });
+  // It does not come back with its primary context.
+  contexts_.SetActive(Context(1), false);
+  contexts_.SetActive(Context(1), true);
+  EXPECT_EQ(contexts_.FindGreen(green, &found), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  contexts_.Remove(Context(2));
+  EXPECT_EQ(contexts_.FindGreen(green, &found), CUDA_ERROR_INVALID_CONTEXT);
+}
+
 TEST_F(ContextsTest, APrimaryContextComesAndGoes) {
   contexts_.Add(Context(1), {.is_primary = true, .is_active = false});
   EXPECT_EQ(Resolve(Context(1)), CUDA_ERROR_CONTEXT_IS_DESTROYED);

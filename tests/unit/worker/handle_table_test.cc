@@ -149,5 +149,22 @@ TEST(HandleTable, WhatAContextOwnsGoesWithIt) {
   EXPECT_TRUE(table.Add(HandleKind::kStream, MakeHandle(HandleKind::kStream, 2, 1), Object(4), other)) << "free again";
 }
 
+// What is made in a green context is its primary context's, and so is the green context itself.
+TEST(HandleTable, WhatAnOwnedContextOwnsIsItsOwners) {
+  HandleTable table;
+  const wire::HandleId primary = wire::PrimaryContextHandle(0), green = MakeHandle(HandleKind::kContext, 1, 100);
+  const wire::HandleId event = MakeHandle(HandleKind::kEvent, 1, 101);
+  ASSERT_TRUE(table.Add(HandleKind::kContext, primary, Object(1)));
+  ASSERT_TRUE(table.Add(HandleKind::kContext, green, Object(2), primary));
+  ASSERT_TRUE(table.Add(HandleKind::kEvent, event, Object(3), green));
+  EXPECT_EQ(table.OwnerOf(green), primary);
+  EXPECT_EQ(table.OwnerOf(event), primary);
+  EXPECT_EQ(table.OwnerOf(primary), 0u);
+  EXPECT_TRUE(table.RemoveOwned(green).empty());
+  const uint64_t changes = table.context_changes();
+  EXPECT_EQ(table.RemoveOwned(primary).size(), 2u);
+  EXPECT_NE(table.context_changes(), changes);
+}
+
 }  // namespace
 }  // namespace outboard::worker
