@@ -24,6 +24,7 @@ enum class GraphNodeKind : uint32_t {
   kRead,       // bytes for the client's memory (Control::kLand, kLandBox)
   kMemAlloc,   // of memory that is there already (outboardGraphMemAlloc)
   kMemFree,
+  kConditional,  // chooses one of several graphs, or repeats one
 };
 
 struct GraphHead {
@@ -98,6 +99,14 @@ struct GraphRead {
   Box host;  // host.address is not used
   BoxExtent extent;
   uint64_t word;  // which of a launch's words is the address in the client's memory; 0 there: nothing lands
+};
+
+// Behind it lie the bodies: for each a GraphChild and its nodes.
+struct GraphConditional {
+  uint64_t handle;  // as the driver gave it (outboardGraphConditionalHandleCreate) for this graph
+  HandleId context;
+  uint32_t type;  // CUgraphConditionalNodeType
+  uint32_t bodies;
 };
 
 // Of both kinds. Whether the memory is allocated the client knows; a launch says that work under way may use it.

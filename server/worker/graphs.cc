@@ -67,6 +67,7 @@ void Graphs::Ended::Run(void* raw) {
   const std::unique_ptr<Ended> ended(static_cast<Ended*>(raw));
   State& state = *ended->state;
   std::lock_guard lock(state.mutex);
+  ended->graph->is_kept = false;
   ended->graph->launches.clear();
   state.GiveBlocks(*ended->graph);
   std::erase(state.destroyed, ended->graph);
@@ -77,6 +78,12 @@ std::shared_ptr<Graphs::Graph> Graphs::State::Find(uint64_t number) {
   std::lock_guard lock(mutex);
   const auto found = graphs.find(number);
   return found != graphs.end() ? found->second : nullptr;
+}
+
+CUresult Graphs::State::Add(uint64_t number, const std::shared_ptr<Graph>& graph) {
+  std::lock_guard lock(mutex);
+  if (graphs.size() + destroyed.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
+  return graphs.emplace(number, graph).second ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 std::shared_ptr<Staging> Graphs::State::StagingOf(CUcontext context) {
@@ -108,6 +115,18 @@ void Graphs::State::EndStaging(Staging& staging) {
   driver.cuCtxPopCurrent_v2(&context);
 }
 
+template <class Busy>
+void Graphs::State::WaitWhile(std::unique_lock<std::mutex>& lock, Busy busy) {
+  while (!released && busy()) {
+    changed.wait_for(lock, kDrainPause);
+    lock.unlock();
+    // Nothing comes to its end where the context is broken.
+    const CUresult result = driver.cuStreamQuery(CU_STREAM_PER_THREAD);
+    lock.lock();
+    if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY) return;
+  }
+}
+
 // Has the driver tell when it has done with a graph that has steps, and keeps them until then.
 CUresult Graphs::Keep(const std::shared_ptr<Graph>& graph) {
   const driver::DriverTable& driver = state_->driver;
@@ -119,35 +138,119 @@ CUresult Graphs::Keep(const std::shared_ptr<Graph>& graph) {
   if (result != CUDA_SUCCESS) return result;
   static_cast<void>(ended.release());  // the object's from here on
   result = driver.cuGraphRetainUserObject(graph->graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
-  if (result != CUDA_SUCCESS) driver.cuUserObjectRelease(object, 1);
+  if (result != CUDA_SUCCESS) {
+    driver.cuUserObjectRelease(object, 1);
+    return result;
+  }
+  graph->kept = object;
+  std::lock_guard lock(state_->mutex);
+  graph->is_kept = true;
+  return CUDA_SUCCESS;
+}
+
+CUresult Graphs::CreateCondition(uint64_t number, CUcontext context, unsigned value, unsigned flags,
+                                 CUgraphConditionalHandle* handle) {
+  const driver::DriverTable& driver = state_->driver;
+  if (driver.cuGraphCreate == nullptr || driver.cuGraphConditionalHandleCreate == nullptr)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  auto graph = state_->Find(number);
+  if (graph == nullptr) {
+    graph = std::make_shared<Graph>(*state_);
+    if (CUresult result = driver.cuGraphCreate(&graph->graph, 0); result != CUDA_SUCCESS) return result;
+    if (CUresult result = state_->Add(number, graph); result != CUDA_SUCCESS) {
+      state_->End(*graph);
+      return result;
+    }
+  }
+  std::lock_guard order(graph->order);
+  const bool is_ordinary = graph->exec != nullptr && graph->conditions.empty();
+  if (graph->graph == nullptr || is_ordinary) return CUDA_ERROR_INVALID_VALUE;
+  if (graph->conditions.size() >= kMaxGraphConditions) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = driver.cuGraphConditionalHandleCreate(handle, graph->graph, context, value, flags);
+  if (result == CUDA_SUCCESS) graph->conditions.push_back(*handle);
   return result;
 }
 
 CUresult Graphs::Instantiate(uint64_t number, uint64_t flags, std::span<const std::byte> description) {
   const driver::DriverTable& driver = state_->driver;
   if (driver.cuGraphCreate == nullptr || driver.cuGraphInstantiateWithFlags == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  {
-    std::lock_guard lock(state_->mutex);
-    if (state_->graphs.size() + state_->destroyed.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
-  }
+  if (const auto graph = state_->Find(number)) return InstantiateAgain(graph, flags, description);
   auto graph = std::make_shared<Graph>(*state_);
   CUresult result = driver.cuGraphCreate(&graph->graph, 0);
   if (result == CUDA_SUCCESS) result = Builder(*state_, *graph, description).Build();
   if (result == CUDA_SUCCESS && !graph->steps.empty()) result = Keep(graph);
   if (result == CUDA_SUCCESS) result = driver.cuGraphInstantiateWithFlags(&graph->exec, graph->graph, flags);
-  std::unique_lock lock(state_->mutex);
-  if (result == CUDA_SUCCESS && !state_->graphs.emplace(number, graph).second) result = CUDA_ERROR_INVALID_VALUE;
+  if (result == CUDA_SUCCESS) result = state_->Add(number, graph);
   if (result == CUDA_SUCCESS) return result;
-  state_->GiveBlocks(*graph);  // it has never run
-  lock.unlock();
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->GiveBlocks(*graph);  // it has never run
+  }
   state_->End(*graph);
+  return result;
+}
+
+// A graph with conditional handles. What it was built of is built again only where it has to be: whether a handle may
+// have a second node after the first one is the driver's to say.
+CUresult Graphs::InstantiateAgain(const std::shared_ptr<Graph>& graph, uint64_t flags,
+                                  std::span<const std::byte> description) {
+  std::lock_guard order(graph->order);
+  if (graph->graph == nullptr || graph->exec != nullptr) return CUDA_ERROR_INVALID_VALUE;
+  const bool is_built = !graph->description.empty() && std::ranges::equal(graph->description, description);
+  if (!is_built || !graph->steps.empty()) {
+    CUresult result = Clear(*graph);
+    if (result == CUDA_SUCCESS) result = Builder(*state_, *graph, description).Build();
+    if (result == CUDA_SUCCESS && !graph->steps.empty()) result = Keep(graph);
+    if (result != CUDA_SUCCESS) return result;
+    graph->description.assign(description.begin(), description.end());
+  }
+  const CUresult result = state_->driver.cuGraphInstantiateWithFlags(&graph->exec, graph->graph, flags);
+  if (result != CUDA_SUCCESS) EndExec(*graph);
+  return result;
+}
+
+// Ends the executable graph, if there is one, of a graph that stays.
+void Graphs::EndExec(Graph& graph) {
+  const driver::DriverTable& driver = state_->driver;
+  if (graph.exec != nullptr) driver.cuGraphExecDestroy(std::exchange(graph.exec, nullptr));
+  // What the driver has under way has hold of the object, too.
+  CUuserObject kept = std::exchange(graph.kept, nullptr);
+  if (kept != nullptr && driver.cuGraphReleaseUserObject != nullptr)
+    driver.cuGraphReleaseUserObject(graph.graph, kept, 1);
+}
+
+// Takes all nodes out of a graph that is not executable, once its launches have ended.
+CUresult Graphs::Clear(Graph& graph) {
+  const driver::DriverTable& driver = state_->driver;
+  if (driver.cuGraphGetNodes == nullptr || driver.cuGraphDestroyNode == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->WaitWhile(lock, [&] { return graph.is_kept; });
+    state_->GiveBlocks(graph);  // of one that was never kept
+    graph.is_dead = false;
+  }
+  size_t count = 0;
+  CUresult result = driver.cuGraphGetNodes(graph.graph, nullptr, &count);
+  std::vector<CUgraphNode> nodes(count);
+  if (result == CUDA_SUCCESS && count > 0) result = driver.cuGraphGetNodes(graph.graph, nodes.data(), &count);
+  for (CUgraphNode node : nodes) {
+    if (result == CUDA_SUCCESS) result = driver.cuGraphDestroyNode(node);
+  }
+  graph.description.clear();
+  graph.nodes.clear();
+  graph.memory.clear();
+  graph.is_chain = true;
+  if (result == CUDA_SUCCESS) graph.steps.clear();
   return result;
 }
 
 CUresult Graphs::Launch(uint64_t number, CUstream stream, std::span<const unsigned long long> words,
                         std::span<const std::byte> bytes) {
   const auto graph = state_->Find(number);
-  if (graph == nullptr || words.size() != graph->words) return CUDA_ERROR_INVALID_VALUE;
+  if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  // Held so that the words of launches are in the order in which the driver runs them. The steps do not take it.
+  std::lock_guard order(graph->order);
+  if (graph->exec == nullptr || words.size() != graph->words) return CUDA_ERROR_INVALID_VALUE;
   const CUresult result = graph->steps.empty() ? state_->driver.cuGraphLaunch(graph->exec, stream)
                                                : LaunchSteps(*graph, stream, words, bytes);
   if (result == CUDA_SUCCESS) state_->memory.Use(graph->memory, stream);
@@ -164,8 +267,6 @@ CUresult Graphs::LaunchSteps(Graph& graph, CUstream stream, std::span<const unsi
   launched->words.assign(words.begin(), words.end());
   launched->bytes.assign(bytes.begin(), bytes.end());
   launched->steps_left = graph.steps.size();
-  // Held so that the words of launches are in the order in which the driver runs them. The steps do not take it.
-  std::lock_guard order(graph.order);
   {
     std::lock_guard lock(state_->mutex);
     if (graph.is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
@@ -183,6 +284,8 @@ CUresult Graphs::LaunchSteps(Graph& graph, CUstream stream, std::span<const unsi
 CUresult Graphs::Upload(uint64_t number, CUstream stream) {
   const auto graph = state_->Find(number);
   if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard order(graph->order);
+  if (graph->exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
   const auto upload = state_->driver.cuGraphUpload;
   return upload == nullptr ? CUDA_ERROR_NOT_SUPPORTED : upload(graph->exec, stream);
 }
@@ -191,18 +294,34 @@ CUresult Graphs::Change(uint64_t number, std::span<const std::byte> changes) {
   const auto graph = state_->Find(number);
   if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
   std::lock_guard order(graph->order);
+  if (graph->exec == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return Builder(*state_, *graph, changes).Change();
 }
 
 CUresult Graphs::SetEnabled(uint64_t number, uint64_t node, bool enabled) {
   const auto graph = state_->Find(number);
-  if (graph == nullptr || node >= graph->nodes.size() || graph->nodes[node].node == nullptr)
+  if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard order(graph->order);
+  if (graph->exec == nullptr || node >= graph->nodes.size() || graph->nodes[node].node == nullptr)
     return CUDA_ERROR_INVALID_VALUE;
   const auto set = state_->driver.cuGraphNodeSetEnabled;
   return set == nullptr ? CUDA_ERROR_NOT_SUPPORTED : set(graph->exec, graph->nodes[node].node, enabled ? 1 : 0);
 }
 
 CUresult Graphs::Destroy(uint64_t number) {
+  const auto graph = state_->Find(number);
+  if (graph == nullptr) return CUDA_SUCCESS;
+  {
+    std::lock_guard order(graph->order);
+    if (!graph->conditions.empty()) {
+      EndExec(*graph);
+      return CUDA_SUCCESS;
+    }
+  }
+  return Release(number);
+}
+
+CUresult Graphs::Release(uint64_t number) {
   std::shared_ptr<Graph> graph;
   {
     std::lock_guard lock(state_->mutex);
@@ -219,17 +338,11 @@ CUresult Graphs::Destroy(uint64_t number) {
 void Graphs::Drain() {
   std::unique_lock lock(state_->mutex);
   const auto is_busy = [](const auto& graph) { return !graph->launches.empty(); };
-  while (!state_->released) {
+  state_->WaitWhile(lock, [&] {
     bool busy = std::ranges::any_of(state_->destroyed, is_busy);
     for (const auto& [number, graph] : state_->graphs) busy = busy || is_busy(graph);
-    if (!busy) return;
-    state_->changed.wait_for(lock, kDrainPause);
-    lock.unlock();
-    // Nothing comes to its end where the context is broken.
-    const CUresult result = state_->driver.cuStreamQuery(CU_STREAM_PER_THREAD);
-    if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY) return;
-    lock.lock();
-  }
+    return busy;
+  });
 }
 
 void Graphs::ForgetContext(CUcontext context) {

@@ -28,6 +28,10 @@ namespace outboard::worker {
 // Only then does other work get its page-locked memory. To give that back to the driver may wait for all work of a
 // context, so it is kept until the context ends.
 //
+// Conditional handles are the driver's, since kernels pass them, and belong to one graph of the driver's. So a graph
+// with such handles is there from the first of them on, is built when it is to be executable, and stays when the
+// executable graph ends, until the client releases it. Of such a graph the driver has one executable graph at a time.
+//
 // Thread-safe. No lock is held while the driver is entered, but for one of a graph's own while it is launched, changed
 // or ended.
 class Graphs {
@@ -41,15 +45,19 @@ class Graphs {
   Graphs& operator=(const Graphs&) = delete;
 
   // Called by lanes. What does not add up is CUDA_ERROR_INVALID_VALUE, as is a number that is not known.
+  CUresult CreateCondition(uint64_t number, CUcontext context, unsigned value, unsigned flags,
+                           CUgraphConditionalHandle* handle);
   CUresult Instantiate(uint64_t number, uint64_t flags, std::span<const std::byte> description);
   CUresult Launch(uint64_t number, CUstream stream, std::span<const unsigned long long> words,
                   std::span<const std::byte> bytes);
   CUresult Upload(uint64_t number, CUstream stream);
   CUresult Change(uint64_t number, std::span<const std::byte> changes);
   CUresult SetEnabled(uint64_t number, uint64_t node, bool enabled);
-  // The graph ends when its launches have. Nothing is done for a number that is not known: the client may not have
-  // learned that it was refused.
+  // The executable graph ends when its launches have, and so does the graph, unless it has conditional handles: that
+  // ends when it is released. Nothing is done for a number that is not known: the client may not have learned that it
+  // was refused.
   CUresult Destroy(uint64_t number);
+  CUresult Release(uint64_t number);
 
   // Returns when no launch touches the client's memory any more.
   void Drain();
@@ -74,6 +82,10 @@ class Graphs {
   struct Ended;
   class Builder;
 
+  CUresult InstantiateAgain(const std::shared_ptr<Graph>& graph, uint64_t flags,
+                            std::span<const std::byte> description);
+  void EndExec(Graph& graph);
+  CUresult Clear(Graph& graph);
   CUresult LaunchSteps(Graph& graph, CUstream stream, std::span<const unsigned long long> words,
                        std::span<const std::byte> bytes);
   CUresult Keep(const std::shared_ptr<Graph>& graph);

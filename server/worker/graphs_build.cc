@@ -90,7 +90,6 @@ CUresult Graphs::Builder::Change() {
     wire::GraphNodeHead head;
     if (!reader_.Get(&change) || !reader_.Get(&head) || head.dependencies != 0) return kMalformed;
     if (change.node >= graph_.nodes.size() || graph_.nodes[change.node].kind != head.kind) return kMalformed;
-    if (head.kind == wire::GraphNodeKind::kGraph) return kMalformed;
     Made made;
     const CUresult result = Put(head.kind, {.changed = &graph_.nodes[change.node]}, 0, &made);
     if (result != CUDA_SUCCESS) return result;
@@ -125,6 +124,8 @@ CUresult Graphs::Builder::Put(wire::GraphNodeKind kind, const Place& place, uint
     case wire::GraphNodeKind::kMemAlloc:
     case wire::GraphNodeKind::kMemFree:
       return PutMemory(place, made);
+    case wire::GraphNodeKind::kConditional:
+      return PutConditional(place, depth, made);
   }
   return kMalformed;
 }
@@ -275,6 +276,28 @@ CUresult Graphs::Builder::PutGraph(const Place& place, uint32_t depth, Made* mad
   CUgraph inner = nullptr;
   if (result == CUDA_SUCCESS) result = CallIf(driver_.cuGraphChildGraphNodeGetGraph, made->last, &inner);
   return result == CUDA_SUCCESS ? AddNodes(child.nodes, inner, depth + 1) : result;
+}
+
+// The driver makes the bodies, empty.
+CUresult Graphs::Builder::PutConditional(const Place& place, uint32_t depth, Made* made) {
+  wire::GraphConditional given;
+  if (!reader_.Get(&given) || depth >= kMaxGraphDepth || place.changed != nullptr) return kMalformed;
+  if (given.bodies > kMaxGraphBodies || given.type > CU_GRAPH_COND_TYPE_SWITCH) return kMalformed;
+  if (std::ranges::find(graph_.conditions, given.handle) == graph_.conditions.end()) return kMalformed;
+  CUgraphNodeParams params{};
+  params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+  params.conditional.handle = given.handle;
+  params.conditional.type = static_cast<CUgraphConditionalNodeType>(given.type);
+  params.conditional.size = given.bodies;
+  CUresult result = Find(wire::HandleKind::kContext, given.context, &params.conditional.ctx);
+  if (result != CUDA_SUCCESS) return result;
+  result = CallIf(driver_.cuGraphAddNode_v2, &made->last, place.into, place.behind.data(), nullptr, place.behind.size(),
+                  &params);
+  for (uint32_t i = 0; i < given.bodies && result == CUDA_SUCCESS; ++i) {
+    wire::GraphChild body;
+    result = reader_.Get(&body) ? AddNodes(body.nodes, params.conditional.phGraph_out[i], depth + 1) : kMalformed;
+  }
+  return result;
 }
 
 CUresult Graphs::Builder::AddStep(const Place& place, wire::GraphNodeKind kind, uint64_t word,

@@ -49,18 +49,25 @@ struct Graphs::Graph {
 
   State& state;
   CUgraph graph = nullptr;
-  CUgraphExec exec = nullptr;
+  CUgraphExec exec = nullptr;  // null while a graph with conditional handles is not executable
   std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken
   std::vector<Entry> nodes;
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
-  bool is_chain = true;  // each node is behind the one before: nothing runs beside a step
+  bool is_chain = true;          // each node is behind the one before: nothing runs beside a step
   std::vector<uint64_t> memory;  // numbers of what it allocates or frees
 
-  std::mutex order;  // held while the driver is given a launch or changes, or the end of the graph
+  std::vector<CUgraphConditionalHandle> conditions;
+  std::vector<std::byte> description;  // that the graph was built of, if it has conditions; empty while it is not built
+  CUuserObject kept = nullptr;         // of the graph's, by which the driver will tell that it has done with the steps
 
-  std::deque<std::shared_ptr<Launched>> launches;  // the driver is at the first. Guarded by State::mutex, as is is_dead
-  bool is_dead = false;                            // blocks of it have ended with their context
+  // Guards all this. Held while the driver is given a launch or changes, or makes or ends the executable graph.
+  std::mutex order;
+
+  std::deque<std::shared_ptr<Launched>>
+      launches;          // the driver is at the first. Guarded by State::mutex, as what follows
+  bool is_dead = false;  // blocks of it have ended with their context
+  bool is_kept = false;  // the driver has not told yet
 };
 
 // A host node of the driver's, which acts for the client.
@@ -104,11 +111,15 @@ struct Graphs::State {
   bool released = false;
 
   std::shared_ptr<Graph> Find(uint64_t number);
+  CUresult Add(uint64_t number, const std::shared_ptr<Graph>& graph);
   std::shared_ptr<Staging> StagingOf(CUcontext context);
   // Lets go of what the driver has for a graph.
   void End(Graph& graph);
   // Gives the graph's blocks back. The caller holds the mutex.
   void GiveBlocks(Graph& graph);
+  // Waits until busy(), called with `lock` on the mutex, is false, or nothing comes to its end any more.
+  template <class Busy>
+  void WaitWhile(std::unique_lock<std::mutex>& lock, Busy busy);
   // Gives page-locked memory, which nothing uses any more, back to the driver.
   void EndStaging(Staging& staging);
 };
@@ -148,6 +159,7 @@ class Graphs::Builder {
   CUresult PutEmpty(const Place& place, Made* made);
   CUresult PutMemory(const Place& place, Made* made);
   CUresult PutGraph(const Place& place, uint32_t depth, Made* made);
+  CUresult PutConditional(const Place& place, uint32_t depth, Made* made);
   CUresult PutHostCall(const Place& place, Made* made);
   CUresult PutWrite(const Place& place, Made* made);
   CUresult PutRead(const Place& place, Made* made);

@@ -46,6 +46,16 @@ CUresult outboardGraphExecDestroy(Call& call, unsigned long long number) {
   return call.session().graphs().Destroy(number);
 }
 
+CUresult outboardGraphConditionalHandleCreate(Call& call, unsigned long long* handle, unsigned long long number,
+                                              CUcontext context, unsigned int value, unsigned int flags) {
+  CUgraphConditionalHandle made = 0;
+  const CUresult result = call.session().graphs().CreateCondition(number, context, value, flags, &made);
+  *handle = made;
+  return result;
+}
+
+CUresult outboardGraphRelease(Call& call, unsigned long long number) { return call.session().graphs().Release(number); }
+
 CUresult outboardGraphMemAlloc(Call& call, CUdeviceptr* address, unsigned long long memory, size_t bytes) {
   Session& session = call.session();
   const CUresult result = session.graph_memory().Allocate(address, memory, bytes);

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +35,8 @@ struct FakeGraphs {
   int alive = 0;
   int launches = 0;  // that have not run
   uint64_t last_handle = 0;
+  size_t destroyed = 0;    // of the nodes, the first ones
+  CUgraph bodies[4] = {};  // of the latest conditional node
 
   // A user object, which belongs to a graph and its executable graphs.
   struct Object {
@@ -143,6 +147,33 @@ void AddGraphs(driver::DriverTable* table) {
   table->cuGraphNodeSetEnabled = [](CUgraphExec, CUgraphNode node, unsigned) {
     return node != nullptr ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED;
   };
+  table->cuGraphReleaseUserObject = [](CUgraph graph, CUuserObject object, unsigned) {
+    if (fake->object_of.erase(graph) == 0) return CUDA_ERROR_INVALID_VALUE;
+    fake->Drop(reinterpret_cast<size_t>(object) - 1);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphConditionalHandleCreate = [](CUgraphConditionalHandle* handle, CUgraph, CUcontext, unsigned, unsigned) {
+    *handle = 1000 + ++fake->last_handle;
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph, const CUgraphNode*, const CUgraphEdgeData*, size_t count,
+                                CUgraphNodeParams* params) {
+    if (params->conditional.size > std::size(fake->bodies)) return CUDA_ERROR_OUT_OF_MEMORY;
+    for (CUgraph& body : fake->bodies) body = reinterpret_cast<CUgraph>(++fake->last_handle);
+    params->conditional.phGraph_out = fake->bodies;
+    *node = NewNode([] {}, count);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphGetNodes = [](CUgraph, CUgraphNode* nodes, size_t* count) {
+    *count = fake->nodes.size() - fake->destroyed;
+    for (size_t i = 0; nodes != nullptr && i < *count; ++i)
+      nodes[i] = reinterpret_cast<CUgraphNode>(fake->destroyed + i + 1);
+    return CUDA_SUCCESS;
+  };
+  table->cuGraphDestroyNode = [](CUgraphNode) {
+    ++fake->destroyed;
+    return CUDA_SUCCESS;
+  };
   table->cuGraphAddChildGraphNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count, CUgraph) {
     *node = NewNode([] {}, count);
     return CUDA_SUCCESS;
@@ -181,6 +212,11 @@ class Description : public Encoded {
   Description& Node(GraphNodeKind kind, const std::vector<uint32_t>& dependencies, const Details& details) {
     Head(kind, dependencies);
     Put(details);
+    return *this;
+  }
+  // What a graph in a graph begins with.
+  Description& Nodes(uint64_t count) {
+    Put(wire::GraphChild{count});
     return *this;
   }
   Description& Head(GraphNodeKind kind, const std::vector<uint32_t>& dependencies) {
@@ -316,6 +352,92 @@ TEST_F(GraphsTest, GraphsInGraphsComeToAnEnd) {
   };
   EXPECT_EQ(graphs_->Instantiate(1, 0, nested(kMaxGraphDepth).bytes()), CUDA_SUCCESS);
   EXPECT_EQ(graphs_->Instantiate(2, 0, nested(kMaxGraphDepth + 1).bytes()), CUDA_ERROR_INVALID_VALUE);
+}
+
+// IF [ empty ] ELSE [ ], and behind it more.
+Description Choice(uint64_t handle, wire::HandleId context, bool more = false) {
+  Description description(more ? 2 : 1, 0);
+  description.Node(GraphNodeKind::kConditional, {}, wire::GraphConditional{handle, context, CU_GRAPH_COND_TYPE_IF, 2})
+      .Nodes(1)
+      .Head(GraphNodeKind::kEmpty, {})
+      .Nodes(0);
+  if (more) description.Head(GraphNodeKind::kEmpty, {0});
+  return description;
+}
+
+TEST_F(GraphsTest, ConditionalHandlesAreTheGraphsOfTheirNumber) {
+  CUgraphConditionalHandle handle = 0, other = 0;
+  ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
+  ASSERT_EQ(graphs_->CreateCondition(2, FakeDriver::Context(1), 1, 1, &other), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.alive, 2);
+  EXPECT_EQ(graphs_->Launch(1, stream_, {}, {}), CUDA_ERROR_INVALID_VALUE) << "it is not executable yet";
+  EXPECT_EQ(graphs_->Instantiate(1, 0, Choice(other, kContext).bytes()), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(graphs_->Instantiate(3, 0, Choice(handle, kContext).bytes()), CUDA_ERROR_INVALID_VALUE);
+  const Description good = Choice(handle, kContext);
+  for (size_t bytes = 0; bytes < good.bytes().size(); bytes += 8) {
+    EXPECT_EQ(graphs_->Instantiate(1, 0, good.bytes().first(bytes)), CUDA_ERROR_INVALID_VALUE) << bytes;
+  }
+  std::vector<std::byte> bytes(good.bytes().begin(), good.bytes().end());
+  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
+    uint64_t word;
+    std::memcpy(&word, &bytes[at], sizeof word);
+    for (const uint64_t wrong : {word + 1, word + (uint64_t{1} << 32), uint64_t{1} << 40, ~uint64_t{0}}) {
+      std::memcpy(&bytes[at], &wrong, sizeof wrong);
+      graphs_->Instantiate(1, 0, bytes);
+      EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+    }
+    std::memcpy(&bytes[at], &word, sizeof word);
+  }
+  EXPECT_EQ(graphs_->Release(2), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.alive, 0);
+}
+
+TEST_F(GraphsTest, AGraphWithConditionalHandlesStaysUntilItIsReleased) {
+  CUgraphConditionalHandle handle = 0;
+  ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
+  const Description description = Choice(handle, kContext), more = Choice(handle, kContext, true);
+  ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.nodes.size(), 2u);
+  EXPECT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_ERROR_INVALID_VALUE) << "one at a time";
+  EXPECT_EQ(graphs_->Launch(1, stream_, {}, {}), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Launch(1, stream_, {}, {}), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(fake_.alive, 1);
+  ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.nodes.size(), 2u) << "it was built already";
+  EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  ASSERT_EQ(graphs_->Instantiate(1, 0, more.bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.nodes.size() - fake_.destroyed, 3u) << "of the former none is left";
+  EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
+  EXPECT_EQ(fake_.alive, 0);
+  // A graph without handles gets none.
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 0).Head(GraphNodeKind::kEmpty, {}).bytes()), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(GraphsTest, AGraphIsBuiltAgainOnceItsLaunchesHaveRun) {
+  CUgraphConditionalHandle handle = 0;
+  ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
+  Description description(1, 1);
+  description.Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{0});
+  ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+  const unsigned long long call = 7;
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&call, 1}, {}), CUDA_SUCCESS);
+  EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  std::atomic<bool> is_called = false;
+  std::thread stream([&] { fake_.Run(); });
+  std::thread client([&] {
+    EXPECT_EQ(sent_.At(0).As<wire::CallHead>().call, 7u);
+    is_called = true;
+    EXPECT_TRUE(calls_->OnDone(7));
+  });
+  EXPECT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+  EXPECT_TRUE(is_called);
+  EXPECT_EQ(fake_.destroyed, 1u);
+  client.join();
+  stream.join();
+  EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
 }
 
 TEST_F(GraphsTest, LaunchesTakeTheirWordsInOrder) {
