@@ -140,21 +140,32 @@ uint64_t GraphEncoder::PutNodes(const graphs::Graph& graph) {
       const size_t piece = local[node].size();
       local[node].push_back(count++);
       numbers_[node].push_back(next_++);
-      if (node->child() || !NeedsWord(OperationOf(*node))) return 0;
+      if (node->operation() == nullptr || !NeedsWord(OperationOf(*node))) return 0;
       words_.push_back({node, piece});
       return words_.size() - 1;
     };
     if (const auto child = node->child()) {
       begin(wire::GraphNodeKind::kGraph);
-      const size_t at = bytes_.size();
-      Put(wire::GraphChild{});
-      const wire::GraphChild head{PutNodes(*child)};
-      std::memcpy(bytes_.data() + at, &head, sizeof head);
+      PutInner(*child);
+    } else if (const graphs::Conditional* conditional = node->conditional()) {
+      begin(wire::GraphNodeKind::kConditional);
+      const graphs::Condition& condition = *conditional->condition;
+      Put(wire::GraphConditional{condition.handle, IdOf(condition.params.context),
+                                 static_cast<uint32_t>(conditional->type),
+                                 static_cast<uint32_t>(conditional->bodies.size())});
+      for (const auto& body : conditional->bodies) PutInner(*body);
     } else {
       PutOperation(OperationOf(*node), begin);
     }
   }
   return count;
+}
+
+void GraphEncoder::PutInner(const graphs::Graph& graph) {
+  const size_t at = bytes_.size();
+  Put(wire::GraphChild{});
+  const wire::GraphChild head{PutNodes(graph)};
+  std::memcpy(bytes_.data() + at, &head, sizeof head);
 }
 
 bool GraphEncoder::PutChange(const GraphOperation& operation, std::span<const uint64_t> numbers) {

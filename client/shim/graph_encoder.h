@@ -51,6 +51,8 @@ class GraphEncoder {
   void PutBytes(const void* bytes, size_t size);
   // Returns how many nodes of the wire the graph has, those of graphs in it not counted.
   uint64_t PutNodes(const graphs::Graph& graph);
+  // The same behind the number of the nodes.
+  void PutInner(const graphs::Graph& graph);
   void PutHead(wire::GraphNodeKind kind, std::span<const uint32_t> dependencies);
   // The kinds of operations. begin(kind) writes what comes before each node of the wire, and says its word.
   template <class Begin>

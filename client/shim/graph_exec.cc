@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/shim/call.h"
+#include "client/shim/graph_condition.h"
 #include "client/shim/graph_model.h"
 #include "client/shim/host_calls.h"
 #include "client/shim/memory.h"
@@ -32,7 +33,9 @@ CUresult GraphExec::Instantiate() {
   }
   numbers_ = std::move(encoder.numbers());
   words_ = std::move(encoder.words());
-  const uint64_t number = process_.graph_model().NextExec();
+  const auto conditional = conditional_nodes();
+  const uint64_t number =
+      conditional.empty() ? process_.graph_model().NextExec() : ConditionOf(*conditional.front()).home->number;
   // What a launch frees first is decided here.
   constexpr uint64_t kOurs = CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
   CUresult result = remote::outboardGraphInstantiate(number, flags & ~kOurs, bytes.data(), bytes.size());
@@ -94,6 +97,7 @@ CUresult GraphExec::Begin(Launched* launched) {
       OnlyReadsHostMemory() && !process_.host_calls().outstanding() && !process_.memory().streams_may_wait();
   for (const LaunchWord& word : words_) launched->words.push_back(WordOf(word, may_send, launched));
   for (const graphs::Node* node : order()) {
+    if (node->conditional() != nullptr) continue;  // bodies record nothing
     const auto* record = std::get_if<RecordOperation>(&OperationOf(*node).what);
     if (record != nullptr) process_.graph_model().events.Recorded(record->event);
   }
@@ -130,9 +134,11 @@ CUresult GraphExec::SetEnabled(graphs::Node& node, bool enabled) {
 CUresult GraphExec::Apply(Changes changes) {
   GraphEncoder now, before;  // of nodes that become something else for the worker, which knows no host functions
   for (const auto& [node, content] : changes) {
+    const auto* operation = std::get_if<graphs::OperationPtr>(&content);
+    if (operation == nullptr) return CUDA_ERROR_NOT_SUPPORTED;  // the condition of another graph of the worker
     const auto& numbers = numbers_[node];
     GraphEncoder after, until_now;
-    if (!after.PutChange(static_cast<const GraphOperation&>(*std::get<graphs::OperationPtr>(content)), numbers) ||
+    if (!after.PutChange(static_cast<const GraphOperation&>(**operation), numbers) ||
         !until_now.PutChange(OperationOf(*node), numbers))
       return CUDA_ERROR_NOT_SUPPORTED;
     if (std::ranges::equal(after.bytes(), until_now.bytes())) continue;

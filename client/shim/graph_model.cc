@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "client/shim/graph_condition.h"
 #include "client/shim/graph_exec.h"
 #include "client/shim/graph_operation.h"
 #include "client/shim/host_calls.h"
@@ -36,6 +37,11 @@ void CapturedEvents::Recorded(CUevent event) {
 
 CUresult GraphModel::Make(CUgraphNodeParams* params, graphs::OperationPtr* operation) {
   return MakeOperation(process_, params, operation);
+}
+
+CUresult GraphModel::MakeCondition(graphs::Graph& graph, const graphs::ConditionParams& params,
+                                   std::shared_ptr<graphs::Condition>* condition) {
+  return GraphCondition::Create(process_, graph, params, condition);
 }
 
 CUresult GraphModel::Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,

@@ -53,7 +53,7 @@ class CapturedEvents {
   std::map<CUevent, graphs::CapturableEvent::Captured> captured_;
 };
 
-// The graphs of this process. The worker hears of executable ones alone.
+// The graphs of this process. The worker hears of executable ones alone, and of memory and conditional handles.
 class GraphModel final : private outboard::graphs::Host {
  public:
   // `process` outlives this.
@@ -66,7 +66,7 @@ class GraphModel final : private outboard::graphs::Host {
   outboard::graphs::Graphs graphs{handles_, *this};
   CapturedEvents events;
 
-  // A number for an executable graph, and for memory of a graph.
+  // A number for an executable graph, the same for the worker's graph with its conditions, and for memory of a graph.
   uint64_t NextExec() { return last_exec_.fetch_add(1, std::memory_order_relaxed) + 1; }
   uint64_t NextMemory() { return last_memory_.fetch_add(1, std::memory_order_relaxed) + 1; }
 
@@ -75,6 +75,8 @@ class GraphModel final : private outboard::graphs::Host {
 
  private:
   CUresult Make(CUgraphNodeParams* params, outboard::graphs::OperationPtr* operation) override;
+  CUresult MakeCondition(outboard::graphs::Graph& graph, const outboard::graphs::ConditionParams& params,
+                         std::shared_ptr<outboard::graphs::Condition>* condition) override;
   CUresult Instantiate(outboard::graphs::Graph& graph, uint64_t flags, outboard::graphs::Node** on_cycle,
                        std::shared_ptr<outboard::graphs::Exec>* exec) override;
   void Post(std::function<void()> function) override;

@@ -13,6 +13,7 @@
 #include "client/shim/modules_launch.h"
 #include "client/shim/process.h"
 #include "client/shim/thread_state.h"
+#include "common/base/log.h"
 #include "common/base/number_of.h"
 #include "common/graphs/graph.h"
 #include "common/libcuda/copy_calls.h"
@@ -232,6 +233,31 @@ struct Change {
   }
 };
 
+// Whether a conditional node of the context may do it.
+struct InBody {
+  CUcontext context;
+
+  static CUresult If(bool may) { return may ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+
+  CUresult operator()(const KernelOperation& op) const { return If(op.context == context); }
+  CUresult operator()(const FillOperation& op) const { return If(op.params.ctx == context); }
+  CUresult operator()(const CopyOperation& op) const {
+    const auto& [to, from, extent] = op.placed;
+    if (op.context != context || to.array != nullptr || from.array != nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (to.is_device && from.is_device) return CUDA_SUCCESS;
+    // It would need a host node (docs/architecture.md, "Graphs"), which bodies must not have.
+    if (Process::Get().FirstMention("a copy of host memory in a conditional body"))
+      Log(LogLevel::kWarn,
+          "a body of a conditional node copies from or to host memory; this is not supported: copy within the device "
+          "there, and between device and host memory outside of the conditional node");
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  template <class Any>
+  CUresult operator()(const Any&) const {
+    return CUDA_SUCCESS;
+  }
+};
+
 // Describes operations as cuGraphAddNode takes them.
 struct Describer {
   graphs::Node& node;
@@ -301,6 +327,8 @@ void GraphOperation::Describe(graphs::Node& node, CUgraphNodeParams* params) con
   std::visit(Describer{node, *params}, what);
 }
 
+CUresult GraphOperation::MayRunInBody(CUcontext context) const { return std::visit(InBody{context}, what); }
+
 std::string GraphOperation::label() const {
   const auto* kernel = std::get_if<KernelOperation>(&what);
   return kernel != nullptr ? kernel->function->identity().name : std::string();
@@ -344,7 +372,6 @@ CUresult MakeOperation(Process& process, CUgraphNodeParams* params, OperationPtr
       return Make(process, params->free, operation);
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
-    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return CUDA_ERROR_NOT_SUPPORTED;
     default:
       return CUDA_ERROR_INVALID_VALUE;

@@ -83,6 +83,7 @@ struct GraphOperation final : graphs::Operation {
   CUgraphNodeType type() const override;
   CUgraphExecUpdateResult MayBecome(const graphs::Operation& after) const override;
   void Describe(graphs::Node& node, CUgraphNodeParams* params) const override;
+  CUresult MayRunInBody(CUcontext context) const override;
   std::string label() const override;
   std::shared_ptr<graphs::Memory> allocates() const override;
   std::shared_ptr<graphs::Memory> frees() const override;
@@ -90,11 +91,11 @@ struct GraphOperation final : graphs::Operation {
   const What what;
 };
 
-// The operation of a node that is no graph.
+// The operation of a node that has no graphs.
 const GraphOperation& OperationOf(const graphs::Node& node);
 
 // Makes an operation of a description, with the errors of the calls that take it, and writes the address of memory into
-// that. CUDA_ERROR_NOT_SUPPORTED for conditions and semaphores.
+// that. CUDA_ERROR_NOT_SUPPORTED for semaphores.
 CUresult MakeOperation(Process& process, CUgraphNodeParams* params, graphs::OperationPtr* operation);
 
 // The same of a launch in a stream of the current context.

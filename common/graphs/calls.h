@@ -94,6 +94,8 @@ CUresult cuGraphAddNode_v2(Graphs& graphs, CUgraphNode* phGraphNode, CUgraph hGr
                            const CUgraphEdgeData* dependencyData, size_t numDependencies,
                            CUgraphNodeParams* nodeParams);
 CUresult cuGraphNodeSetParams(Graphs& graphs, CUgraphNode hNode, CUgraphNodeParams* nodeParams);
+CUresult cuGraphConditionalHandleCreate(Graphs& graphs, CUgraphConditionalHandle* pHandle_out, CUgraph hGraph,
+                                        CUcontext ctx, unsigned int defaultLaunchValue, unsigned int flags);
 CUresult cuGraphExecKernelNodeSetParams(Graphs& graphs, CUgraphExec hGraphExec, CUgraphNode hNode,
                                         const CUDA_KERNEL_NODE_PARAMS_v1* nodeParams);
 CUresult cuGraphExecKernelNodeSetParams_v2(Graphs& graphs, CUgraphExec hGraphExec, CUgraphNode hNode,

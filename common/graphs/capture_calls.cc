@@ -24,8 +24,7 @@ CUresult BeginCaptureToGraph(Graphs& graphs, const StreamId& stream, CUgraph hGr
 }
 
 CUresult EndCapture(Graphs& graphs, const StreamId& stream, CUgraph* phGraph) {
-  if (!phGraph) return CUDA_ERROR_INVALID_VALUE;
-  *phGraph = nullptr;
+  if (phGraph) *phGraph = nullptr;
   return graphs.captures.End(stream, phGraph);
 }
 

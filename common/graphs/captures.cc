@@ -35,6 +35,7 @@ CUresult Captures::BeginTo(const StreamId& stream, CUstreamCaptureMode mode, CUg
 CUresult Captures::End(const StreamId& stream, CUgraph* graph) {
   std::lock_guard lock(graphs_.mutex);
   const Branch* branch = Find(stream);
+  if (!graph && (!branch || branch->capture->owns_graph)) return CUDA_ERROR_INVALID_VALUE;
   if (!branch) return CUDA_ERROR_ILLEGAL_STATE;
   const auto capture = branch->capture;
   if (capture->origin != stream.id) {
@@ -47,7 +48,7 @@ CUresult Captures::End(const StreamId& stream, CUgraph* graph) {
                           : !Joined(*branch) ? CUDA_ERROR_STREAM_CAPTURE_UNJOINED
                                              : CUDA_SUCCESS;
   Finish(capture, result != CUDA_SUCCESS);
-  if (result == CUDA_SUCCESS) *graph = static_cast<CUgraph>(capture->graph->handle());
+  if (result == CUDA_SUCCESS && graph) *graph = static_cast<CUgraph>(capture->graph->handle());
   return result;
 }
 

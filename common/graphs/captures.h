@@ -58,7 +58,7 @@ class Captures {
   CUresult BeginTo(const StreamId& stream, CUstreamCaptureMode mode, CUgraph into,
                    std::span<const CUgraphNode> dependencies);
 
-  // cuStreamEndCapture.
+  // cuStreamEndCapture. `graph` may be null where the program knows the graph: it has captured to it.
   CUresult End(const StreamId& stream, CUgraph* graph);
 
   // What cuStreamIsCapturing and cuStreamGetCaptureInfo say of a stream.

@@ -31,6 +31,8 @@ const char* NameOf(CUgraphNodeType type) {
       return "MEM_FREE";
     case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
       return "BATCH_MEM_OP";
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+      return "CONDITIONAL";
     default:
       return "EMPTY";
   }
@@ -38,18 +40,29 @@ const char* NameOf(CUgraphNodeType type) {
 
 std::string IdOf(const Node& node) { return "node_" + std::to_string(node.id); }
 
-// One cluster for each graph; child graphs are clusters in the one that has them. A node's label begins with its place
-// in its graph.
+std::string LabelOf(const Node& node) {
+  if (const Operation* operation = node.operation()) return operation->label();
+  const Conditional* conditional = node.conditional();
+  if (!conditional) return {};
+  constexpr const char* kNames[] = {"IF", "WHILE", "SWITCH"};
+  return std::string(kNames[conditional->type]) + " " + std::to_string(conditional->condition->handle);
+}
+
+// One cluster for each graph; child graphs and bodies are clusters in the one that has them. A node's label begins with
+// its place in its graph.
 void Print(const Graph& graph, const std::string& name, std::ostream& out) {
   out << "subgraph \"cluster_" << name << "\" {\nlabel=\"" << name << "\"\n";
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = *graph.nodes()[i];
     out << '"' << IdOf(node) << "\" [shape=box label=\"" << i << "\\n" << NameOf(node.type());
-    const std::string label = node.operation() ? node.operation()->label() : std::string();
+    const std::string label = LabelOf(node);
     if (!label.empty()) out << "\\n" << label;
     out << "\"]\n";
     for (const Node* from : node.dependencies()) out << '"' << IdOf(*from) << "\" -> \"" << IdOf(node) << "\"\n";
-    if (const auto child = node.child()) Print(*child, name + "_" + std::to_string(i), out);
+    for (size_t k = 0; k < node.inner().size(); ++k) {
+      const std::string place = name + "_" + std::to_string(i);
+      Print(*node.inner()[k], node.child() ? place : place + "_" + std::to_string(k), out);
+    }
   }
   out << "}\n";
 }

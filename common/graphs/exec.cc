@@ -54,16 +54,27 @@ class Pairing {
   std::unordered_map<const Node*, const Node*> partners_;
 };
 
-// Finds what `mine` would have to become, child graphs included.
+// Finds what `mine` would have to become, graphs in it included.
 Exec::Mismatch Compare(const Graph& mine, const Graph& to, std::vector<std::pair<Node*, Content>>* changes) {
   Pairing pairing;
   if (const auto mismatch = pairing.Pair(mine, to); mismatch.result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return mismatch;
   for (const auto& [node, wanted] : pairing.pairs()) {
-    if (const auto child = node->child()) {
-      const auto mismatch = Compare(*child, *wanted->child(), changes);
-      if (mismatch.result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return mismatch;
-      continue;
+    const Conditional* const now = node->conditional();
+    if (now) {
+      const Conditional& then = *wanted->conditional();
+      if (then.type != now->type || then.bodies.size() != now->bodies.size() ||
+          then.condition->params.context != now->condition->params.context)
+        return {CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED, wanted};
+      // The other graph has a condition of its own, which its kernels set: default value and flags are those.
+      if (then.condition != now->condition)
+        changes->emplace_back(node,
+                              std::make_shared<Conditional>(Conditional{then.condition, now->type, now->bodies, {}}));
     }
+    for (size_t i = 0; i < node->inner().size(); ++i) {
+      const auto mismatch = Compare(*node->inner()[i], *wanted->inner()[i], changes);
+      if (mismatch.result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return mismatch;
+    }
+    if (!node->operation()) continue;
     const CUgraphExecUpdateResult result = node->operation()->MayBecome(*wanted->operation());
     if (result != CU_GRAPH_EXEC_UPDATE_SUCCESS) return {result, wanted};
     changes->emplace_back(node, wanted->content);
@@ -73,20 +84,21 @@ Exec::Mismatch Compare(const Graph& mine, const Graph& to, std::vector<std::pair
 
 }  // namespace
 
-bool Exec::Prepare(const Graph& original, const Graph& copy, Node** on_cycle) {
+bool Exec::Prepare(const Graph& original, const Graph& copy, std::vector<Node*>* order, Node** on_cycle) {
   if (!original.Sorted(on_cycle)) return false;
   for (const auto& node : copy.nodes()) by_origin_[node->origin] = node.get();
   Node* none;
   const auto sorted = copy.Sorted(&none);
   for (Node* node : *sorted) {
-    const auto child = node->child();
-    if (!child) {
-      order_.push_back(node);
-      if (node->is_memory_node()) memory_nodes_.push_back(node);
-      continue;
-    }
+    const bool is_graph = node->child() != nullptr;
+    if (!is_graph) order->push_back(node);
+    if (node->is_memory_node()) memory_nodes_.push_back(node);
+    if (node->conditional()) conditional_nodes_.push_back(node);
     const auto whole = std::ranges::find(original.nodes(), node->origin, [](const auto& each) { return each->id; });
-    if (!Prepare(*(*whole)->child(), *child, on_cycle)) return false;
+    for (size_t i = 0; i < node->inner().size(); ++i) {
+      const Graph& inner = *node->inner()[i];
+      if (!Prepare(*(*whole)->inner()[i], inner, is_graph ? order : &body_orders_[&inner], on_cycle)) return false;
+    }
   }
   return true;
 }

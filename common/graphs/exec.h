@@ -24,17 +24,20 @@ class Exec : public Object {
   Exec(const Graph& graph, uint64_t flags) : flags(flags), graph_(graph.Clone()) {}
 
   // False when the graph that this is a copy of has a cycle; then *on_cycle is a node of it.
-  bool Prepare(const Graph& original, Node** on_cycle) { return Prepare(original, *graph_, on_cycle); }
+  bool Prepare(const Graph& original, Node** on_cycle) { return Prepare(original, *graph_, &order_, on_cycle); }
 
   const uint64_t flags;
 
   Graph& graph() const { return *graph_; }
   const std::shared_ptr<Graph>& shared_graph() const { return graph_; }
 
-  // All nodes but those that are graphs, child graphs' included, each behind those that it depends on.
+  // All nodes but those that are graphs, child graphs' included, each behind those that it depends on. The same of a
+  // body of one of conditional_nodes(), which are those at any depth.
   std::span<Node* const> order() const { return order_; }
+  std::span<Node* const> order(const Graph& body) const { return body_orders_.at(&body); }
+  std::span<Node* const> conditional_nodes() const { return conditional_nodes_; }
 
-  // The copy of a node of the graph or of a child graph in it; null for other nodes.
+  // The copy of a node of the graph or of a graph in it; null for other nodes.
   Node* Find(const Node& original) const;
 
   // Gives a node another operation of its kind.
@@ -65,13 +68,15 @@ class Exec : public Object {
   virtual CUresult Apply(Changes changes);
 
  private:
-  bool Prepare(const Graph& original, const Graph& copy, Node** on_cycle);
+  bool Prepare(const Graph& original, const Graph& copy, std::vector<Node*>* order, Node** on_cycle);
   Mismatch Update(const Graph& mine, const Graph& to);
 
   const std::shared_ptr<Graph> graph_;
   std::vector<Node*> order_;
-  std::vector<Node*> memory_nodes_;                // of these
-  std::unordered_map<uint64_t, Node*> by_origin_;  // child graphs' nodes included
+  std::vector<Node*> memory_nodes_;  // of these
+  std::vector<Node*> conditional_nodes_;
+  std::unordered_map<const Graph*, std::vector<Node*>> body_orders_;
+  std::unordered_map<uint64_t, Node*> by_origin_;  // nodes of graphs in it included
 };
 
 }  // namespace outboard::graphs

@@ -13,25 +13,47 @@ namespace {
 constexpr uint64_t kFlags = CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |
                             CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
 
-// *error_node, which may be null, is the node that cannot be; null when it is not the graph's fault.
-CUresult Instantiate(Graphs& graphs, CUgraphExec* phGraphExec, CUgraph hGraph, uint64_t flags,
-                     CUgraphNode* error_node) {
-  if (error_node) *error_node = nullptr;
+// Why a graph cannot be executable.
+struct Offence {
+  CUgraphNode node = nullptr;  // that cannot be; null when it is no node's fault
+  CUgraphInstantiateResult result = CUDA_GRAPH_INSTANTIATE_ERROR;
+  const char* text = "";
+
+  // `offender` may be null.
+  void IsOf(const Node* offender, const char* why) {
+    if (!offender) return;
+    node = static_cast<CUgraphNode>(offender->handle());
+    result = CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE;
+    text = why;
+  }
+};
+
+CUresult Instantiate(Graphs& graphs, CUgraphExec* phGraphExec, CUgraph hGraph, uint64_t flags, Offence* offence) {
   return ObjectCall<Graph>(graphs, hGraph, [&](Graph& graph) -> CUresult {
-    if (!phGraphExec || (flags & ~kFlags) != 0 || graph.embedded) return CUDA_ERROR_INVALID_VALUE;
+    if (!phGraphExec || (flags & ~kFlags) != 0 || graph.embedded()) return CUDA_ERROR_INVALID_VALUE;
     if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) {
       return flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH ? CUDA_ERROR_INVALID_VALUE
                                                                      : CUDA_ERROR_NOT_SUPPORTED;
     }
-    if (graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
-    const bool is_only = graph.HasMemoryNodes();
+    if (graph.IsCapturing()) return CUDA_ERROR_ILLEGAL_STATE;
+    const bool is_only = !graph.MayBeCopied();
     if (is_only && !graph.only_exec.expired()) return CUDA_ERROR_NOT_SUPPORTED;
+    if (!AllConditionsHaveNodes(graph)) {
+      offence->result = CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED;
+      offence->text = "A conditional handle of the graph has no conditional node.";
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const Node* offender = nullptr;
+    if (CUresult refused = CheckBodies(graph, &offender); refused != CUDA_SUCCESS) {
+      offence->IsOf(offender, "A body of a conditional node has a node that may not be there.");
+      return refused;
+    }
     Node* on_cycle = nullptr;
     std::shared_ptr<Exec> exec;
     const CUresult result =
         graphs.host.Instantiate(graph, flags & ~uint64_t{CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD}, &on_cycle, &exec);
     if (result != CUDA_SUCCESS) {
-      if (error_node && on_cycle) *error_node = static_cast<CUgraphNode>(on_cycle->handle());
+      offence->IsOf(on_cycle, "The graph has a cycle.");
       return result;
     }
     if (is_only) graph.only_exec = exec;
@@ -45,8 +67,8 @@ CUresult Update(Graphs& graphs, CUgraphExec hGraphExec, CUgraph hGraph, CUgraphE
   *info = {CU_GRAPH_EXEC_UPDATE_ERROR, nullptr, nullptr};
   return ObjectCall<Exec>(graphs, hGraphExec, [&](Exec& exec) -> CUresult {
     const auto graph = graphs.handles.Find<Graph>(hGraph);
-    if (!graph || graph->embedded) return CUDA_ERROR_INVALID_VALUE;
-    if (graph->capturing) return CUDA_ERROR_ILLEGAL_STATE;
+    if (!graph || graph->embedded()) return CUDA_ERROR_INVALID_VALUE;
+    if (graph->IsCapturing()) return CUDA_ERROR_ILLEGAL_STATE;
     const auto handle = [](const Node* node) { return node ? static_cast<CUgraphNode>(node->handle()) : nullptr; };
     const Exec::Mismatch mismatch = exec.Update(*graph);
     if (mismatch.error == CUDA_ERROR_INVALID_VALUE || mismatch.error == CUDA_ERROR_NOT_SUPPORTED) {
@@ -68,12 +90,11 @@ bool CanBeDisabled(const Node& node) {
 
 CUresult cuGraphInstantiate(Graphs& graphs, CUgraphExec* phGraphExec, CUgraph hGraph, CUgraphNode* phErrorNode,
                             char* logBuffer, size_t bufferSize) {
-  CUgraphNode offender = nullptr;
-  const CUresult result = Instantiate(graphs, phGraphExec, hGraph, 0, &offender);
-  if (phErrorNode) *phErrorNode = offender;
+  Offence offence;
+  const CUresult result = Instantiate(graphs, phGraphExec, hGraph, 0, &offence);
+  if (phErrorNode) *phErrorNode = offence.node;
   if (logBuffer && bufferSize > 0) {
-    const char* const text = offender ? "The graph has a cycle." : "";
-    std::strncpy(logBuffer, text, bufferSize - 1);
+    std::strncpy(logBuffer, offence.text, bufferSize - 1);
     logBuffer[bufferSize - 1] = '\0';
   }
   return result;
@@ -83,7 +104,8 @@ CUresult cuGraphInstantiateWithFlags(Graphs& graphs, CUgraphExec* phGraphExec, C
                                      unsigned long long flags) {
   // Nothing says in which stream to upload.
   if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) return CUDA_ERROR_INVALID_VALUE;
-  return Instantiate(graphs, phGraphExec, hGraph, flags, nullptr);
+  Offence offence;
+  return Instantiate(graphs, phGraphExec, hGraph, flags, &offence);
 }
 
 CUresult cuGraphInstantiateWithParams(Graphs& graphs, CUgraphExec* phGraphExec, CUgraph hGraph,
@@ -91,14 +113,14 @@ CUresult cuGraphInstantiateWithParams(Graphs& graphs, CUgraphExec* phGraphExec, 
                                       const std::function<CUresult(CUgraphExec, CUstream)>& upload) {
   if (!instantiateParams) return CUDA_ERROR_INVALID_VALUE;
   auto& params = *instantiateParams;
-  CUresult result = Instantiate(graphs, phGraphExec, hGraph, params.flags, &params.hErrNode_out);
+  Offence offence;
+  CUresult result = Instantiate(graphs, phGraphExec, hGraph, params.flags, &offence);
+  params.hErrNode_out = offence.node;
   if (result == CUDA_SUCCESS && (params.flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD)) {
     result = upload(*phGraphExec, params.hUploadStream);
     if (result != CUDA_SUCCESS) (void)cuGraphExecDestroy(graphs, *phGraphExec);
   }
-  params.result_out = result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS
-                      : params.hErrNode_out  ? CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE
-                                             : CUDA_GRAPH_INSTANTIATE_ERROR;
+  params.result_out = result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS : offence.result;
   return result;
 }
 

@@ -15,6 +15,7 @@ bool HasData(const CUgraphEdgeData* data, size_t count) {
 }
 
 CUgraphNodeType Node::type() const {
+  if (conditional()) return CU_GRAPH_NODE_TYPE_CONDITIONAL;
   const Operation* what = operation();
   return what ? what->type() : CU_GRAPH_NODE_TYPE_GRAPH;
 }
@@ -34,8 +35,33 @@ std::shared_ptr<Graph> Node::child() const {
   return child ? *child : nullptr;
 }
 
+Conditional* Node::conditional() const {
+  const auto* conditional = std::get_if<std::shared_ptr<Conditional>>(&content);
+  return conditional ? conditional->get() : nullptr;
+}
+
+std::span<const std::shared_ptr<Graph>> Node::inner() const {
+  if (const Conditional* what = conditional()) return what->bodies;
+  const auto* child = std::get_if<std::shared_ptr<Graph>>(&content);
+  return {child, child ? size_t{1} : 0};
+}
+
 Graph::~Graph() {
   for (const auto& [object, count] : user_objects_) object->Release(count);
+}
+
+Graph& Graph::outermost() {
+  Graph* graph = this;
+  while (graph->parent_) graph = graph->parent_;
+  return *graph;
+}
+
+bool Graph::Holds(const Graph& inner) const {
+  return &inner == this || AnyInner([&](const Graph& graph) { return graph.Holds(inner); });
+}
+
+bool Graph::IsCapturing() const {
+  return capturing || AnyInner([](const Graph& graph) { return graph.IsCapturing(); });
 }
 
 std::optional<std::vector<std::shared_ptr<Node>>> Graph::FindNodes(std::span<const CUgraphNode> handles) const {
@@ -50,10 +76,23 @@ std::optional<std::vector<std::shared_ptr<Node>>> Graph::FindNodes(std::span<con
 }
 
 bool Graph::HasMemoryNodes() const {
-  return std::ranges::any_of(nodes_, [](const auto& node) {
-    const auto child = node->child();
-    return child ? child->HasMemoryNodes() : node->is_memory_node();
-  });
+  return std::ranges::any_of(nodes_, [](const auto& node) { return node->is_memory_node(); }) ||
+         AnyInner([](const Graph& graph) { return graph.HasMemoryNodes(); });
+}
+
+bool Graph::HasConditionalNodes() const {
+  return std::ranges::any_of(nodes_, [](const auto& node) { return node->conditional() != nullptr; }) ||
+         AnyInner([](const Graph& graph) { return graph.HasConditionalNodes(); });
+}
+
+std::shared_ptr<Condition> Graph::FindCondition(CUgraphConditionalHandle handle) {
+  for (const auto& condition : outermost().conditions_) {
+    if (condition->handle != handle) continue;
+    for (const Graph* graph = this; graph; graph = graph->parent_) {
+      if (graph == condition->params.graph) return condition;
+    }
+  }
+  return nullptr;
 }
 
 // Memory is freed once, and either in the graph that allocates it or in others.
@@ -76,6 +115,7 @@ const std::shared_ptr<Node>& Graph::Add(Content content, std::span<Node* const> 
   }
   const auto& node = nodes_.emplace_back(std::make_shared<Node>(*this, graphs_.NextId(), origin, std::move(content)));
   for (Node* from : dependencies) Connect(*from, *node);
+  for (const auto& inner : node->inner()) inner->parent_ = this;
   if (handle()) PublishNode(node);
   return node;
 }
@@ -84,6 +124,10 @@ void Graph::Remove(Node& node) {
   while (!node.dependencies_.empty()) Disconnect(*node.dependencies_.back(), node);
   while (!node.dependents_.empty()) Disconnect(node, *node.dependents_.back());
   WithdrawNode(node);
+  // With the node go the conditions that were made for graphs in it.
+  std::erase_if(outermost().conditions_, [&](const auto& condition) {
+    return std::ranges::any_of(node.inner(), [&](const auto& inner) { return inner->Holds(*condition->params.graph); });
+  });
   std::erase_if(nodes_, [&](const auto& other) { return other.get() == &node; });
 }
 
@@ -125,10 +169,11 @@ std::shared_ptr<Graph> Graph::Clone() const {
   std::unordered_map<const Node*, Node*> copies;
   for (const auto& node : nodes_) {
     Content content = node->content;
-    if (const auto child = node->child()) {
-      const auto copy = child->Clone();
-      copy->embedded = true;
-      content = copy;
+    if (const auto child = node->child()) content = child->Clone();
+    if (const Conditional* conditional = node->conditional()) {
+      auto copy = std::make_shared<Conditional>(Conditional{conditional->condition, conditional->type, {}, {}});
+      for (const auto& body : conditional->bodies) copy->bodies.push_back(body->Clone());
+      content = std::move(copy);
     }
     copies[node.get()] = clone->Add(std::move(content), {}, node->id).get();
   }
@@ -169,13 +214,18 @@ void Graph::Withdraw() {
 
 void Graph::PublishNode(const std::shared_ptr<Node>& node) {
   graphs_.handles.Add(node);
-  const auto child = node->child();
-  if (child && !child->handle()) child->Publish();  // a graph that was moved into the node keeps its handles
+  for (const auto& inner : node->inner()) {
+    if (!inner->handle()) inner->Publish();  // a graph that was moved into the node keeps its handles
+  }
+  if (Conditional* conditional = node->conditional()) {
+    for (const auto& body : conditional->bodies)
+      conditional->body_handles.push_back(static_cast<CUgraph>(body->handle()));
+  }
 }
 
 void Graph::WithdrawNode(Node& node) {
   graphs_.handles.Remove<Node>(node.handle());
-  if (const auto child = node.child()) child->Withdraw();
+  for (const auto& inner : node.inner()) inner->Withdraw();
 }
 
 }  // namespace outboard::graphs

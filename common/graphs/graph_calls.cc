@@ -89,8 +89,8 @@ CUresult cuGraphCreate(Graphs& graphs, CUgraph* phGraph, unsigned int flags) {
 
 CUresult cuGraphDestroy(Graphs& graphs, CUgraph hGraph) {
   return ObjectCall<Graph>(graphs, hGraph, [&](Graph& graph) -> CUresult {
-    if (graph.embedded) return CUDA_ERROR_INVALID_VALUE;
-    if (graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
+    if (graph.embedded()) return CUDA_ERROR_INVALID_VALUE;
+    if (graph.IsCapturing()) return CUDA_ERROR_ILLEGAL_STATE;
     graph.Withdraw();
     return CUDA_SUCCESS;
   });
@@ -99,8 +99,8 @@ CUresult cuGraphDestroy(Graphs& graphs, CUgraph hGraph) {
 CUresult cuGraphClone(Graphs& graphs, CUgraph* phGraphClone, CUgraph originalGraph) {
   return ObjectCall<Graph>(graphs, originalGraph, [&](Graph& graph) -> CUresult {
     if (!phGraphClone) return CUDA_ERROR_INVALID_VALUE;
-    if (graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
-    if (graph.HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
+    if (graph.IsCapturing()) return CUDA_ERROR_ILLEGAL_STATE;
+    if (!graph.MayBeCopied()) return CUDA_ERROR_NOT_SUPPORTED;
     const auto clone = graph.Clone();
     clone->Publish();
     *phGraphClone = static_cast<CUgraph>(clone->handle());
@@ -196,7 +196,8 @@ CUresult cuGraphRemoveDependencies_v2(Graphs& graphs, CUgraph hGraph, const CUgr
 
 CUresult cuGraphDestroyNode(Graphs& graphs, CUgraphNode hNode) {
   return ObjectCall<Node>(graphs, hNode, [&](Node& node) -> CUresult {
-    if (node.graph.capturing) return CUDA_ERROR_ILLEGAL_STATE;
+    const auto is_capturing = [](const auto& inner) { return inner->IsCapturing(); };
+    if (node.graph.capturing || std::ranges::any_of(node.inner(), is_capturing)) return CUDA_ERROR_ILLEGAL_STATE;
     if (node.graph.HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
     node.graph.Remove(node);
     return CUDA_SUCCESS;

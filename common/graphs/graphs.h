@@ -14,14 +14,21 @@
 
 namespace outboard::graphs {
 
+class Condition;
+struct ConditionParams;
 class Exec;
 
 // What the model of graphs needs of the library that has it. Called with Graphs::mutex held, unless it says otherwise.
 class Host {
  public:
   // The operation of a description, checked as the calls that take it do, and with their errors. Of every type but
-  // child graphs. What the calls write into descriptions (the address of memory) is written.
+  // child graphs and conditional nodes. What the calls write into descriptions (the address of memory) is written.
   virtual CUresult Make(CUgraphNodeParams* params, OperationPtr* operation) = 0;
+
+  // Makes a condition with a new handle, for a graph in graph.outermost(); a null context is the current one. With the
+  // errors of cuGraphConditionalHandleCreate.
+  virtual CUresult MakeCondition(Graph& graph, const ConditionParams& params,
+                                 std::shared_ptr<Condition>* condition) = 0;
 
   // Makes an executable graph. CUDA_ERROR_INVALID_VALUE with *on_cycle when a cycle is the reason. `graph` is what the
   // flags and its state allow to be one.

@@ -12,32 +12,30 @@
 namespace outboard::graphs {
 namespace {
 
-// `graph` is `inner`, or has it in one of its nodes.
-bool Holds(const Graph& graph, const Graph& inner) {
-  if (&graph == &inner) return true;
-  for (const auto& node : graph.nodes()) {
-    const auto child = node->child();
-    if (child && Holds(*child, inner)) return true;
-  }
-  return false;
-}
-
 // A copy of the graph, or itself, which cannot be moved again.
 CUresult MakeChild(Graphs& graphs, const CUDA_CHILD_GRAPH_NODE_PARAMS& params, Content* content) {
   const auto graph = graphs.handles.Find<Graph>(params.graph);
   const unsigned ownership = NumberOf(params.ownership);
   if (!graph || ownership > CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE) return CUDA_ERROR_INVALID_VALUE;
   const bool moves = ownership == CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE;
-  if (moves && graph->embedded) return CUDA_ERROR_INVALID_VALUE;
-  if (graph->capturing) return CUDA_ERROR_ILLEGAL_STATE;
-  if (!moves && graph->HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
+  if (moves && graph->embedded()) return CUDA_ERROR_INVALID_VALUE;
+  if (graph->IsCapturing()) return CUDA_ERROR_ILLEGAL_STATE;
+  if (moves ? graph->HasConditionalNodes() || !graph->conditions().empty() : !graph->MayBeCopied())
+    return CUDA_ERROR_NOT_SUPPORTED;
   *content = moves ? graph : graph->Clone();
   return CUDA_SUCCESS;
 }
 
-CUresult MakeContent(Graphs& graphs, CUgraphNodeParams* params, Content* content) {
+// For a node of `graph`.
+CUresult MakeContent(Graphs& graphs, Graph& graph, CUgraphNodeParams* params, Content* content) {
   if (!params) return CUDA_ERROR_INVALID_VALUE;
   if (NumberOf(params->type) == CU_GRAPH_NODE_TYPE_GRAPH) return MakeChild(graphs, params->graph, content);
+  if (NumberOf(params->type) == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
+    std::shared_ptr<Conditional> conditional;
+    const CUresult result = MakeConditional(graph, params->conditional, &conditional);
+    if (result == CUDA_SUCCESS) *content = std::move(conditional);
+    return result;
+  }
   OperationPtr operation;
   const CUresult result = graphs.host.Make(params, &operation);
   if (result == CUDA_SUCCESS) *content = std::move(operation);
@@ -51,15 +49,16 @@ CUresult AddNode(Graphs& graphs, CUgraphNode* out, CUgraph hGraph, const CUgraph
     const auto behind = graph.FindNodes({dependencies, count});
     if (!behind) return CUDA_ERROR_INVALID_VALUE;
     Content content;
-    if (CUresult result = MakeContent(graphs, params, &content); result != CUDA_SUCCESS) return result;
+    if (CUresult result = MakeContent(graphs, graph, params, &content); result != CUDA_SUCCESS) return result;
     if (CUresult refused = graph.MayAdd(content); refused != CUDA_SUCCESS) return refused;
-    if (const auto* child = std::get_if<std::shared_ptr<Graph>>(&content)) {
-      if (Holds(**child, graph)) return CUDA_ERROR_INVALID_VALUE;
-      (*child)->embedded = true;
-    }
+    const auto* child = std::get_if<std::shared_ptr<Graph>>(&content);
+    if (child && (*child)->Holds(graph)) return CUDA_ERROR_INVALID_VALUE;
     std::vector<Node*> nodes;
     for (const auto& node : *behind) nodes.push_back(node.get());
-    *out = static_cast<CUgraphNode>(graph.Add(std::move(content), nodes)->handle());
+    const auto& node = graph.Add(std::move(content), nodes);
+    *out = static_cast<CUgraphNode>(node->handle());
+    if (Conditional* conditional = node->conditional())
+      params->conditional.phGraph_out = conditional->body_handles.data();
     return CUDA_SUCCESS;
   });
 }
@@ -79,7 +78,7 @@ CUresult Describe(Graphs& graphs, CUgraphNode hNode, CUgraphNodeType type, CUgra
 CUresult SetParams(Graphs& graphs, CUgraphNode hNode, CUgraphNodeParams* params) {
   return ObjectCall<Node>(graphs, hNode, [&](Node& node) -> CUresult {
     if (!params || NumberOf(params->type) != NumberOf(node.type())) return CUDA_ERROR_INVALID_VALUE;
-    return MakeContent(graphs, params, &node.content);
+    return MakeContent(graphs, node.graph, params, &node.content);
   });
 }
 
@@ -96,11 +95,11 @@ CUresult SetParams(Graphs& graphs, CUgraphExec hExec, CUgraphNode hNode, CUgraph
     if (node.child()) {
       const auto graph = graphs.handles.Find<Graph>(params->graph.graph);
       if (!graph) return CUDA_ERROR_INVALID_VALUE;
-      if (graph->capturing) return CUDA_ERROR_ILLEGAL_STATE;
+      if (graph->IsCapturing()) return CUDA_ERROR_ILLEGAL_STATE;
       const Exec::Mismatch mismatch = exec.UpdateChild(node, *graph);
       return mismatch.result == CU_GRAPH_EXEC_UPDATE_SUCCESS ? mismatch.error : CUDA_ERROR_INVALID_VALUE;
     }
-    if (node.is_memory_node()) return CUDA_ERROR_NOT_SUPPORTED;
+    if (node.is_memory_node() || node.conditional()) return CUDA_ERROR_NOT_SUPPORTED;
     OperationPtr now;
     if (CUresult result = graphs.host.Make(params, &now); result != CUDA_SUCCESS) return result;
     if (node.type() == CU_GRAPH_NODE_TYPE_MEMCPY && !(OneRow(*now, node) && OneRow(*node.operation(), node)))
@@ -201,6 +200,9 @@ bool IsClean(const CUgraphNodeParams& params) {
       break;
     case CU_GRAPH_NODE_TYPE_MEM_FREE:
       used = sizeof params.free;
+      break;
+    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+      used = sizeof params.conditional;
       break;
     default:
       return true;  // refused as what it is
@@ -442,8 +444,8 @@ CUresult cuGraphNodeSetParams(Graphs& graphs, CUgraphNode hNode, CUgraphNodePara
   CUgraphNodeType type;
   const CUresult result = cuGraphNodeGetType(graphs, hNode, &type);
   if (result != CUDA_SUCCESS) return result;
-  const bool is_fixed =
-      type == CU_GRAPH_NODE_TYPE_GRAPH || type == CU_GRAPH_NODE_TYPE_MEM_ALLOC || type == CU_GRAPH_NODE_TYPE_MEM_FREE;
+  const bool is_fixed = type == CU_GRAPH_NODE_TYPE_GRAPH || type == CU_GRAPH_NODE_TYPE_MEM_ALLOC ||
+                        type == CU_GRAPH_NODE_TYPE_MEM_FREE || type == CU_GRAPH_NODE_TYPE_CONDITIONAL;
   if (is_fixed && NumberOf(nodeParams->type) == NumberOf(type)) return CUDA_ERROR_NOT_SUPPORTED;
   return SetParams(graphs, hNode, nodeParams);
 }

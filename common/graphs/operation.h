@@ -8,13 +8,14 @@
 
 namespace outboard::graphs {
 
+struct Conditional;
 class Graph;
 class Memory;
 class Node;
 
-// What a node of a graph does, unless it is a graph itself: made of a call's description (Host::Make) and shared by a
-// graph, its clones and executable graphs, and the launches under way. It never changes. All operations of a process
-// are of one library's class.
+// What a node of a graph does, unless it is a graph itself or has some: made of a call's description (Host::Make) and
+// shared by a graph, its clones and executable graphs, and the launches under way. It never changes. All operations of
+// a process are of one library's class.
 class Operation {
  public:
   virtual ~Operation() = default;
@@ -28,6 +29,10 @@ class Operation {
   // of a kernel's arguments, to the node.
   virtual void Describe(Node& node, CUgraphNodeParams* params) const = 0;
 
+  // Of a kernel, a copy or a memset: whether it may be in a body of a conditional node that runs in the context.
+  // CUDA_ERROR_INVALID_VALUE when CUDA does not have it there, CUDA_ERROR_NOT_SUPPORTED when the library has not.
+  virtual CUresult MayRunInBody(CUcontext context) const = 0;
+
   // What a picture of the graph says of it beside its type.
   virtual std::string label() const { return {}; }
 
@@ -38,7 +43,7 @@ class Operation {
 
 using OperationPtr = std::shared_ptr<const Operation>;
 
-// What a node does: an operation, or a graph of its own.
-using Content = std::variant<OperationPtr, std::shared_ptr<Graph>>;
+// What a node does: an operation, a graph of its own, or what a condition chooses of several.
+using Content = std::variant<OperationPtr, std::shared_ptr<Graph>, std::shared_ptr<Conditional>>;
 
 }  // namespace outboard::graphs

@@ -98,6 +98,7 @@ class Machine final : public DeviceRuntime {
   void Print(std::string_view text) override { printed_ += text; }
   uint64_t Malloc(uint64_t bytes) override;
   bool Free(uint64_t address) override;
+  bool SetConditional(uint64_t, uint32_t) override { return false; }
 
   Engine engine_;
   std::string text_;

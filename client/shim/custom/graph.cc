@@ -62,10 +62,8 @@ CUresult cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream) {
       graphs::StreamId id;
       if (CUresult result = FindStreamId(process, hStream, false, &id); result != CUDA_SUCCESS) return result;
       const auto captured = CapturesOf(process).Add(id, [&](graphs::Content* content) -> CUresult {
-        if (exec.graph().HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
-        auto graph = exec.graph().Clone();
-        graph->embedded = true;
-        *content = std::move(graph);
+        if (!exec.graph().MayBeCopied()) return CUDA_ERROR_NOT_SUPPORTED;
+        *content = exec.graph().Clone();
         return CUDA_SUCCESS;
       });
       if (captured) return *captured;

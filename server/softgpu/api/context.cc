@@ -287,6 +287,8 @@ uint64_t Context::Malloc(uint64_t bytes) { return heap_.Allocate(bytes); }
 
 bool Context::Free(uint64_t address) { return heap_.Free(address); }
 
+bool Context::SetConditional(uint64_t handle, uint32_t value) { return driver.conditions.Set(handle, cu(), value); }
+
 bool ContextFlagsAreValid(unsigned flags) {
   const unsigned schedule = flags & CU_CTX_SCHED_MASK;
   return (flags & ~CU_CTX_FLAGS_MASK) == 0 &&

@@ -110,6 +110,7 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
   void Print(std::string_view text) override;
   uint64_t Malloc(uint64_t bytes) override;
   bool Free(uint64_t address) override;
+  bool SetConditional(uint64_t handle, uint32_t value) override;
 
  private:
   void Activate(unsigned flags);

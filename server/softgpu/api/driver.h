@@ -14,6 +14,7 @@
 #include "common/graphs/graphs.h"
 #include "common/libcuda/handles.h"
 #include "server/softgpu/api/device.h"
+#include "server/softgpu/api/graph_condition.h"
 #include "server/softgpu/api/graph_host.h"
 #include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/host_thread.h"
@@ -103,6 +104,7 @@ class Driver {
   Textures textures;
   HostThread host_thread;
 
+  Conditions conditions;
   GraphHost graph_host{*this};
   outboard::graphs::Graphs graphs{handles, graph_host};
 

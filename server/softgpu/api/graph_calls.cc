@@ -52,10 +52,8 @@ CUresult InstantiateWithParams(CUgraphExec* phGraphExec, CUgraph hGraph, CUDA_GR
 CUresult Launch(CUgraphExec hGraphExec, CUstream hStream, DefaultStream null_means) {
   return StreamCall(hGraphExec, hStream, null_means, [](Context& context, GraphExec& exec, Stream& stream) -> CUresult {
     const auto copy = [&](outboard::graphs::Content* content) -> CUresult {
-      if (exec.graph().HasMemoryNodes()) return CUDA_ERROR_NOT_SUPPORTED;
-      auto graph = exec.graph().Clone();
-      graph->embedded = true;
-      *content = std::move(graph);
+      if (!exec.graph().MayBeCopied()) return CUDA_ERROR_NOT_SUPPORTED;
+      *content = exec.graph().Clone();
       return CUDA_SUCCESS;
     };
     if (const auto captured = context.driver.graphs.captures.Add(stream, copy)) return *captured;

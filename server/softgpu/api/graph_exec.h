@@ -2,15 +2,9 @@
 
 #include "server/softgpu/api/cuda_api.h"
 
-#include <cstdint>
-#include <functional>
-#include <memory>
 #include <mutex>
-#include <utility>
-#include <vector>
 
 #include "common/graphs/exec.h"
-#include "server/softgpu/api/event.h"
 #include "server/softgpu/api/stream.h"
 
 namespace outboard::softgpu::api {
@@ -28,13 +22,7 @@ class GraphExec final : public graphs::Exec {
   CUresult Launch(Stream& stream);
 
  private:
-  // What one launch does, fixed when it is launched: the operations, and the events' points.
-  struct Plan {
-    std::vector<std::function<void()>> steps;
-    std::vector<std::pair<std::shared_ptr<Event>, Event::Moment>> records;  // what the steps bring about
-  };
-
-  Plan MakePlan(const Driver& driver) const;
+  class Plan;
 
   std::mutex launch_mutex_;  // taken before Graphs::mutex
   Point last_;               // of the latest launch; guarded by launch_mutex_

@@ -42,7 +42,6 @@ CUresult MakeOperation(Driver& driver, CUgraphNodeParams& params, OperationPtr* 
       return MakeFree(driver, params.free.dptr, operation);
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
     case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
-    case CU_GRAPH_NODE_TYPE_CONDITIONAL:
       return CUDA_ERROR_NOT_SUPPORTED;
     default:
       return CUDA_ERROR_INVALID_VALUE;
@@ -56,6 +55,16 @@ CUresult GraphHost::Make(CUgraphNodeParams* params, graphs::OperationPtr* operat
   const CUresult result = MakeOperation(driver_, *params, &made);
   if (result == CUDA_SUCCESS) *operation = std::move(made);
   return result;
+}
+
+CUresult GraphHost::MakeCondition(graphs::Graph&, const graphs::ConditionParams& params,
+                                  std::shared_ptr<graphs::Condition>* condition) {
+  const auto context = NamedContext(driver_, params.context);
+  if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+  graphs::ConditionParams in_context = params;
+  in_context.context = context->cu();
+  *condition = std::make_shared<GraphCondition>(driver_.conditions, driver_.NextId(), in_context);
+  return CUDA_SUCCESS;
 }
 
 CUresult GraphHost::Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,

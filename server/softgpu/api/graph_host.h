@@ -17,6 +17,8 @@ class GraphHost final : public graphs::Host {
   explicit GraphHost(Driver& driver) : driver_(driver) {}
 
   CUresult Make(CUgraphNodeParams* params, graphs::OperationPtr* operation) override;
+  CUresult MakeCondition(graphs::Graph& graph, const graphs::ConditionParams& params,
+                         std::shared_ptr<graphs::Condition>* condition) override;
   CUresult Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,
                        std::shared_ptr<graphs::Exec>* exec) override;
   void Post(std::function<void()> function) override;

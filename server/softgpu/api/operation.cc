@@ -172,6 +172,30 @@ struct Change {
   }
 };
 
+// Whether a conditional node of the context may do it.
+struct InBody {
+  CUcontext context;
+
+  static CUresult If(bool may) { return may ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+
+  CUresult operator()(const KernelOperation& op) const { return If(op.context->cu() == context); }
+  CUresult operator()(const FillOperation& op) const { return If(op.context->cu() == context); }
+  // Of device memory and page-locked memory, not of arrays.
+  CUresult operator()(const CopyOperation& op) const {
+    if (op.context->cu() != context) return CUDA_ERROR_INVALID_VALUE;
+    PlacedCopy placed;
+    if (CUresult result = PlaceCopy(*op.context, op.copy, &placed); result != CUDA_SUCCESS) return result;
+    const auto may_be = [](const CopyEnd& end, const api::PlacedEnd& place) {
+      return end.kind != CopyEnd::Kind::kArray && place.kind != MemoryKind::kPageable;
+    };
+    return If(may_be(op.copy.to, placed.to) && may_be(op.copy.from, placed.from));
+  }
+  template <class Any>
+  CUresult operator()(const Any&) const {
+    return CUDA_SUCCESS;
+  }
+};
+
 // A CUfunction may be a CUkernel too.
 CUresult FindKernelFunction(Driver& driver, const CUDA_KERNEL_NODE_PARAMS_v3& params,
                             std::shared_ptr<Function>* function) {
@@ -414,6 +438,8 @@ CUgraphExecUpdateResult Operation::MayBecome(const graphs::Operation& after) con
 void Operation::Describe(graphs::Node& node, CUgraphNodeParams* params) const {
   std::visit(Describer{node, *params}, what);
 }
+
+CUresult Operation::MayRunInBody(CUcontext context) const { return std::visit(InBody{context}, what); }
 
 std::string Operation::label() const {
   const auto* kernel = std::get_if<KernelOperation>(&what);

@@ -84,6 +84,7 @@ struct Operation final : graphs::Operation {
   CUgraphNodeType type() const override;
   CUgraphExecUpdateResult MayBecome(const graphs::Operation& after) const override;
   void Describe(graphs::Node& node, CUgraphNodeParams* params) const override;
+  CUresult MayRunInBody(CUcontext context) const override;
   std::string label() const override;
   std::shared_ptr<graphs::Memory> allocates() const override;
   std::shared_ptr<graphs::Memory> frees() const override;

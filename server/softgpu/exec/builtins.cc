@@ -215,7 +215,8 @@ Builtin BuiltinOf(std::string_view name) {
   constexpr std::pair<std::string_view, Builtin> kBuiltins[] = {{"vprintf", Builtin::kVprintf},
                                                                 {"__assertfail", Builtin::kAssertFail},
                                                                 {"malloc", Builtin::kMalloc},
-                                                                {"free", Builtin::kFree}};
+                                                                {"free", Builtin::kFree},
+                                                                {"cudaGraphSetConditional", Builtin::kSetConditional}};
   for (const auto& [builtin_name, builtin] : kBuiltins) {
     if (name == builtin_name) return builtin;
   }
@@ -235,6 +236,10 @@ std::optional<std::string> BuiltinCall::Run() {
       if (Argument(0) != 0 && !runtime.Free(Argument(0)))
         return "free() of " + std::to_string(Argument(0)) + ", which malloc() did not return";
       return std::nullopt;
+    case Builtin::kSetConditional:
+      if (runtime.SetConditional(Argument(0), static_cast<uint32_t>(Argument(1)))) return std::nullopt;
+      context.fault = {AccessError::kIllegal, lane, Argument(0)};
+      return "";
     case Builtin::kNone:
       break;
   }

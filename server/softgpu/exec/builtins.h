@@ -11,7 +11,8 @@ namespace outboard::softgpu {
 // The function of the device's runtime with this name; kNone for none.
 Builtin BuiltinOf(std::string_view name);
 
-// One lane's call of a function that the device's runtime provides: vprintf, __assertfail, malloc, free.
+// One lane's call of a function that the device's runtime provides: vprintf, __assertfail, malloc, free,
+// cudaGraphSetConditional.
 struct BuiltinCall {
   WarpContext& context;
   DeviceRuntime& runtime;
@@ -19,8 +20,8 @@ struct BuiltinCall {
   const CallSite& site;
   std::byte* local;  // the caller's frame in this lane's local memory
 
-  // nullopt when the call is done. Otherwise the kernel stops: context.fault says which access was refused, or the text
-  // is a failed assertion's.
+  // nullopt when the call is done. Otherwise the kernel stops: context.fault says which access was refused, or else the
+  // text is a failed assertion's.
   std::optional<std::string> Run();
 
  private:

@@ -74,6 +74,8 @@ class DeviceRuntime {
   virtual uint64_t Malloc(uint64_t bytes) = 0;
   // False when `address` is not a live allocation of Malloc.
   virtual bool Free(uint64_t address) = 0;
+  // Sets the condition of a conditional node of a graph. False when there is none of this handle.
+  virtual bool SetConditional(uint64_t handle, uint32_t value) = 0;
 };
 
 struct Dim3 {

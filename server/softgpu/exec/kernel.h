@@ -29,7 +29,7 @@ struct FunctionCode {
 };
 
 // What a call instruction calls when it is none of the program's functions.
-enum class Builtin : uint8_t { kNone, kVprintf, kAssertFail, kMalloc, kFree };
+enum class Builtin : uint8_t { kNone, kVprintf, kAssertFail, kMalloc, kFree, kSetConditional };
 
 struct CallSite {
   Builtin builtin = Builtin::kNone;

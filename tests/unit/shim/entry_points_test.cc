@@ -31,7 +31,7 @@ TEST(ShimEntryPointsTest, KnowsThePerThreadTwins) {
 TEST(ShimEntryPointsTest, UnsupportedCallsAreNotFound) {
   void* address = &address;
   CUdriverProcAddressQueryResult status;
-  EXPECT_EQ(cuGetProcAddress_v2("cuGraphConditionalHandleCreate", &address, 13000, 0, &status), CUDA_ERROR_NOT_FOUND);
+  EXPECT_EQ(cuGetProcAddress_v2("cuDestroyExternalSemaphore", &address, 13000, 0, &status), CUDA_ERROR_NOT_FOUND);
   EXPECT_EQ(address, nullptr);
   EXPECT_EQ(status, CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
 }
@@ -75,10 +75,9 @@ TEST(ShimWithoutInitTest, RefusesTheRest) {
 
 TEST(ShimWithoutInitTest, UnsupportedCallsSayWhyOnce) {
   testing::internal::CaptureStderr();
-  CUgraphConditionalHandle handle = 0;
-  EXPECT_EQ(cuGraphConditionalHandleCreate(&handle, nullptr, nullptr, 0, 0), CUDA_ERROR_NOT_SUPPORTED);
-  EXPECT_EQ(cuGraphConditionalHandleCreate(&handle, nullptr, nullptr, 0, 0), CUDA_ERROR_NOT_SUPPORTED);
-  const std::string name = "cuGraphConditionalHandleCreate", said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(cuDestroyExternalSemaphore(nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(cuDestroyExternalSemaphore(nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  const std::string name = "cuDestroyExternalSemaphore", said = testing::internal::GetCapturedStderr();
   EXPECT_NE(said.find(name + " is not supported"), std::string::npos) << said;
   EXPECT_EQ(said.find(name), said.rfind(name)) << said;
 }

@@ -41,7 +41,7 @@ TEST(EntryPointAccess, FindsTheVersionAndTheTwinThatAreAskedFor) {
 }
 
 TEST(EntryPointAccess, GivesNullForWhatIsNotSupported) {
-  for (const char* name : {"cuGraphConditionalHandleCreate", "cuMemMapArrayAsync", "cuMemAllocManaged",
+  for (const char* name : {"cuDestroyExternalSemaphore", "cuMemMapArrayAsync", "cuMemAllocManaged",
                            "cuLaunchCooperativeKernelMultiDevice", "cuNoSuchCall", ""}) {
     void* address = &address;
     EXPECT_EQ(cuGetProcAddress_v2(name, &address, 13000, 0, nullptr), CUDA_ERROR_NOT_FOUND) << name;

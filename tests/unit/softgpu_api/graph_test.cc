@@ -365,7 +365,7 @@ TEST_F(GraphTest, NodesOfAnyTypeByOneCall) {
   params.reserved1[28] = 1;
   EXPECT_EQ(cuGraphAddNode(&none, graph_, nullptr, 0, &params), CUDA_ERROR_INVALID_VALUE);
   params = {};
-  params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+  params.type = CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT;
   EXPECT_EQ(cuGraphAddNode(&none, graph_, nullptr, 0, &params), CUDA_ERROR_NOT_SUPPORTED);
   params.type = static_cast<CUgraphNodeType>(15);
   EXPECT_EQ(cuGraphAddNode(&none, graph_, nullptr, 0, &params), CUDA_ERROR_INVALID_VALUE);

@@ -567,7 +567,7 @@ TEST_F(GraphTest, WhatIsMissingIsRefused) {
   CUgraphNode node;
   ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
   CUgraphNodeParams params{};
-  params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+  params.type = CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT;
   EXPECT_EQ(cuGraphAddNode(&node, graph, nullptr, 0, &params), CUDA_ERROR_NOT_SUPPORTED);
   EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
 }
