@@ -33,6 +33,20 @@ constexpr char kFaults[] = R"(
   ret;
 }
 .visible .entry trap(.param .u64 p) { trap; }
+.extern .func cudaGraphSetConditional (.param .b64 handle, .param .b32 value);
+.visible .entry nobodys_condition(.param .u64 p)
+{
+  .reg .b64 %rd<2>;
+  ld.param.u64 %rd1, [p];
+  {
+  .param .b64 handle;
+  st.param.b64 [handle+0], %rd1;
+  .param .b32 value;
+  st.param.b32 [value+0], 1;
+  call.uni cudaGraphSetConditional, (handle, value);
+  }
+  ret;
+}
 )";
 
 struct Fault {
@@ -52,6 +66,10 @@ constexpr Fault kSticky[] = {
     {"trap", CUDA_ERROR_LAUNCH_FAILED,
      "CUDA_ERROR_LAUNCH_FAILED: an exception occurred on the device while executing a kernel. [...] any further CUDA "
      "work will return the same error."},
+    {"nobodys_condition", CUDA_ERROR_ILLEGAL_ADDRESS,
+     "cudaGraphSetConditional: handle must be associated with the same context as the kernel calling this function. "
+     "(The "
+     "memory's address, which is passed for one, is none.)"},
 };
 
 // Prints each outcome, and in the end again what is not as it should be.
