@@ -41,8 +41,9 @@ constexpr CUdeviceptr kArenaBegin = 0x200000000000, kArenaEnd = kArenaBegin + (6
 
 bool IsDeviceMemory(CUdeviceptr address) { return address >= kArenaBegin && address < kArenaEnd; }
 
-// Of the driver; set before it is used.
+// Of the driver; set before they are used.
 decltype(&cuStreamWaitValue32_v2) wait_value = nullptr;
+decltype(&cuGraphConditionalHandleCreate) create_condition = nullptr;
 
 const driver::DriverTable& Driver() {
   static const driver::DriverTable& driver = []() -> const driver::DriverTable& {
@@ -63,6 +64,11 @@ const driver::DriverTable& Driver() {
     table.cuStreamWaitValue32 = [](auto...) { return CUDA_SUCCESS; };
     table.cuStreamWaitValue64 = [](auto...) { return CUDA_SUCCESS; };
     table.cuStreamWaitValue64_v2 = [](auto...) { return CUDA_SUCCESS; };
+    // No graph repeats its body for ever.
+    create_condition = table.cuGraphConditionalHandleCreate;
+    table.cuGraphConditionalHandleCreate = [](CUgraphConditionalHandle* handle, CUgraph graph, CUcontext context,
+                                              unsigned,
+                                              unsigned) { return create_condition(handle, graph, context, 0, 0); };
     table.cuStreamBatchMemOp = [](auto...) { return CUDA_SUCCESS; };
     table.cuStreamBatchMemOp_v2 = [](auto...) { return CUDA_SUCCESS; };
     return table;
