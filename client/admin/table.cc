@@ -3,10 +3,11 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <type_traits>
+
+#include "common/base/show_bytes.h"
 
 namespace outboard::admin {
 namespace {
@@ -40,7 +41,7 @@ std::string ShowNumber(double value, Unit unit) {
 std::string ShowNumber(int64_t value, Unit unit, int64_t now) {
   switch (unit) {
     case Unit::kBytes:
-      return ShowBytes(value);
+      return ShowBytes(static_cast<uint64_t>(value));
     case Unit::kAge:
       return ShowSpan(now - value);
     case Unit::kUntil:
@@ -129,17 +130,6 @@ void Emit(const nlohmann::ordered_json& value, YAML::Emitter* to) {
 }
 
 }  // namespace
-
-std::string ShowBytes(int64_t bytes) {
-  constexpr std::array<const char*, 5> kUnits = {" B", " KiB", " MiB", " GiB", " TiB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
-    value /= 1024;
-    ++unit;
-  }
-  return Decimal(value, 1) + kUnits[unit];
-}
 
 std::string ShowSpan(int64_t milliseconds) {
   const int64_t seconds = std::max<int64_t>(0, milliseconds) / 1000;

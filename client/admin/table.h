@@ -44,8 +44,6 @@ std::string AsText(const std::vector<Table>& tables, int64_t now);
 std::string AsJson(const std::vector<Table>& tables);
 std::string AsYaml(const std::vector<Table>& tables);
 
-// "70.2 GiB", "512 MiB".
-std::string ShowBytes(int64_t bytes);
 // "45s", "12min", "3h 20min", "2d 4h".
 std::string ShowSpan(int64_t milliseconds);
 

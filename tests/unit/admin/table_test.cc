@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "common/base/show_bytes.h"
+
 namespace outboard::admin {
 namespace {
 
