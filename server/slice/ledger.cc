@@ -20,7 +20,7 @@
 namespace outboard::slice {
 namespace {
 
-constexpr uint64_t kMagic = 0x3352474c424f;  // "OBLGR3"
+constexpr uint64_t kMagic = 0x3452474c424f;  // "OBLGR4"
 constexpr uint64_t kOpen = uint64_t{1} << 63;
 constexpr uint32_t kBusy = UINT32_MAX;
 constexpr int64_t kAtWork = std::numeric_limits<int64_t>::max();
@@ -57,13 +57,21 @@ struct Ledger::Place {
   }
 };
 
-// An account is 0 while it is free, else kOpen plus its bytes. What is taken counts in `used` before it counts in the
-// account, and what is given back leaves the account first: whenever a process dies, `used` errs on the safe side.
+// An account is 0 while it is free, else kOpen plus its bytes. What is taken leaves `free` before it counts in the
+// account, and what is given back leaves the account first: whenever a process dies, `free` errs on the safe side.
+//
+// One word decides whether there is room, so a charge and another limit never see half of each other. It is below zero
+// where the limit is lower than what was taken before. The limit itself is there to be told, and is gpu-node's to
+// write.
 struct Ledger::Page {
   uint64_t magic;
-  uint64_t limit;
-  std::atomic<uint64_t> used;
+  std::atomic<uint64_t> limit;
+  std::atomic<int64_t> free;
+  std::atomic<uint32_t> changes;  // of the limit: odd while one is made
+  std::atomic<uint64_t> peak;     // of what is taken; misses what is charged in the very moment of such a change
   std::atomic<uint64_t> accounts[kMaxWorkersPerLease];
+  std::atomic<uint64_t> contexts[kMaxWorkersPerLease];  // of these bytes, as what follows: Unseen
+  std::atomic<uint64_t> growths[kMaxWorkersPerLease];
   Place exports[kMaxExportsPerLedger];
   int64_t made;                                     // by Clock, as what follows
   std::atomic<int64_t> rests[kMaxWorkersPerLease];  // kAtWork, or since when; stays when an account is closed
@@ -87,7 +95,8 @@ Result<Ledger> Ledger::Create(uint64_t limit) {
   }
   Page* page = new (at) Page();
   page->magic = kMagic;
-  page->limit = limit;
+  page->limit.store(limit);
+  page->free.store(static_cast<int64_t>(limit));
   page->made = Now();
   return Ledger(fd, page);
 }
@@ -128,10 +137,45 @@ Ledger::~Ledger() {
   if (fd_ >= 0) close(fd_);
 }
 
-uint64_t Ledger::limit() const { return page_->limit; }
-uint64_t Ledger::used() const { return page_->used.load(); }
+uint64_t Ledger::limit() const { return page_->limit.load(); }
+uint64_t Ledger::free() const { return static_cast<uint64_t>(std::max(int64_t{0}, page_->free.load())); }
+uint64_t Ledger::used() const {
+  return static_cast<uint64_t>(std::max(int64_t{0}, static_cast<int64_t>(limit()) - page_->free.load()));
+}
+uint64_t Ledger::peak() const { return page_->peak.load(); }
+Unseen Ledger::unseen() const {
+  Unseen all;
+  for (uint32_t i = 0; i < kMaxWorkersPerLease; ++i) {
+    all.context += page_->contexts[i].load();
+    all.growth += page_->growths[i].load();
+  }
+  return all;
+}
 uint64_t Ledger::used(uint32_t account) const {
   return account < kMaxWorkersPerLease ? page_->accounts[account].load() & ~kOpen : 0;
+}
+
+bool Ledger::SetLimit(uint64_t limit, bool accepted) {
+  const int64_t more = static_cast<int64_t>(limit) - static_cast<int64_t>(page_->limit.load());
+  page_->changes.fetch_add(1);
+  int64_t free = page_->free.load();
+  bool may = false;
+  do {
+    may = more >= 0 || free + more >= 0 || accepted;
+  } while (may && !page_->free.compare_exchange_weak(free, free + more));
+  if (may) page_->limit.store(limit);
+  page_->changes.fetch_add(1);
+  return may;
+}
+
+// After a charge that left so much free, and began when the limit had had so many changes.
+void Ledger::NotePeak(int64_t free, uint32_t changes) {
+  const uint64_t limit = page_->limit.load();
+  if (changes % 2 != 0 || page_->changes.load() != changes) return;
+  const auto used = static_cast<uint64_t>(std::max(int64_t{0}, static_cast<int64_t>(limit) - free));
+  uint64_t peak = page_->peak.load();
+  while (peak < used && !page_->peak.compare_exchange_weak(peak, used)) {
+  }
 }
 
 std::optional<uint32_t> Ledger::OpenAccount() {
@@ -149,14 +193,16 @@ void Ledger::Settle(uint32_t account) {
     if (place.Unmark(account)) Leave(place);
   }
   if (page_->rests[account].load() == kAtWork) page_->rests[account].store(Now());
+  page_->contexts[account].store(0);
+  page_->growths[account].store(0);
   GiveBack(page_->accounts[account].exchange(0) & ~kOpen);
 
-  // With no account open nothing is taken. Whoever opens one and charges meanwhile changes `used`.
-  uint64_t rest = page_->used.load();
+  // With no account open nothing is taken. Whoever opens one and charges meanwhile changes `free`.
+  int64_t rest = page_->free.load();
   const bool any_open = std::any_of(std::begin(page_->accounts), std::end(page_->accounts),
                                     [](const std::atomic<uint64_t>& other) { return other.load() != 0; });
   if (any_open) return;
-  page_->used.compare_exchange_strong(rest, 0);
+  page_->free.compare_exchange_strong(rest, static_cast<int64_t>(limit()));
   for (Place& place : page_->exports) {
     place.key.store(0);
     place.nobodys.store(0);
@@ -166,10 +212,11 @@ void Ledger::Settle(uint32_t account) {
 
 bool Ledger::Charge(uint32_t account, uint64_t bytes) {
   if (account >= kMaxWorkersPerLease) return false;
-  uint64_t used = page_->used.load();
+  const uint32_t changes = page_->changes.load();
+  int64_t free = page_->free.load();
   do {
-    if (bytes > page_->limit || used > page_->limit - bytes) return false;
-  } while (!page_->used.compare_exchange_weak(used, used + bytes));
+    if (free < 0 || bytes > static_cast<uint64_t>(free)) return false;
+  } while (!page_->free.compare_exchange_weak(free, free - static_cast<int64_t>(bytes)));
 
   uint64_t has = page_->accounts[account].load();
   do {
@@ -178,7 +225,25 @@ bool Ledger::Charge(uint32_t account, uint64_t bytes) {
       return false;
     }
   } while (!page_->accounts[account].compare_exchange_weak(has, has + bytes));
+  NotePeak(free - static_cast<int64_t>(bytes), changes);
   return true;
+}
+
+void Ledger::SetUnseen(uint32_t account, Unseen unseen) {
+  if (account >= kMaxWorkersPerLease || (page_->accounts[account].load() & kOpen) == 0) return;
+  const uint64_t before = page_->contexts[account].load() + page_->growths[account].load();
+  const uint64_t now = unseen.context + unseen.growth;
+  if (now > before) {
+    const uint64_t bytes = now - before;
+    const uint32_t changes = page_->changes.load();
+    const int64_t free = page_->free.fetch_sub(static_cast<int64_t>(bytes)) - static_cast<int64_t>(bytes);
+    page_->accounts[account].fetch_add(bytes);
+    NotePeak(free, changes);
+  } else {
+    Refund(account, before - now);
+  }
+  page_->contexts[account].store(unseen.context);
+  page_->growths[account].store(unseen.growth);
 }
 
 void Ledger::Refund(uint32_t account, uint64_t bytes) { GiveBack(TakeOut(account, bytes)); }
@@ -283,10 +348,6 @@ std::optional<Ledger::Clock::time_point> Ledger::at_rest_since() const {
   return Clock::time_point(Clock::duration(latest));
 }
 
-void Ledger::GiveBack(uint64_t bytes) {
-  uint64_t used = page_->used.load();
-  while (!page_->used.compare_exchange_weak(used, used - std::min(bytes, used))) {
-  }
-}
+void Ledger::GiveBack(uint64_t bytes) { page_->free.fetch_add(static_cast<int64_t>(bytes)); }
 
 }  // namespace outboard::slice

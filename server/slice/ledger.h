@@ -26,6 +26,13 @@ struct ExportName {
   uint64_t key;
 };
 
+// Device memory that a driver takes without having been asked for it, in bytes.
+struct Unseen {
+  uint64_t context = 0;  // with which a process begins
+  uint64_t growth = 0;   // since: code, local memory, heaps
+  bool operator==(const Unseen&) const = default;
+};
+
 // The device memory of one lease on one GPU: what it may use and what its workers have taken; what they let each other
 // open; and whether they are at work. A page of shared memory (memfd) that gpu-node makes and every worker of the lease
 // maps, so that several processes share one slice.
@@ -39,7 +46,7 @@ class Ledger {
  public:
   using Clock = std::chrono::steady_clock;  // the same in all processes of the machine
 
-  // gpu-node: a new page. `limit` in bytes.
+  // gpu-node: a new page. `limit` in bytes, here and in SetLimit below 2^63.
   static Result<Ledger> Create(uint64_t limit);
   // A page made elsewhere. Takes the descriptor, also when it fails.
   static Result<Ledger> Map(int fd);
@@ -50,8 +57,18 @@ class Ledger {
 
   int fd() const { return fd_; }          // stays the ledger's
   uint64_t limit() const;                 // bytes
-  uint64_t used() const;                  // bytes, of all accounts
-  uint64_t used(uint32_t account) const;  // 0 for one that is not open
+  uint64_t free() const;                  // bytes that may still be taken
+  uint64_t used(uint32_t account) const;  // bytes; 0 for one that is not open
+
+  // gpu-node alone, as the limit must not change meanwhile: bytes of all accounts, now, and the most that they ever
+  // were.
+  uint64_t used() const;
+  uint64_t peak() const;
+  // Of `used`, what the driver has taken by itself.
+  Unseen unseen() const;
+  // Another limit, for all workers from now on. When more is taken than that it is false, and nothing has changed,
+  // unless that is `accepted`: then nothing is given until less is taken. gpu-node alone.
+  [[nodiscard]] bool SetLimit(uint64_t limit, bool accepted);
 
   // A worker's account, by which what it took can be given back when it dies. nullopt when kMaxWorkersPerLease are
   // open.
@@ -62,10 +79,15 @@ class Ledger {
   void Settle(uint32_t account);
 
   // Takes `bytes`, all or nothing: false past the limit, and for an account that is not open. The sum of all accounts
-  // never passes the limit.
+  // never passes the limit, but for a limit that was set below it.
   [[nodiscard]] bool Charge(uint32_t account, uint64_t bytes);
   // Gives back `bytes`, at most what the account has.
   void Refund(uint32_t account, uint64_t bytes);
+
+  // The driver has taken so much by itself for the account's worker, in all. It is charged although there may be no
+  // room for it: then nothing more is given until there is. One thread at a time for an account; none for one that is
+  // not open.
+  void SetUnseen(uint32_t account, Unseen unseen);
 
   // Lets others open what the account has. nullopt for kMaxExportsPerLedger exports.
   std::optional<ExportName> AddExport(uint32_t account, const Export& what);
@@ -88,6 +110,7 @@ class Ledger {
   struct Place;
   Ledger(int fd, Page* page) : fd_(fd), page_(page) {}
   void GiveBack(uint64_t bytes);
+  void NotePeak(int64_t free, uint32_t changes);
   uint64_t TakeOut(uint32_t account, uint64_t bytes);
   Place* Find(const ExportName& name, uint32_t account) const;
   void EndPart(Place& place, uint32_t account);

@@ -45,6 +45,17 @@ void Turns::Join(uint64_t lease, double share, bool is_hard, Time now) {
   leases_.back().allowance = HardTurn(leases_.back());
 }
 
+void Turns::SetShare(uint64_t lease, double share, bool is_hard, Time now) {
+  Accrue(now);  // what has passed, by the former share
+  Lease* const found = Find(lease);
+  if (found == nullptr) return;
+  found->share = share;
+  if (is_hard && !found->is_hard) found->allowance = HardTurn(*found);
+  found->is_hard = is_hard;
+  CapAllowance(*found);
+  if (!is_hard) found->is_exhausted = false;
+}
+
 void Turns::Leave(uint64_t lease, Time now) {
   Accrue(now);
   if (turn_ && turn_->lease == lease) turn_.reset();

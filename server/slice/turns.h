@@ -48,6 +48,8 @@ class Turns {
 
   // `share`: of the GPU, above 0. The sum of all is the caller's concern. A lease is joined once.
   void Join(uint64_t lease, double share, bool is_hard, Time now);
+  // From the next turn on; what it has used is not forgotten. One that is not joined is ignored.
+  void SetShare(uint64_t lease, double share, bool is_hard, Time now);
   // If it has the turn, that is over.
   void Leave(uint64_t lease, Time now);
 

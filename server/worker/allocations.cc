@@ -208,10 +208,9 @@ CUresult Allocations::Info(size_t* free, size_t* total) {
   CUcontext context;
   const LeasedDevice* device = nullptr;
   if (const CUresult found = FindCurrent(driver_, devices_, &context, &device); found != CUDA_SUCCESS) return found;
-  const uint64_t limit = device->ledger->limit();
-  const uint64_t used = device->ledger->used();
-  *total = std::min<uint64_t>(*total, limit);
-  *free = std::min<uint64_t>(*free, limit - std::min(used, limit));
+  *total = std::min<uint64_t>(*total, device->ledger->limit());
+  // The slice may be given another size between the two.
+  *free = std::min<uint64_t>({*free, *total, device->ledger->free()});
   return CUDA_SUCCESS;
 }
 

@@ -351,5 +351,122 @@ TEST(Ledger, GivesBackWhatKilledWorkersHad) {
   }
 }
 
+TEST(Ledger, AnotherLimitCountsForAllAtOnce) {
+  Ledger ledger = NewLedger();
+  Result<Ledger> worker = Ledger::Map(dup(ledger.fd()));
+  ASSERT_TRUE(worker);
+  const uint32_t account = *ledger.OpenAccount();
+  ASSERT_TRUE(worker->Charge(account, 600));
+  EXPECT_TRUE(ledger.SetLimit(2000, false));
+  EXPECT_EQ(worker->limit(), 2000u);
+  EXPECT_EQ(worker->free(), 1400u);
+  EXPECT_EQ(ledger.used(), 600u);
+  EXPECT_FALSE(worker->Charge(account, 1401));
+  EXPECT_TRUE(worker->Charge(account, 1400));
+  worker->Refund(account, 1400);
+  EXPECT_TRUE(ledger.SetLimit(600, false));
+  EXPECT_EQ(worker->free(), 0u);
+  EXPECT_FALSE(worker->Charge(account, 1));
+  EXPECT_TRUE(worker->Charge(account, 0));
+}
+
+TEST(Ledger, ALimitBelowWhatIsTakenIsRefusedUnlessItIsAccepted) {
+  Ledger ledger = NewLedger();
+  const uint32_t account = *ledger.OpenAccount(), other = *ledger.OpenAccount();
+  ASSERT_TRUE(ledger.Charge(account, 600));
+  EXPECT_FALSE(ledger.SetLimit(599, false));
+  EXPECT_EQ(ledger.limit(), kLimit);
+  EXPECT_TRUE(ledger.Charge(account, 400)) << "nothing has changed";
+
+  EXPECT_TRUE(ledger.SetLimit(300, true));
+  EXPECT_EQ(ledger.limit(), 300u);
+  EXPECT_EQ(ledger.used(), kLimit);
+  EXPECT_EQ(ledger.free(), 0u);
+  EXPECT_FALSE(ledger.Charge(other, 0)) << "not even that while too much is taken";
+  ledger.Refund(account, 700);
+  EXPECT_FALSE(ledger.Charge(other, 1));
+  ledger.Refund(account, 10);
+  EXPECT_EQ(ledger.free(), 10u);
+  EXPECT_FALSE(ledger.Charge(other, 11));
+  EXPECT_TRUE(ledger.Charge(other, 10));
+  ledger.Settle(account);
+  EXPECT_EQ(ledger.used(), 10u);
+  ledger.Settle(other);
+  EXPECT_EQ(ledger.used(), 0u);
+  EXPECT_EQ(ledger.free(), 300u);
+  EXPECT_TRUE(ledger.SetLimit(0, false));
+  EXPECT_FALSE(ledger.Charge(*ledger.OpenAccount(), 1));
+}
+
+TEST(Ledger, WhatTheDriverTakesByItselfIsChargedInAnyCase) {
+  Ledger ledger = NewLedger();
+  const uint32_t account = *ledger.OpenAccount(), other = *ledger.OpenAccount();
+  ASSERT_TRUE(ledger.Charge(account, 500));
+  ledger.SetUnseen(account, {300, 0});
+  ledger.SetUnseen(other, {100, 0});
+  EXPECT_EQ(ledger.used(), 900u);
+  EXPECT_EQ(ledger.used(account), 800u);
+  EXPECT_FALSE(ledger.Charge(account, 101));
+  ledger.SetUnseen(account, {300, 250});  // in all, not once more
+  EXPECT_EQ(ledger.used(), 1150u) << "there is no room for it";
+  EXPECT_EQ(ledger.free(), 0u);
+  EXPECT_FALSE(ledger.Charge(other, 1));
+  EXPECT_EQ(ledger.unseen(), (Unseen{400, 250}));
+  ledger.SetUnseen(account, {300, 50});
+  EXPECT_EQ(ledger.free(), 50u);
+  EXPECT_EQ(ledger.peak(), 1150u);
+  ledger.Settle(account);
+  EXPECT_EQ(ledger.unseen(), (Unseen{100, 0}));
+  EXPECT_EQ(ledger.used(), 100u);
+  ledger.SetUnseen(account, {300, 0});
+  ledger.SetUnseen(kMaxWorkersPerLease, {300, 0});
+  EXPECT_EQ(ledger.used(), 100u) << "its account is closed";
+}
+
+TEST(Ledger, KnowsTheMostThatWasTaken) {
+  Ledger ledger = NewLedger();
+  const uint32_t account = *ledger.OpenAccount();
+  EXPECT_EQ(ledger.peak(), 0u);
+  ASSERT_TRUE(ledger.Charge(account, 600));
+  ledger.Refund(account, 600);
+  ASSERT_TRUE(ledger.Charge(account, 100));
+  EXPECT_EQ(ledger.peak(), 600u);
+  ASSERT_TRUE(ledger.SetLimit(5000, false));
+  ASSERT_FALSE(ledger.SetLimit(50, false));
+  EXPECT_EQ(ledger.peak(), 600u) << "another limit takes nothing";
+  ASSERT_TRUE(ledger.Charge(account, 900));
+  EXPECT_EQ(ledger.peak(), 1000u);
+}
+
+// While a process takes and gives back up to the least limit, and now and then more than the largest, nothing of that
+// goes wrong, however often the limit changes; and what is free in the end is what nobody has.
+TEST(Ledger, ChargesAndLimitsNeverSeeHalfOfEachOther) {
+  constexpr uint64_t kLeast = 500, kMost = 2000;
+  Ledger ledger = NewLedger(kMost);
+  const uint32_t account = *ledger.OpenAccount();
+  auto* const is_over =
+      static_cast<std::atomic<bool>*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(is_over, MAP_FAILED);
+  const pid_t child = Fork([&] {
+    while (!*is_over) {
+      if (!ledger.Charge(account, kLeast)) _exit(1);
+      if (ledger.Charge(account, kMost - kLeast + 1)) _exit(2);
+      const bool got_more = ledger.Charge(account, 300);
+      ledger.Refund(account, kLeast + (got_more ? 300 : 0));
+    }
+  });
+  int refused = 0, done = 0;
+  for (int i = 0; i < 300'000; ++i) {
+    ASSERT_TRUE(ledger.SetLimit(kMost, false));
+    (ledger.SetLimit(kLeast, false) ? done : refused) += 1;
+    ASSERT_LE(ledger.used(), ledger.limit());
+  }
+  *is_over = true;
+  EXPECT_EQ(Wait(child), 0);
+  EXPECT_GT(done, 0);
+  EXPECT_EQ(ledger.used(), 0u) << refused << " refused";
+  munmap(is_over, 4096);
+}
+
 }  // namespace
 }  // namespace outboard::slice

@@ -434,6 +434,29 @@ TEST(Turns, WhatIsToldOfATurnIsBoundedByItsLength) {
   EXPECT_LE(turns.credit(2), turns.round());
 }
 
+TEST(Turns, AnotherShareHoldsFromTheNextTurnsOn) {
+  Simulation simulation({{.share = 0.75}, {.share = 0.25}});
+  simulation.Run(1s);
+  simulation.turns().SetShare(0, 0.25, false, simulation.now());
+  simulation.turns().SetShare(1, 0.75, false, simulation.now());
+  simulation.turns().SetShare(7, 0.5, false, simulation.now());  // nobody
+  const Duration before[] = {simulation.used(0), simulation.used(1)};
+  simulation.Run(2s);
+  EXPECT_NEAR(Seconds(simulation.used(1) - before[1]) / Seconds(simulation.used(0) - before[0]), 3, 0.3);
+}
+
+TEST(Turns, AnotherHardShareIsTheCeilingFromThenOn) {
+  Simulation simulation({{.share = 0.25, .is_hard = true}});
+  simulation.Run(2s);
+  EXPECT_NEAR(Seconds(simulation.used(0)), 0.5, 0.05);
+  simulation.turns().SetShare(0, 0.75, true, simulation.now());
+  simulation.Run(2s);
+  EXPECT_NEAR(Seconds(simulation.used(0)), 0.5 + 1.5, 0.1);
+  simulation.turns().SetShare(0, 1, false, simulation.now());  // all of it: there is nothing to keep it from
+  simulation.Run(1s);
+  EXPECT_GT(Seconds(simulation.used(0)), 2.85);
+}
+
 TEST(Turns, TurnsGrowWhereChangingIsSlow) {
   Simulation quick({{.share = 0.5}, {.share = 0.5}}, 100us), slow({{.share = 0.5}, {.share = 0.5}}, 2ms);
   quick.Run(5s);
