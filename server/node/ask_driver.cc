@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/driver/driver_table.h"
+#include "server/driver/uuid_text.h"
 
 namespace outboard::node {
 namespace {
@@ -16,17 +17,6 @@ std::string Describe(const driver::DriverTable& driver, CUresult result) {
   const char* name = nullptr;
   if (driver.cuGetErrorName != nullptr) driver.cuGetErrorName(result, &name);
   return name != nullptr ? name : "error " + std::to_string(result);
-}
-
-std::string FormatUuid(const CUuuid& uuid) {
-  std::string text = "GPU-";
-  for (size_t i = 0; i < sizeof uuid.bytes; ++i) {
-    char digits[3];
-    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(uuid.bytes[i]));
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += digits;
-  }
-  return text;
 }
 
 // What the driver says in attributes. One that it does not know is left out.
@@ -81,7 +71,7 @@ Result<std::vector<Gpu>> AskDriver(const std::string& path) {
         return Error{"asked for GPU " + std::to_string(i) + ", it answers " + Describe(driver, result)};
       }
     }
-    gpus.push_back({name, FormatUuid(uuid), bytes, ReadFigures(driver, device), std::max(version, 0)});
+    gpus.push_back({name, driver::UuidText(uuid), bytes, ReadFigures(driver, device), std::max(version, 0)});
   }
   return gpus;
 }

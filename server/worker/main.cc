@@ -21,8 +21,10 @@
 #include "common/base/log.h"
 #include "proto/grpc_locks.h"
 #include "server/driver/driver_table.h"
+#include "server/driver/uuid_text.h"
 #include "server/slice/gate.h"
 #include "server/slice/ledger.h"
+#include "server/slice/unseen_memory.h"
 #include "server/worker/control.h"
 #include "server/worker/copies.h"
 #include "server/worker/last_words.h"
@@ -36,6 +38,8 @@
 
 namespace outboard::worker {
 namespace {
+
+constexpr const char* kManagementLibrary = "libnvidia-ml.so.1";
 
 // Signals from a terminal are meant for the client's command: gpu-node says when a worker is to end.
 void LeaveSignalsToOthers() {
@@ -139,11 +143,21 @@ int Work(int control, const std::string& driver_path) {
     ledgers.push_back(std::move(*ledger));
     devices.push_back({device.ordinal, &ledgers.back(), device.account});
   }
+  std::vector<slice::UnseenMemory::Device> accounts;
+  std::vector<std::string> uuids;
+  for (const LeasedDevice& device : devices) {
+    CUuuid uuid{};
+    if (driver->cuDeviceGetUuid_v2 != nullptr) driver->cuDeviceGetUuid_v2(&uuid, device.ordinal);
+    accounts.push_back({device.ledger, device.account});
+    uuids.push_back(driver::UuidText(uuid));
+  }
+  slice::UnseenMemory unseen(std::move(accounts), slice::ReadProcessByNvml(kManagementLibrary, std::move(uuids)));
   Session session({.driver = driver.get(),
                    .devices = std::move(devices),
                    .gate = &*gate,
                    .number = assignment.session,
-                   .ticket_is_good = [&](const std::string& ticket) { return ticket == assignment.ticket; }},
+                   .ticket_is_good = [&](const std::string& ticket) { return ticket == assignment.ticket; },
+                   .unseen = &unseen},
                   &service);
   session.copies().SetOutput(std::move(*output), std::move(*errors));
   std::thread(&EndWithNode, control, &session).detach();

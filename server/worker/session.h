@@ -17,6 +17,7 @@
 #include "server/driver/driver_table.h"
 #include "server/slice/gate.h"
 #include "server/slice/ledger.h"
+#include "server/slice/unseen_memory.h"
 #include "server/worker/handle_table.h"
 
 namespace outboard::worker {
@@ -65,6 +66,7 @@ class Session {
     slice::Gate* gate;
     uint64_t number;  // for logs
     std::function<bool(const std::string& ticket)> ticket_is_good;
+    slice::UnseenMemory* unseen = nullptr;  // null: the driver takes no memory by itself
   };
   // `sink` outlives it, and so does what `config` points to.
   Session(Config config, FrameSink* sink);
@@ -103,6 +105,10 @@ class Session {
   TextureObjects& texture_objects();
   Uploads& uploads();
   VirtualMemory& virtual_memory();
+  // After what may make the driver take memory by itself, or give it back: contexts, modules, limits.
+  void LookForUnseenMemory() {
+    if (config_.unseen != nullptr) config_.unseen->Look();
+  }
   // Refunds what the driver has given back: after calls with which the client synchronises, and before it is told what
   // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.
   void SettleMemory();

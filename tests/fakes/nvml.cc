@@ -4,7 +4,8 @@
 #include <cstring>
 
 // A management library for tests: knows the GPU "GPU-1". Says what it is told to by FAKE_NVML: "refuse" to start,
-// "old" to lack most figures, or "lost" to have lost every GPU.
+// "old" to lack most figures, or "lost" to have lost every GPU. The GPU's processes are those of FAKE_NVML_PROCESSES,
+// "PID:BYTES,PID:BYTES".
 
 namespace {
 
@@ -54,4 +55,19 @@ nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t, nvmlPciInfo_t* pci) {
   *pci = {};
   pci->pciDeviceId = 0x233010de;
   return NVML_SUCCESS;
+}
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t, unsigned* count, nvmlProcessInfo_v2_t* infos) {
+  const char* at = std::getenv("FAKE_NVML_PROCESSES");
+  unsigned found = 0;
+  while (at != nullptr && *at != '\0') {
+    char* end;
+    const auto pid = static_cast<unsigned>(std::strtoul(at, &end, 10));
+    const unsigned long long bytes = std::strtoull(end + 1, &end, 10);
+    if (found < *count) infos[found] = {pid, bytes, ~0u, ~0u};
+    ++found;
+    at = *end == ',' ? end + 1 : end;
+  }
+  const bool has_room = found <= *count;
+  *count = found;
+  return has_room ? NVML_SUCCESS : NVML_ERROR_INSUFFICIENT_SIZE;
 }

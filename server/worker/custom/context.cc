@@ -23,6 +23,7 @@ void ForgetOwned(Call& call, CUcontext context, wire::HandleId handle) {
   call.session().exports().ForgetContext(context);
   call.session().texture_objects().ForgetContext(context);
   if (handle != 0) call.session().uploads().Forget(call.session().handles().RemoveOwned(handle));
+  call.session().LookForUnseenMemory();
 }
 
 // Ends `context` by end(), which is the driver's call. What the client is to see of its work has gone before.
@@ -129,6 +130,7 @@ CUresult outboardPrimaryCtxRetain(Call& call, CUdevice device) {
   CUcontext context = nullptr;
   const CUresult result = call.driver().cuDevicePrimaryCtxRetain(&context, device);
   if (result != CUDA_SUCCESS) return result;
+  call.session().LookForUnseenMemory();
   const CUresult noted = NotePrimary(call, device, context);
   if (noted != CUDA_SUCCESS) call.driver().cuDevicePrimaryCtxRelease_v2(device);
   return noted;
@@ -174,9 +176,16 @@ CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
 CUresult outboardCtxCreate(Call& call, CUcontext* context, unsigned int flags, CUdevice device) {
   const CUresult result = call.driver().cuCtxCreate_v2(context, flags, device);
   if (result != CUDA_SUCCESS) return result;
+  call.session().LookForUnseenMemory();
   // Which context is current, each command says itself.
   CUcontext popped;
   return call.driver().cuCtxPopCurrent_v2(&popped);
+}
+
+CUresult cuCtxSetLimit(Call& call, CUlimit limit, size_t value) {
+  const CUresult result = call.driver().cuCtxSetLimit(limit, value);
+  call.session().LookForUnseenMemory();
+  return result;
 }
 
 }  // namespace outboard::worker::custom

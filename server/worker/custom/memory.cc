@@ -50,6 +50,7 @@ CUresult outboardSetAside(Call& call, CUdeviceptr address) { return call.session
 
 CUresult cuMemGetInfo_v2(Call& call, size_t* free, size_t* total) {
   call.session().SettleMemory();
+  call.session().LookForUnseenMemory();
   return call.session().allocations().Info(free, total);
 }
 

@@ -30,6 +30,7 @@ CUresult LoadUpload(Call& call, uint64_t upload, std::span<const size_t> sizes, 
     return CUDA_ERROR_INVALID_IMAGE;
   }
   const CUresult result = load(image->code());
+  call.session().LookForUnseenMemory();
   uploads.SetLog(lane, options->Log());
   return result;
 }
@@ -135,6 +136,7 @@ CUresult outboardLoadLog(Call& call, CUjit_option which, char* log, size_t size)
 
 CUresult cuModuleUnload(Call& call, CUmodule hmod) {
   const CUresult result = call.driver().cuModuleUnload(hmod);
+  call.session().LookForUnseenMemory();
   if (result == CUDA_SUCCESS) RemoveChildren(call, hmod);
   return result;
 }
@@ -142,6 +144,7 @@ CUresult cuModuleUnload(Call& call, CUmodule hmod) {
 CUresult cuLibraryUnload(Call& call, CUlibrary library) {
   const auto unload = call.driver().cuLibraryUnload;
   const CUresult result = unload == nullptr ? CUDA_ERROR_NOT_SUPPORTED : unload(library);
+  call.session().LookForUnseenMemory();
   if (result == CUDA_SUCCESS) RemoveChildren(call, library);
   return result;
 }

@@ -40,6 +40,14 @@ TEST_F(SmallCallsTest, APrimaryContextsUsersAreTheDrivers) {
   EXPECT_EQ(active, 0);
 }
 
+TEST_F(SmallCallsTest, ALimitIsTheContexts) {
+  size_t value = 0;
+  ASSERT_EQ(cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 2 << 20), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxGetLimit(&value, CU_LIMIT_PRINTF_FIFO_SIZE), CUDA_SUCCESS);
+  EXPECT_EQ(value, size_t{2 << 20});
+  EXPECT_EQ(cuCtxSetLimit(CU_LIMIT_MAX, 1), CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(SmallCallsTest, FlagsOfTheContextAreAskedAnew) {
   unsigned flags = 9;
   ASSERT_EQ(cuCtxGetFlags(&flags), CUDA_SUCCESS);

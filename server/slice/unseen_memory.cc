@@ -1,0 +1,98 @@
+#include "server/slice/unseen_memory.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "common/nvml/nvml.h"
+
+namespace outboard::slice {
+namespace {
+
+constexpr int kMostTries = 3;               // to look while nobody allocates
+constexpr size_t kMostProcesses = 1 << 16;  // of a GPU
+
+// NVIDIA's management library, or none.
+class Nvml {
+ public:
+  explicit Nvml(const std::string& path) : library_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    if (library_ == nullptr) return;
+    const auto init = Find<decltype(&nvmlInit_v2)>("nvmlInit_v2");
+    find_ = Find<decltype(find_)>("nvmlDeviceGetHandleByUUID");
+    list_ = Find<decltype(list_)>("nvmlDeviceGetComputeRunningProcesses_v3");
+    if (list_ == nullptr) list_ = Find<decltype(list_)>("nvmlDeviceGetComputeRunningProcesses_v2");
+    if (init == nullptr || init() != NVML_SUCCESS) find_ = nullptr;
+  }
+
+  std::optional<uint64_t> BytesOf(const std::string& uuid, unsigned pid) const {
+    nvmlDevice_t device;
+    if (find_ == nullptr || list_ == nullptr || find_(uuid.c_str(), &device) != NVML_SUCCESS) return std::nullopt;
+    std::vector<nvmlProcessInfo_v2_t> processes(64);
+    for (;;) {
+      auto count = static_cast<unsigned>(processes.size());
+      const nvmlReturn_t result = list_(device, &count, processes.data());
+      if (result == NVML_ERROR_INSUFFICIENT_SIZE && processes.size() < kMostProcesses) {
+        processes.resize(2 * processes.size());
+        continue;
+      }
+      if (result != NVML_SUCCESS) return std::nullopt;
+      processes.resize(std::min<size_t>(count, processes.size()));
+      break;
+    }
+    for (const nvmlProcessInfo_v2_t& process : processes) {
+      if (process.pid == pid && process.usedGpuMemory != NVML_VALUE_NOT_AVAILABLE) return process.usedGpuMemory;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  template <class Call>
+  Call Find(const char* name) const {
+    return reinterpret_cast<Call>(dlsym(library_, name));
+  }
+
+  void* const library_;  // stays loaded
+  decltype(&nvmlDeviceGetHandleByUUID) find_ = nullptr;
+  decltype(&nvmlDeviceGetComputeRunningProcesses_v3) list_ = nullptr;
+};
+
+}  // namespace
+
+void UnseenMemory::Look() {
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < devices_.size(); ++i) {
+    const auto& [ledger, account] = devices_[i];
+    uint64_t charged = ledger->used(account);
+    std::optional<uint64_t> has = read_(i);
+    for (int tries = 1; tries < kMostTries; ++tries) {
+      const uint64_t before = std::exchange(charged, ledger->used(account));
+      if (before == charged) break;
+      has = read_(i);
+    }
+    if (!has) continue;
+    Unseen& unseen = unseen_[i];
+    const uint64_t asked_for = charged - std::min(charged, unseen.context + unseen.growth);
+    const uint64_t by_itself = *has - std::min(*has, asked_for);
+    unseen.context = unseen.context == 0 ? by_itself : std::min(unseen.context, by_itself);
+    unseen.growth = by_itself - unseen.context;
+    ledger->SetUnseen(account, unseen);
+  }
+}
+
+UnseenMemory::Read ReadProcessByNvml(std::string library, std::vector<std::string> uuids) {
+  struct Source {
+    std::string library;
+    std::vector<std::string> uuids;
+    std::unique_ptr<const Nvml> nvml;
+  };
+  const auto source = std::make_shared<Source>(Source{std::move(library), std::move(uuids), nullptr});
+  return [source](size_t device) {
+    if (source->nvml == nullptr) source->nvml = std::make_unique<const Nvml>(source->library);
+    return source->nvml->BytesOf(source->uuids.at(device), static_cast<unsigned>(getpid()));
+  };
+}
+
+}  // namespace outboard::slice
