@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "client/admin/pool_client.h"
+#include "common/base/show_bytes.h"
 
 namespace outboard::admin {
 namespace {
@@ -92,6 +93,38 @@ Result<std::string> RevokeLease(const Options& options, PoolClient& pool) {
   return "lease " + options.lease + (options.grace.count() == 0 ? " is over." : " ends after the time of grace.");
 }
 
+// What the lease has by now, and what its programs have beyond that.
+Result<std::string> DescribeSize(const std::string& name, PoolClient& pool) {
+  ListRequest request;
+  request.set_leases(true);
+  const Result<ListReply> reply = pool.List(request);
+  if (!reply) return reply.error();
+  const auto& leases = reply->leases();
+  const auto lease =
+      std::find_if(leases.begin(), leases.end(), [&](const PoolLease& each) { return each.lease() == name; });
+  if (lease == leases.end() || lease->gpus().empty()) return Error{"lease " + name + " has ended meanwhile."};
+  uint64_t over = 0;
+  for (const PoolLease::Gpu& gpu : lease->gpus())
+    over += gpu.held_bytes() - std::min(gpu.held_bytes(), gpu.memory_bytes());
+  char share[32];
+  std::snprintf(share, sizeof share, "%g", lease->gpus(0).share() / 10.0);
+  const std::string of_each = lease->gpus_size() == 1 ? "" : " of each GPU";
+  return "lease " + name + " has " + share + " % of the compute and " + ShowBytes(lease->gpus(0).memory_bytes()) +
+         of_each + " now." +
+         (over == 0 ? ""
+                    : " Its programs still hold " + ShowBytes(over) + " more, and get nothing until they free that.");
+}
+
+Result<std::string> ResizeLease(const Options& options, PoolClient& pool) {
+  ResizeRequest request;
+  request.set_lease(options.lease);
+  request.set_memory_bytes(options.memory_bytes.value_or(0));
+  request.set_share(static_cast<uint32_t>(options.share.value_or(0)));
+  request.set_when_free(options.when_free);
+  if (const std::optional<Error> error = pool.Resize(request)) return *error;
+  return DescribeSize(options.lease, pool);
+}
+
 // What is not said stays as it is.
 Result<std::string> SetQuota(const Options& options, PoolClient& pool) {
   ListRequest request;
@@ -122,6 +155,7 @@ Result<std::string> SetQuota(const Options& options, PoolClient& pool) {
 
 Result<std::string> Change(const Options& options, PoolClient& pool) {
   if (options.verb == Verb::kRevoke) return RevokeLease(options, pool);
+  if (options.verb == Verb::kResize) return ResizeLease(options, pool);
   if (options.verb == Verb::kQuota) return SetQuota(options, pool);
   return ChangeNode(options, pool);
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -14,6 +15,7 @@
 #include "client/admin/table.h"
 #include "client/admin/top.h"
 #include "client/admin/views.h"
+#include "common/base/env.h"
 
 namespace outboard::admin {
 namespace {
@@ -41,7 +43,7 @@ ListRequest WhatIsNeeded(Verb verb) {
   ListRequest request;
   const bool all = verb == Verb::kList || verb == Verb::kTop;
   request.set_nodes(all || verb == Verb::kNodes || verb == Verb::kGpus || verb == Verb::kHealth);
-  request.set_leases(all || verb == Verb::kLeases || verb == Verb::kUsage);
+  request.set_leases(all || verb == Verb::kLeases || verb == Verb::kUsage || verb == Verb::kWhy);
   request.set_queue(all || verb == Verb::kQueue || verb == Verb::kWhy);
   request.set_tenants(verb == Verb::kQuota);
   request.set_usage(verb == Verb::kUsage);
@@ -76,12 +78,19 @@ int Show(const Options& options, PoolClient& pool) {
 }
 
 int ShowWhy(const Options& options, PoolClient& pool) {
+  const Result<ListReply> reply = pool.List(WhatIsNeeded(options.verb));
+  if (!reply) return Fail(reply.error().message);
+  for (const PoolLease& lease : reply->leases()) {
+    if (lease.lease() != options.matter) continue;
+    Print(Printed({Account(lease)}, options.format, reply->now_ms()));
+    return kExitDone;
+  }
   std::vector<uint64_t> requests;
-  if (options.request) {
-    requests.push_back(*options.request);
+  if (!options.matter.empty()) {
+    const std::optional<uint64_t> request = ParseNumber(options.matter);
+    if (!request) return Fail("there is no lease " + options.matter + ", and that is no number of a request.");
+    requests.push_back(*request);
   } else {
-    const Result<ListReply> reply = pool.List(WhatIsNeeded(options.verb));
-    if (!reply) return Fail(reply.error().message);
     for (const PoolRequest& request : reply->queue()) requests.push_back(request.request());
   }
   std::vector<std::pair<uint64_t, WhyReply>> whys;
@@ -89,7 +98,7 @@ int ShowWhy(const Options& options, PoolClient& pool) {
     Result<WhyReply> why = pool.Why(request);
     if (why) {
       whys.emplace_back(request, std::move(*why));
-    } else if (options.request) {
+    } else if (!options.matter.empty()) {
       return Fail(why.error().message);
     }  // else it was answered meanwhile
   }
@@ -147,6 +156,7 @@ int Run(const Options& options, PoolClient& pool) {
     case Verb::kUndrain:
     case Verb::kForget:
     case Verb::kRevoke:
+    case Verb::kResize:
       return DoChange(options, pool);
     case Verb::kQuota:
       return options.quota || options.weight || options.maximum ? DoChange(options, pool) : Show(options, pool);

@@ -149,12 +149,11 @@ class CommandLine {
     AddText(leases, "--node", &options_.node, "NODE", "those on this node alone");
     AddOwner(leases);
     AddOwner(Add("queue", Verb::kQueue, "who waits, whose turn is first, first"));
-    AddRead(Add("why", Verb::kWhy, "why a request waits: each node, and what it lacks"), "request", "REQUEST",
-            "its number, as queue shows it (default: all that wait)", "the number of a request, as queue shows it",
-            [this](const std::string& text) {
-              options_.request = ParseNumber(text);
-              return options_.request.has_value();
-            });
+    AddText(Add("why", Verb::kWhy,
+                "why a request waits: each node, and what it lacks; of a lease, what memory it uses for "
+                "what"),
+            "matter", &options_.matter, "REQUEST|LEASE",
+            "its number, as queue shows it, or its name, as leases shows it (default: all that wait)");
     AddOwner(Add("usage", Verb::kUsage, "who had how much, for how long"));
     Add("health", Verb::kHealth,
         "what needs attention; exit status 0: nothing, 1: something, 2: nothing can be given out");
@@ -178,6 +177,7 @@ class CommandLine {
     AddTime(revoke, "--grace", "from the warning to the end (default 0s)",
             [this](std::chrono::milliseconds time) { options_.grace = time; });
     AddText(revoke, "--reason", &options_.reason, "TEXT", "what the owner is told");
+    AddResize();
     CLI::App* const quota = Add("quota", Verb::kQuota, "tenants and what is theirs; with options, changes a tenant's");
     CLI::Option* const tenant = AddText(quota, "tenant", &options_.tenant, "TENANT", "this one (default: all)");
     AddGpus(quota, "--quota", "GPUs that are its own, whoever else waits", false, &options_.quota)->needs(tenant);
@@ -191,6 +191,35 @@ class CommandLine {
               return true;
             })
         ->needs(tenant);
+  }
+
+  void AddResize() {
+    CLI::App* const resize =
+        Add("resize", Verb::kResize, "gives a lease more or less of its GPUs while its programs run");
+    AddText(resize, "lease", &options_.lease, "LEASE", "its name, as leases shows it")->required();
+    CLI::Option* const memory =
+        AddRead(resize, "--memory", "SIZE", "of each GPU, like 8GiB or 500MB (default: as it is)",
+                "an amount of memory like 8GiB or 500MB", [this](const std::string& text) {
+                  options_.memory_bytes = ParseBytes(text);
+                  return options_.memory_bytes && *options_.memory_bytes != 0;
+                });
+    AddRead(resize, "--share", "PCT", "of each GPU's compute, in percent (default: as it is)",
+            "a percentage from 0.1 to 100", [this](const std::string& text) {
+              const std::optional<double> percent =
+                  ParseDecimal(text.ends_with('%') ? std::string_view(text).substr(0, text.size() - 1) : text);
+              if (!percent || *percent < 0.1 || *percent > 100) return false;
+              options_.share = std::llround(*percent * 10);
+              return true;
+            });
+    resize
+        ->add_flag("--when-free", options_.when_free,
+                   "makes it smaller than what its programs use: they get nothing more until they have freed enough, "
+                   "and what they free is for others (default: that is refused)")
+        ->needs(memory);
+    resize->callback([this] {
+      options_.verb = Verb::kResize;
+      if (!options_.memory_bytes && !options_.share) throw CLI::RequiredError("--memory or --share");
+    });
   }
 
   void AddTexts() {

@@ -31,6 +31,7 @@ enum class Verb {
   kUndrain,
   kForget,
   kRevoke,
+  kResize,
   kQuota,
   kUsage,
   kHealth,
@@ -48,12 +49,16 @@ struct Options {
   std::string user;
   std::string lease;
   std::string reason;
-  std::optional<uint64_t> request;                  // nullopt: each that waits
+  std::string matter;                               // of why: a lease, or the number of a request; empty: all that wait
   std::optional<std::chrono::milliseconds> within;  // drain's deadline; nullopt: none
   std::chrono::milliseconds grace{0};
   std::chrono::milliseconds interval{2000};
   bool evict = false;
   bool wait = false;
+  // Of a lease, of each of its GPUs; nullopt: as it is.
+  std::optional<uint64_t> memory_bytes;
+  std::optional<int64_t> share;  // thousandths
+  bool when_free = false;
   // Of a tenant; nullopt: as it is. In thousandths of a GPU.
   std::optional<int64_t> quota;
   std::optional<int64_t> weight;

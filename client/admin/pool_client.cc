@@ -95,6 +95,9 @@ std::optional<Error> PoolClient::ChangeNode(const ChangeNodeRequest& request) {
 std::optional<Error> PoolClient::Revoke(const RevokeRequest& request) {
   return connection_->Do(&Pool::Stub::Revoke, request);
 }
+std::optional<Error> PoolClient::Resize(const ResizeRequest& request) {
+  return connection_->Do(&Pool::Stub::Resize, request);
+}
 std::optional<Error> PoolClient::SetTenant(const PoolTenant& tenant) {
   return connection_->Do(&Pool::Stub::SetTenant, tenant);
 }

@@ -21,6 +21,7 @@ class PoolClient {
   // nullopt: it is done.
   std::optional<Error> ChangeNode(const ChangeNodeRequest& request);
   std::optional<Error> Revoke(const RevokeRequest& request);
+  std::optional<Error> Resize(const ResizeRequest& request);
   std::optional<Error> SetTenant(const PoolTenant& tenant);
 
  private:

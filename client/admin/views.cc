@@ -38,9 +38,9 @@ int64_t Amount(const PoolLease& lease) {
   return thousandths;
 }
 
-// What it has had so far, in GPU-seconds.
+// What it has had since it is as large as it is, in GPU-seconds. What it had before is in the pool's usage.
 double GpuSeconds(const PoolLease& lease, int64_t now) {
-  const double milliseconds = static_cast<double>(std::max<int64_t>(0, now - lease.granted_at_ms()));
+  const double milliseconds = static_cast<double>(std::max<int64_t>(0, now - lease.counted_at_ms()));
   return milliseconds / 1000 * static_cast<double>(Amount(lease)) / kWholeGpu;
 }
 
@@ -118,6 +118,7 @@ Table Leases(const ListReply& reply, const Selection& selection) {
                {"node", "NODE"},
                {"gpus", "GPUS", Unit::kGpus},
                {"memory_bytes", "MEMORY", Unit::kBytes},
+               {"held_bytes", "HELD", Unit::kBytes},
                {"tenant", "TENANT"},
                {"user", "USER"},
                {"priority", ""},
@@ -134,13 +135,14 @@ Table Leases(const ListReply& reply, const Selection& selection) {
         !Matches(selection.user, lease.user())) {
       continue;
     }
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, held = 0;
     std::vector<std::string> uuids;
     for (const PoolLease::Gpu& gpu : lease.gpus()) {
       bytes += gpu.memory_bytes();
+      held += gpu.held_bytes();
       uuids.push_back(gpu.uuid());
     }
-    table.rows.push_back({lease.lease(), lease.state(), lease.node(), Gpus(Amount(lease)), Signed(bytes),
+    table.rows.push_back({lease.lease(), lease.state(), lease.node(), Gpus(Amount(lease)), Signed(bytes), Signed(held),
                           lease.tenant(), lease.user(), int64_t{lease.priority()}, lease.pool(),
                           Moment(lease.granted_at_ms()), Signed(lease.idle_ms()), Moment(lease.ends_at_ms()),
                           lease.client(), uuids, lease.why()});
@@ -223,6 +225,28 @@ Table Reasons(const std::vector<std::pair<uint64_t, WhyReply>>& whys) {
   for (const auto& [request, why] : whys) {
     table.rows.push_back({Signed(request), Cell(), why.summary()});
     for (const WhyReply::Node& node : why.nodes()) table.rows.push_back({Signed(request), node.node(), node.lack()});
+  }
+  return table;
+}
+
+Table Account(const PoolLease& lease) {
+  Table table{"account",
+              {{"gpu", "GPU"},
+               {"asked_bytes", "ASKED", Unit::kBytes},
+               {"allocations_bytes", "ALLOCATIONS", Unit::kBytes},
+               {"context_bytes", "CONTEXTS", Unit::kBytes},
+               {"growth_bytes", "HIDDEN GROWTH", Unit::kBytes},
+               {"used_bytes", "CHARGED", Unit::kBytes},
+               {"peak_bytes", "PEAK", Unit::kBytes},
+               {"held_bytes", "HELD", Unit::kBytes}},
+              {}};
+  for (const PoolLease::Gpu& gpu : lease.gpus()) {
+    const SliceUse& use = gpu.use();
+    const uint64_t unseen = use.context_bytes() + use.growth_bytes();
+    table.rows.push_back({gpu.uuid(), Signed(gpu.memory_bytes()),
+                          Signed(use.used_bytes() - std::min(use.used_bytes(), unseen)), Signed(use.context_bytes()),
+                          Signed(use.growth_bytes()), Signed(use.used_bytes()), Signed(use.peak_bytes()),
+                          Signed(gpu.held_bytes())});
   }
   return table;
 }

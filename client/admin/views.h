@@ -28,6 +28,9 @@ Table Usage(const ListReply& reply, const Selection& selection);
 // Why requests wait: one row for each request and node, one for a request that was tried on no node.
 Table Reasons(const std::vector<std::pair<uint64_t, WhyReply>>& whys);
 
+// Of each GPU of a lease: what it may have, what its programs are charged for, and the most that this ever was.
+Table Account(const PoolLease& lease);
+
 // What needs attention, and gpu-admin's exit status for it.
 struct Health {
   int status;

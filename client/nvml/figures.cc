@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <ctime>
 
 #include "client/nvml/library.h"
@@ -42,6 +43,9 @@ nvmlReturn_t GiveClock(nvmlDevice_t device, Figure first, nvmlClockType_t type, 
   const uint32_t kind = type < NVML_CLOCK_COUNT ? type : NVML_CLOCK_GRAPHICS;
   return GiveNow(device, static_cast<Figure>(static_cast<uint32_t>(first) + kind), clock, kind == type);
 }
+
+// A slice that was made smaller than what is in use has nothing free: used and free are what there is, as with a GPU.
+uint64_t Used(const wire::GpuStatus& gpu) { return std::min(gpu.used_bytes, gpu.total_bytes); }
 
 nvmlReturn_t GiveDisabled(nvmlDevice_t device, nvmlEnableState_t* state) {
   return WithFacts(device, state != nullptr, [&](const wire::GpuStatus&, size_t) {
@@ -116,7 +120,8 @@ nvmlReturn_t nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned* busWidth
 
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memory) {
   return WithStatus(device, memory != nullptr, [&](const GpuStatus& gpu) {
-    *memory = {gpu.total_bytes, gpu.total_bytes - gpu.used_bytes, gpu.used_bytes};
+    const uint64_t used = Used(gpu);
+    *memory = {gpu.total_bytes, gpu.total_bytes - used, used};
     return NVML_SUCCESS;
   });
 }
@@ -124,7 +129,8 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memory) 
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t* memory) {
   return WithStatus(device, memory != nullptr, [&](const GpuStatus& gpu) {
     if (memory->version != NvmlVersion(sizeof *memory, 2)) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-    *memory = {memory->version, gpu.total_bytes, 0, gpu.total_bytes - gpu.used_bytes, gpu.used_bytes};
+    const uint64_t used = Used(gpu);
+    *memory = {memory->version, gpu.total_bytes, 0, gpu.total_bytes - used, used};
     return NVML_SUCCESS;
   });
 }

@@ -191,6 +191,9 @@ bool PoolClaim::WatchOnce(const std::function<void(const std::string&)>& say) {
         if (std::exchange(warned_of_, "").empty()) break;
         say("lease " + lease_ + " goes on: " + notice.text());
         break;
+      case LeaseNotice::RESIZED:
+        say("lease " + lease_ + ": " + notice.text());
+        break;
       default:  // its node says so, and why
         stream->Finish();
         return false;

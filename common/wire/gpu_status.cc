@@ -38,7 +38,7 @@ Result<LeaseStatus> DecodeLeaseStatus(std::span<const std::byte> body) {
     reader.Get(&figures);
     for (size_t number = 0; number < figures.size(); ++number) gpu.figures.Set(number, figures[number]);
     reader.Get(&gpu.processes);
-    if (gpu.used_bytes > gpu.total_bytes || gpu.processes.size() > kMaxWorkersPerLease) return malformed;
+    if (gpu.processes.size() > kMaxWorkersPerLease) return malformed;
   }
   if (!reader.AtEnd()) return malformed;
   return status;

@@ -94,7 +94,8 @@ struct GpuStatus {
   std::string name;
   std::string uuid;          // "GPU-..."
   uint64_t total_bytes = 0;  // of the slice
-  uint64_t used_bytes = 0;   // of those, by all processes of the lease
+  // By all processes of the lease: more than there is, where the slice was made smaller than what was in use.
+  uint64_t used_bytes = 0;
   Figures figures;
   std::vector<GpuProcess> processes;
 };

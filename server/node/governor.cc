@@ -42,6 +42,14 @@ void Governor::Join(const std::string& lease, unsigned gpu, double share, bool i
   gpus_.try_emplace(gpu, Gpu{Turns(limits_)}).first->second.turns.Join(number, share, is_hard, Turns::Clock::now());
 }
 
+void Governor::SetShare(const std::string& lease, double share, bool is_hard) {
+  const auto found = leases_.find(lease);
+  if (found == leases_.end()) return;
+  const unsigned gpu = found->second.gpu;
+  gpus_.at(gpu).turns.SetShare(found->second.number, share, is_hard, Turns::Clock::now());
+  Update(gpu);
+}
+
 void Governor::Leave(const std::string& lease) {
   const auto found = leases_.find(lease);
   if (found == leases_.end()) return;

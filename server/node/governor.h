@@ -28,6 +28,8 @@ class Governor {
 
   // A lease has a part of a GPU; `share` of its time. A lease is joined once.
   void Join(const std::string& lease, unsigned gpu, double share, bool is_hard);
+  // It has another share from its next turn on. One that is not known is ignored.
+  void SetShare(const std::string& lease, double share, bool is_hard);
   // It has ended, and its workers with it. One that is not known is ignored.
   void Leave(const std::string& lease);
 

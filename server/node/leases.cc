@@ -108,6 +108,10 @@ std::optional<Refusal> Leases::WhyNot(const Grant& decided) const {
   if (leases_.contains(decided.lease)) {
     return Refusal{"This node has a lease " + decided.lease + " already.", true};
   }
+  return WhyNoRoom(decided);
+}
+
+std::optional<Refusal> Leases::WhyNoRoom(const Grant& decided) const {
   for (const Slice& slice : decided.slices) {
     if (slice.gpu >= gpus_.size() || slice.memory_bytes == 0 || slice.memory_bytes > uses_[slice.gpu].free_bytes ||
         uses_[slice.gpu].free_share + kTolerance < decided.share) {
@@ -131,21 +135,44 @@ std::variant<Grant, Refusal> Leases::Take(const Wish& wish) {
     if (auto* refusal = std::get_if<Refusal>(&placed)) return std::move(*refusal);
     grant = {NewName(), std::min(wish.gpus, 1.0), std::get<std::vector<Slice>>(std::move(placed))};
   }
+  Occupy(grant);
+  leases_[grant.lease].grant = grant;
+  return grant;
+}
+
+void Leases::Occupy(const Grant& grant) {
   for (const Slice& slice : grant.slices) {
     uses_[slice.gpu].free_bytes -= slice.memory_bytes;
     uses_[slice.gpu].free_share -= grant.share;
   }
-  leases_[grant.lease].grant = grant;
-  return grant;
+}
+
+void Leases::Vacate(const Grant& grant) {
+  for (const Slice& slice : grant.slices) {
+    uses_[slice.gpu].free_bytes += slice.memory_bytes;
+    uses_[slice.gpu].free_share += grant.share;
+  }
+}
+
+std::optional<Refusal> Leases::Resize(const Grant& grant) {
+  const auto found = leases_.find(grant.lease);
+  if (found == leases_.end()) return Refusal{"This node has no lease " + grant.lease + ".", false};
+  Grant& has = found->second.grant;
+  const auto same_gpu = [](const Slice& one, const Slice& other) { return one.gpu == other.gpu; };
+  if (!std::equal(grant.slices.begin(), grant.slices.end(), has.slices.begin(), has.slices.end(), same_gpu)) {
+    return Refusal{"Lease " + grant.lease + " has other GPUs.", false};
+  }
+  Vacate(has);
+  std::optional<Refusal> refusal = WhyNoRoom(grant);
+  if (!refusal) has = grant;
+  Occupy(has);
+  return refusal;
 }
 
 void Leases::End(const std::string& lease) {
   const auto found = leases_.find(lease);
   if (found == leases_.end()) return;
-  for (const Slice& slice : found->second.grant.slices) {
-    uses_[slice.gpu].free_bytes += slice.memory_bytes;
-    uses_[slice.gpu].free_share += found->second.grant.share;
-  }
+  Vacate(found->second.grant);
   leases_.erase(found);
 }
 

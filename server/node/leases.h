@@ -49,6 +49,9 @@ class Leases {
 
   // Takes part of the GPU on which that leaves the least memory unused, and for whole numbers GPUs that nobody uses.
   std::variant<Grant, Refusal> Take(const Wish& wish);
+  // The lease that the grant names has these parts of its GPUs from now on, which are the same as before. Where it gets
+  // more, that has to be free; else nothing changes.
+  std::optional<Refusal> Resize(const Grant& grant);
   // Its parts are free again. An unknown one is ignored.
   void End(const std::string& lease);
 
@@ -70,6 +73,9 @@ class Leases {
 
   std::variant<std::vector<Slice>, Refusal> Place(const Wish& wish) const;
   std::optional<Refusal> WhyNot(const Grant& decided) const;
+  std::optional<Refusal> WhyNoRoom(const Grant& decided) const;
+  void Occupy(const Grant& grant);
+  void Vacate(const Grant& grant);
   std::string NewName() const;
 
   const std::vector<Gpu> gpus_;

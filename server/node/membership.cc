@@ -15,6 +15,8 @@ namespace {
 
 constexpr uint32_t kWholeGpu = 1000;  // thousandths
 constexpr std::chrono::milliseconds kShortestHeartbeat{10}, kLongestHeartbeat{60'000};
+// While memory is in use beyond what a lease has: others wait for it to come free.
+constexpr std::chrono::milliseconds kHeartbeatWhenOver{1000};
 
 void CallAll(std::vector<std::function<void()>> calls) {
   for (const auto& call : calls) call();
@@ -176,7 +178,9 @@ std::vector<HeldLease> Membership::Held() const {
   std::vector<HeldLease> held;
   for (const auto& [lease, entry] : entries_) {
     if (entry.phase == Phase::kAsking && !entry.was_asked) continue;
-    held.push_back({entry.ticket, node_->Idle(entry.grant.lease)});
+    const std::string& name = entry.grant.lease;
+    held.push_back({entry.ticket, node_->Idle(name), node_->Account(name), node_->OverBytes(name), entry.refused_epoch,
+                    entry.why_refused});
   }
   return held;
 }
@@ -222,7 +226,8 @@ void Membership::HangUp() {
 }
 
 void Membership::Beat() {
-  heartbeat_timer_ = loop_->At(Loop::Clock::now() + heartbeat_, [this] { Beat(); });
+  const std::chrono::milliseconds pause = node_->IsOver() ? std::min(heartbeat_, kHeartbeatWhenOver) : heartbeat_;
+  heartbeat_timer_ = loop_->At(Loop::Clock::now() + pause, [this] { Beat(); });
   heartbeat_is_due_ = true;
   SayNext();
 }
@@ -316,6 +321,44 @@ void Membership::End(uint64_t lease, uint64_t epoch, const std::string& reason) 
   if (entry.phase == Phase::kAsking) return Refuse(lease, {"Lease " + LeaseName(lease) + " is over: " + reason, false});
   entry.why_ended = reason.empty() ? "the pool has ended it." : reason;
   EndAtNode(lease);
+}
+
+void Membership::Resize(PoolTicket ticket, bool when_free) {
+  const auto found = entries_.find(ticket.lease);
+  if (found == entries_.end()) return SayOver(ticket.lease);
+  Entry& entry = found->second;
+  const std::string name = LeaseName(ticket.lease);
+  if (ticket.epoch < entry.epoch) {
+    Log(LogLevel::kWarn, "lease %s: takes no notice of an order that is older than the lease", name.c_str());
+    return;
+  }
+  if (entry.phase == Phase::kEnding) return;
+  if (ticket.epoch > entry.epoch) {
+    const std::string why = WhyNotResized(entry, ticket, when_free);
+    if (why.empty()) {
+      entry.ticket = std::move(ticket.message);
+      entry.epoch = ticket.epoch;
+      Log(LogLevel::kInfo, "lease %s: has another size", name.c_str());
+    } else {
+      entry.refused_epoch = ticket.epoch;
+      entry.why_refused = why;
+    }
+  }
+  if (!is_registered_) return;  // the registration says it
+  loop_->Cancel(heartbeat_timer_);
+  Beat();
+}
+
+// Empty: it is done.
+std::string Membership::WhyNotResized(Entry& entry, const PoolTicket& ticket, bool when_free) {
+  if (entry.phase == Phase::kAsking) return "lease " + entry.grant.lease + " has not begun on its node yet.";
+  Result<Grant> grant = ToGrant(ticket);
+  if (!grant) return grant.error().message;
+  // On the disk before anything is done because of it.
+  if (const std::optional<Error> error = state_->Saw(ticket.epoch)) return error->message;
+  if (const std::optional<Refusal> refusal = node_->Resize(*grant, when_free)) return refusal->reason;
+  entry.grant = std::move(*grant);
+  return "";
 }
 
 }  // namespace outboard::node

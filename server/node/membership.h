@@ -31,8 +31,12 @@ struct PoolTicket {
 
 // A lease that this node has.
 struct HeldLease {
-  std::string ticket;  // PoolTicket::message
+  std::string ticket;  // PoolTicket::message, of the parts that the lease has now
   std::chrono::milliseconds idle;
+  std::vector<SliceUse> use;         // Node::Account
+  std::vector<uint64_t> over_bytes;  // Node::OverBytes
+  uint64_t refused_epoch = 0;        // of the last order to resize it, if that could not be done
+  std::string why_refused;
 };
 
 // What this node says to its pool.
@@ -95,6 +99,8 @@ class Membership {
   void Opened(bool may, const std::string& why);
   void Refused(const std::string& reason, bool register_again);
   void End(uint64_t lease, uint64_t epoch, const std::string& reason);
+  // The lease is to have the parts of this ticket. The heartbeat that follows says what came of it.
+  void Resize(PoolTicket ticket, bool when_free);
 
   bool is_registered() const { return is_registered_; }
 
@@ -114,12 +120,15 @@ class Membership {
     bool asks = true;        // it is to be asked for yet on this connection
     uint64_t holder = 0;     // 0: it has left
     Holder calls;
-    uint64_t timer = 0;     // of kAsking
-    std::string why_ended;  // by the pool
+    uint64_t timer = 0;          // of kAsking
+    std::string why_ended;       // by the pool
+    uint64_t refused_epoch = 0;  // see HeldLease
+    std::string why_refused;
     std::vector<std::function<void()>> when_over;
   };
 
   Result<Grant> ToGrant(const PoolTicket& ticket) const;
+  std::string WhyNotResized(Entry& entry, const PoolTicket& ticket, bool when_free);
   std::vector<HeldLease> Held() const;
   void SayNext();
   void Ask(PoolReport report);

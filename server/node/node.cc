@@ -9,13 +9,28 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/base/show_bytes.h"
 
 namespace outboard::node {
+namespace {
+
+std::string InUse(const std::string& lease, uint64_t used, uint64_t wanted, const Gpu& gpu) {
+  return "lease " + lease + " uses " + ShowBytes(used) + " (" + std::to_string(used) + " bytes) of " + gpu.uuid +
+         ", more than the " + ShowBytes(wanted) + " (" + std::to_string(wanted) +
+         ") that it would have. Let its programs free memory first, or let the change "
+         "take effect when they have (gpu-admin resize --when-free).";
+}
+
+// Of a whole GPU there is nothing more to use.
+bool IsCeiling(double share, bool is_hard) { return is_hard && share < 1; }
+
+}  // namespace
 
 Node::Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers, bool governs)
     : gpus_(std::move(gpus)), governs_(governs), leases_(gpus_), governor_(loop), workers_(loop, std::move(workers)) {}
 
 std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
+  TakeBackFreed();
   std::variant<Grant, Refusal> taken = leases_.Take(wish);
   const auto* grant = std::get_if<Grant>(&taken);
   if (grant == nullptr) return taken;
@@ -29,11 +44,92 @@ std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
     entry.slices.push_back(slice);
     entry.ledgers.push_back(std::move(*ledger));
   }
-  // A whole GPU has nobody to share it with. A part is of one GPU.
-  entry.is_governed = governs_ && grant->share < 1;
-  if (entry.is_governed) governor_.Join(grant->lease, grant->slices[0].gpu, grant->share, wish.is_hard);
+  entry.share = grant->share;
+  entry.is_hard = wish.is_hard;
+  // A part is of one GPU. A whole one has nobody to share it with, but a pool may make it a part.
+  const bool may_be_part = grant->share < 1 || (wish.decided && grant->slices.size() == 1);
+  entry.is_governed = governs_ && may_be_part;
+  if (entry.is_governed) {
+    governor_.Join(grant->lease, grant->slices[0].gpu, grant->share, IsCeiling(grant->share, wish.is_hard));
+  }
   entries_.emplace(grant->lease, std::move(entry));
   return taken;
+}
+
+std::optional<Refusal> Node::Resize(const Grant& grant, bool when_free) {
+  const auto found = entries_.find(grant.lease);
+  if (found == entries_.end() || found->second.ending) return Refusal{"lease " + grant.lease + " is over.", false};
+  Entry& entry = found->second;
+  TakeBackFreed();
+  // First room for the former and the new parts, then what may be refused because of what is in use.
+  const Grant before = Taken(grant.lease, entry);
+  Grant both = grant;
+  both.share = std::max(both.share, before.share);
+  for (size_t i = 0; i < both.slices.size() && i < before.slices.size(); ++i) {
+    both.slices[i].memory_bytes = std::max(both.slices[i].memory_bytes, before.slices[i].memory_bytes);
+  }
+  if (std::optional<Refusal> refusal = leases_.Resize(both)) return refusal;
+  for (size_t i = 0; i < entry.slices.size(); ++i) {
+    const uint64_t wanted = grant.slices[i].memory_bytes;
+    if (wanted >= entry.slices[i].memory_bytes || entry.ledgers[i].SetLimit(wanted, when_free)) continue;
+    const Refusal refusal{InUse(grant.lease, entry.ledgers[i].used(), wanted, gpus_[entry.slices[i].gpu]), true};
+    for (size_t j = 0; j < i; ++j) static_cast<void>(entry.ledgers[j].SetLimit(entry.slices[j].memory_bytes, true));
+    leases_.Resize(before);
+    return refusal;
+  }
+  for (size_t i = 0; i < entry.slices.size(); ++i) {
+    static_cast<void>(entry.ledgers[i].SetLimit(grant.slices[i].memory_bytes, true));
+  }
+  entry.slices = grant.slices;
+  entry.share = grant.share;
+  governor_.SetShare(grant.lease, grant.share, IsCeiling(grant.share, entry.is_hard));
+  entry.is_over = true;
+  TakeBackFreed();
+  return std::nullopt;
+}
+
+// What a lease takes of its GPUs: its parts, and what its programs have beyond them.
+Grant Node::Taken(const std::string& lease, const Entry& entry) {
+  Grant taken{lease, entry.share, entry.slices};
+  for (size_t i = 0; i < entry.slices.size(); ++i) {
+    taken.slices[i].memory_bytes = std::max(entry.slices[i].memory_bytes, entry.ledgers[i].used());
+  }
+  return taken;
+}
+
+// What was freed of memory that leases have beyond their parts is others'.
+void Node::TakeBackFreed() {
+  for (auto& [lease, entry] : entries_) {
+    if (!entry.is_over) continue;
+    leases_.Resize(Taken(lease, entry));
+    const std::vector<uint64_t> over = OverBytes(lease);
+    entry.is_over = std::any_of(over.begin(), over.end(), [](uint64_t bytes) { return bytes != 0; });
+  }
+}
+
+bool Node::IsOver() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto& each) { return each.second.is_over; });
+}
+
+std::vector<SliceUse> Node::Account(const std::string& lease) const {
+  std::vector<SliceUse> account;
+  const auto found = entries_.find(lease);
+  if (found == entries_.end()) return account;
+  for (const slice::Ledger& ledger : found->second.ledgers) {
+    account.push_back({ledger.used(), ledger.peak(), ledger.unseen()});
+  }
+  return account;
+}
+
+std::vector<uint64_t> Node::OverBytes(const std::string& lease) const {
+  std::vector<uint64_t> over;
+  const auto found = entries_.find(lease);
+  if (found == entries_.end()) return over;
+  for (size_t i = 0; i < found->second.slices.size(); ++i) {
+    const uint64_t used = found->second.ledgers[i].used(), limit = found->second.slices[i].memory_bytes;
+    over.push_back(used > limit ? used - limit : 0);
+  }
+  return over;
 }
 
 void Node::EndLease(const std::string& lease, std::function<void()> ended) {

@@ -30,6 +30,13 @@ struct LeaseUse {
   std::vector<Session> sessions;
 };
 
+// What programs of a lease are charged for, of one GPU.
+struct SliceUse {
+  uint64_t used_bytes = 0;
+  uint64_t peak_bytes = 0;
+  slice::Unseen unseen;
+};
+
 // A machine's GPUs on loan: leases, each with a ledger per GPU, and the workers that serve their sessions. Knows no
 // gRPC. Thread-confined to the loop's thread.
 class Node {
@@ -44,6 +51,16 @@ class Node {
   // not known, at once.
   void EndLease(
       const std::string& lease, std::function<void()> ended = [] {});
+  // The lease that the grant names has these parts of its GPUs from now on, while its workers run. nullopt: it has.
+  // What would leave a GPU less than is in use is refused, unless it is `when_free`: then the lease gets nothing more
+  // there until enough is freed, and what it still has beyond its part is nobody else's.
+  std::optional<Refusal> Resize(const Grant& grant, bool when_free);
+  // What programs of the lease still have beyond its parts, of each of them; empty for a lease that is not known.
+  std::vector<uint64_t> OverBytes(const std::string& lease) const;
+  // Whether a lease may have any.
+  bool IsOver() const;
+  // Of each of the lease's parts; empty for a lease that is not known.
+  std::vector<SliceUse> Account(const std::string& lease) const;
   // See Leases.
   std::string NewTicket(const std::string& lease) { return leases_.NewTicket(lease); }
 
@@ -66,12 +83,17 @@ class Node {
   struct Entry {
     std::vector<Slice> slices;
     std::vector<slice::Ledger> ledgers;  // of the slices
+    double share = 0;
+    bool is_hard = false;
     bool is_governed = false;
+    bool is_over = false;                  // a slice was made smaller than what was in use
     std::map<uint64_t, Session> sessions;  // by number
     bool ending = false;
     std::vector<std::function<void()>> when_ended;
   };
 
+  static Grant Taken(const std::string& lease, const Entry& entry);
+  void TakeBackFreed();
   void EndSession(const std::string& lease, uint64_t session);
   void EraseIfOver(const std::string& lease);
 

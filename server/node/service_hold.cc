@@ -155,6 +155,12 @@ class PoolHold final : public pool::ReplyStream<grpc::ServerBidiReactor<HoldRequ
 
 }  // namespace
 
+std::optional<PoolTicket> ParseTicket(const std::string& message) {
+  const std::optional<Ticket> ticket = Parse(message);
+  if (!ticket) return std::nullopt;
+  return ToTicket(*ticket, message);
+}
+
 grpc::ServerBidiReactor<HoldRequest, HoldReply>* StartPoolHold(Loop* loop, Node* node, Membership* membership,
                                                                const std::string& node_name, bool is_software,
                                                                const std::string& pool) {

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "proto/node.grpc.pb.h"
@@ -19,5 +20,8 @@ constexpr size_t kMaxBytesOfClientShown = 200;  // of its name, in logs and list
 grpc::ServerBidiReactor<HoldRequest, HoldReply>* StartPoolHold(Loop* loop, Node* node, Membership* membership,
                                                                const std::string& node_name, bool is_software,
                                                                const std::string& pool);
+
+// What a pool's ticket says; nullopt: it is none.
+std::optional<PoolTicket> ParseTicket(const std::string& message);
 
 }  // namespace outboard::node

@@ -8,12 +8,14 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/printable.h"
 #include "proto/pool.grpc.pb.h"
+#include "server/node/service_hold.h"
 
 namespace outboard::node {
 namespace {
@@ -49,6 +51,16 @@ void Fill(const std::vector<HeldLease>& held, google::protobuf::RepeatedPtrField
     NodeReport::Held* const one = to->Add();
     one->mutable_ticket()->ParseFromString(each.ticket);
     one->set_idle_ms(static_cast<uint64_t>(std::max<int64_t>(0, each.idle.count())));
+    for (const SliceUse& use : each.use) {
+      outboard::SliceUse* const to_use = one->add_use();
+      to_use->set_used_bytes(use.used_bytes);
+      to_use->set_context_bytes(use.unseen.context);
+      to_use->set_growth_bytes(use.unseen.growth);
+      to_use->set_peak_bytes(use.peak_bytes);
+    }
+    one->mutable_over_bytes()->Add(each.over_bytes.begin(), each.over_bytes.end());
+    one->set_refused_epoch(each.refused_epoch);
+    one->set_why_refused(each.why_refused);
   }
 }
 
@@ -201,6 +213,11 @@ void PoolLink::Connect() {
               return membership_->Refused(Shown(order.refused().reason()), order.refused().register_again());
             case NodeOrder::kEnd:
               return membership_->End(order.end().lease(), order.end().epoch(), Shown(order.end().reason()));
+            case NodeOrder::kResize:
+              if (std::optional<PoolTicket> ticket = ParseTicket(order.resize().ticket())) {
+                membership_->Resize(*std::move(ticket), order.resize().when_free());
+              }
+              return;
             case NodeOrder::WHAT_NOT_SET:
               return;
           }

@@ -105,7 +105,9 @@ void Controller::OnDue(Due due, uint64_t number) {
     case Due::kLeaseWarned:
       return leases_.WarnedLongEnough({number});
     case Due::kLeaseTooLong:
-      return leases_.HadItsTime({number});
+      return leases_.HasNearlyHadItsTime({number});
+    case Due::kLeaseResizing:
+      return nodes_.ResizeUnanswered({number});
     case Due::kLeaseReplaceable:
     case Due::kRequestAged:
     case Due::kKeepRoom:

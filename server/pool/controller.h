@@ -78,7 +78,7 @@ class Controller {
   Ledger ledger_;
   Leases leases_{&settings_, &moment_, &numbers_, &cluster_, &ledger_};
   Holds holds_{&settings_, &moment_, &cluster_, &ledger_, &leases_};
-  Nodes nodes_{&settings_, &moment_, &numbers_, &cluster_, &leases_, &holds_};
+  Nodes nodes_{&settings_, &moment_, &numbers_, &cluster_, &ledger_, &leases_, &holds_};
   Queue queue_{&settings_, &moment_, &numbers_, &cluster_, &ledger_, &leases_, &nodes_, &holds_};
 };
 

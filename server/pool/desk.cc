@@ -46,7 +46,7 @@ void Desk::Unwatch(LeaseId lease, uint64_t watcher) {
   if (found->second.empty()) watchers_.erase(found);
 }
 
-uint64_t Desk::Attach(const std::string& node, std::function<void(const EndAtNode&)> hear,
+uint64_t Desk::Attach(const std::string& node, std::function<void(const Action&)> hear,
                       std::function<void()> replaced) {
   std::function<void()> former;
   uint64_t number = 0;
@@ -87,6 +87,17 @@ void Desk::Tell(Asker asker, const Action& action) {
   hear(action);
 }
 
+void Desk::TellNode(const std::string& node, const Action& action) {
+  std::function<void(const Action&)> hear;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(node);
+    if (found == nodes_.end()) return;  // told again when it is back
+    hear = found->second.hear;
+  }
+  hear(action);
+}
+
 void Desk::Perform(const Action& action) {
   if (const auto* answer = std::get_if<Answer>(&action)) return Tell(answer->asker, action);
   if (const auto* granted = std::get_if<Granted>(&action)) return Tell(granted->asker, action);
@@ -103,15 +114,8 @@ void Desk::Perform(const Action& action) {
     for (const auto& hear : hearers) hear(*notice);
     return;
   }
-  const EndAtNode& end = std::get<EndAtNode>(action);
-  std::function<void(const EndAtNode&)> hear;
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = nodes_.find(end.node);
-    if (found == nodes_.end()) return;  // told again when it is back
-    hear = found->second.hear;
-  }
-  hear(end);
+  if (const auto* resize = std::get_if<ResizeAtNode>(&action)) return TellNode(resize->node, action);
+  TellNode(std::get<EndAtNode>(action).node, action);
 }
 
 }  // namespace outboard::pool

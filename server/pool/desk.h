@@ -22,8 +22,9 @@ class Desk {
   uint64_t Watch(LeaseId lease, std::function<void(const Notice&)> hear);
   void Unwatch(LeaseId lease, uint64_t watcher);
 
-  // `hear` gets what a node is to do, and `replaced` is called when somebody else comes in the node's place.
-  uint64_t Attach(const std::string& node, std::function<void(const EndAtNode&)> hear, std::function<void()> replaced);
+  // `hear` gets what a node is to do, EndAtNode or ResizeAtNode, and `replaced` is called when somebody else comes in
+  // the node's place.
+  uint64_t Attach(const std::string& node, std::function<void(const Action&)> hear, std::function<void()> replaced);
   void Detach(const std::string& node, uint64_t attached);
   // Whether somebody else than `attached` (0: nobody) is in the node's place.
   bool IsOther(const std::string& node, uint64_t attached);
@@ -33,10 +34,11 @@ class Desk {
  private:
   struct AttachedNode {
     uint64_t number;
-    std::function<void(const EndAtNode&)> hear;
+    std::function<void(const Action&)> hear;
     std::function<void()> replaced;
   };
   void Tell(Asker asker, const Action& action);
+  void TellNode(const std::string& node, const Action& action);
 
   std::mutex mutex_;
   uint64_t numbers_ = 0;  // guarded by mutex_, as what follows

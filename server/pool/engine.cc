@@ -60,7 +60,7 @@ std::optional<Error> Engine::Restore() {
   if (!snapshot) return snapshot.error();
   // The machine's clock may have been put back while there was no pool; the pool's own does not go back.
   start_ = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
-  for (const LeaseRecord& lease : snapshot->leases) start_ = std::max(start_, lease.granted_at);
+  for (const LeaseRecord& lease : snapshot->leases) start_ = std::max({start_, lease.granted_at, lease.counted_at});
   started_ = clock_();
   const Effects effects = controller_.Restore(*snapshot, start_);
   if (std::optional<Error> error = store_->Commit(effects.changes)) return error;

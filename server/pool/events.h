@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -18,10 +19,22 @@ using Asker = uint64_t;
 
 // --- from nodes ------------------------------------------------------------------------------------------------------
 
+// What a lease's programs are charged for, of one GPU, in bytes.
+struct SliceUse {
+  uint64_t used = 0;
+  uint64_t context = 0;  // of this, what the driver takes for each process
+  uint64_t growth = 0;   // and what it has taken since by itself
+  uint64_t peak = 0;     // the most that was ever used
+};
+
 // A lease that a node has: its workers may use GPUs.
 struct HeldLease {
-  LeaseRecord lease;  // as the node was told it; `granted_at` counts for nothing
-  Duration idle{0};   // since its last work
+  LeaseRecord lease;                 // as the node was told it; `granted_at` counts for nothing
+  Duration idle{0};                  // since its last work
+  std::vector<uint64_t> over_bytes;  // that its programs have beyond lease.gpus, by these; may be shorter
+  uint64_t refused_epoch = 0;        // of the last order to resize it that could not be carried out
+  std::string why_refused;
+  std::vector<SliceUse> use;  // by lease.gpus; may be shorter
 };
 
 struct GpuReport {
@@ -106,6 +119,16 @@ struct Revoke {
   std::string reason;
 };
 
+// Other parts of its GPUs for a lease. The answer comes when its node has said what came of it.
+struct Resize {
+  Asker asker = 0;
+  Identity from;
+  LeaseId lease;
+  std::optional<uint64_t> memory_bytes;  // of each GPU
+  std::optional<int> share;              // of each GPU, thousandths
+  bool when_free = false;                // although more memory is in use
+};
+
 struct Cordon {
   Asker asker = 0;
   Identity from;
@@ -146,8 +169,8 @@ struct Tick {};
 // The pool itself was held up until now: nobody could be heard.
 struct Stalled {};
 
-using Event = std::variant<Register, Heartbeat, Open, Over, Ask, Withdraw, Renew, Release, Revoke, Cordon, StartDrain,
-                           StopDrain, Forget, SetTenant, Tick, Stalled>;
+using Event = std::variant<Register, Heartbeat, Open, Over, Ask, Withdraw, Renew, Release, Revoke, Resize, Cordon,
+                           StartDrain, StopDrain, Forget, SetTenant, Tick, Stalled>;
 
 // --- what to do ------------------------------------------------------------------------------------------------------
 
@@ -186,6 +209,7 @@ struct Notice {
     kWarning,   // it will end at `deadline`
     kReprieve,  // it will not
     kEnded,
+    kResized,  // it goes on with other parts
   };
   LeaseId lease;
   Kind kind = Kind::kWarning;
@@ -201,7 +225,14 @@ struct EndAtNode {
   std::string reason;
 };
 
-using Action = std::variant<Answer, Granted, Refused, Queued, Notice, EndAtNode>;
+// For a node: the lease is to be as it is here. What came of it is in the node's reports.
+struct ResizeAtNode {
+  std::string node;
+  LeaseRecord lease;
+  bool when_free = false;
+};
+
+using Action = std::variant<Answer, Granted, Refused, Queued, Notice, EndAtNode, ResizeAtNode>;
 
 // What an event led to. The changes are to be stored, all or none, before anything is done.
 struct Effects {

@@ -66,9 +66,16 @@ LeaseState& Leases::Add(LeaseRecord record, Placement placement, LeaseState::Pha
   if (!lease.record.request.empty()) of_[NameOf(lease.record)] = id;
   ledger_.Open(lease.record);
   if (phase == LeaseState::Phase::kGranted) AwaitOpening(id);
-  moment_.timers.Set(Due::kLeaseTooLong, id.number, After(lease.record.granted_at, lease.record.longest));
+  const Duration longest = lease.record.longest;
+  moment_.timers.Set(Due::kLeaseTooLong, id.number,
+                     longest == kForever
+                         ? Time::max()
+                         : After(lease.record.granted_at, longest - std::min(settings_.grace, longest / 2)));
   const Time replaceable = After(lease.record.granted_at, settings_.minimum_run - settings_.grace);
   if (replaceable > moment_.now) moment_.timers.Set(Due::kLeaseReplaceable, id.number, replaceable);
+  if (const std::optional<Revocation>& revoked = lease.record.revoked) {
+    Warn(lease, Cause::kRevoked, revoked->deadline, revoked->text);
+  }
   return lease;
 }
 
@@ -155,6 +162,7 @@ void Leases::Confirm(LeaseState& lease, const HeldLease& held) {
   lease.phase = LeaseState::Phase::kOpen;
   lease.confirmed = true;
   lease.idle = held.idle;
+  lease.use = held.use;
   lease.heard = moment_.now;
   moment_.timers.Cancel(Due::kLeaseUnopened, lease.record.id.number);
   if (held.lease.gpus != lease.record.gpus) {
@@ -182,12 +190,16 @@ void Leases::End(LeaseState& lease, const std::string& why, std::optional<Time> 
   if (lease.phase == LeaseState::Phase::kEnding) return;
   const LeaseRecord& record = lease.record;
   moment_.Store(EraseLease{record.id});
-  moment_.Store(ledger_.Close(record, std::max(Duration::zero(), ended.value_or(moment_.now) - record.granted_at)));
+  moment_.Store(ledger_.Close(record, ended.value_or(moment_.now) - record.counted_at));
   if (lease.warnings.contains(Cause::kReplaced)) ledger_.Pardon(record);
   lease.warnings.clear();
   if (!record.request.empty()) of_.erase(NameOf(record));
-  for (const Due due : {Due::kLeaseUnopened, Due::kLeaseWarned, Due::kLeaseTooLong, Due::kLeaseReplaceable}) {
+  for (const Due due :
+       {Due::kLeaseUnopened, Due::kLeaseWarned, Due::kLeaseTooLong, Due::kLeaseReplaceable, Due::kLeaseResizing}) {
     moment_.timers.Cancel(due, record.id.number);
+  }
+  if (const Asker resizer = std::exchange(lease.resizer, 0)) {
+    moment_.Say(resizer, Outcome::kConflict, "lease " + Text(record.id) + " is over: " + why);
   }
   lease.why_ended = why;
   moment_.Do(Notice{record.id, Notice::Kind::kEnded, why, moment_.now});
@@ -196,6 +208,20 @@ void Leases::End(LeaseState& lease, const std::string& why, std::optional<Time> 
   lease.phase = LeaseState::Phase::kEnding;
   lease.record.epoch = numbers_.Next();
   TellNodeToEnd(lease);
+}
+
+void Leases::SetRoom(LeaseState& lease, Placement placement, int64_t amount) {
+  cluster_.Give(lease.placement);
+  cluster_.Take(placement);
+  lease.placement = std::move(placement);
+  moment_.room_came = true;
+  LeaseRecord& record = lease.record;
+  if (amount == record.amount) return;
+  const bool is_condemned = lease.warnings.contains(Cause::kReplaced);
+  if (is_condemned) ledger_.Pardon(record);
+  moment_.Store(ledger_.Recount(&record, amount, moment_.now));
+  if (is_condemned) ledger_.Condemn(record);
+  moment_.Store(record);
 }
 
 void Leases::Free(LeaseId id) {
@@ -223,7 +249,6 @@ void Leases::SetDown(LeaseState& lease, int node, const std::optional<Placement>
   if (!fits) End(lease, "a GPU of it is not in node " + lease.record.node + " any more, or has less memory.");
 }
 
-// Null: the asker has been told that there is none of its own.
 LeaseState* Leases::FindOfOwner(Asker asker, const Identity& from, LeaseId id) {
   LeaseState* const lease = Find(id);
   if (lease != nullptr && lease->phase != LeaseState::Phase::kEnding &&
@@ -261,6 +286,8 @@ void Leases::Handle(const Revoke& event) {
     return moment_.Say(event.asker, Outcome::kConflict,
                        "lease " + Text(event.lease) + " ends sooner than that already: " + said->second.text);
   } else {
+    lease->record.revoked = Revocation{deadline, text};
+    moment_.Store(lease->record);
     Warn(*lease, Cause::kRevoked, deadline, text);
   }
   moment_.Say(event.asker, Outcome::kDone);
@@ -334,7 +361,11 @@ void Leases::WarnedLongEnough(LeaseId id) {
   End(lease, next.text);
 }
 
-void Leases::HadItsTime(LeaseId id) { End(leases_.at(id), "it has had the time that was asked for."); }
+void Leases::HasNearlyHadItsTime(LeaseId id) {
+  LeaseState& lease = leases_.at(id);
+  Warn(lease, Cause::kTooLong, After(lease.record.granted_at, lease.record.longest),
+       "it has had the time that was asked for.");
+}
 
 void Leases::ForgiveStall() {
   for (const auto& [id, lease] : leases_) {

@@ -69,6 +69,11 @@ class Leases {
   // Its room is free, and nothing is left of it.
   void Free(LeaseId id);
 
+  // Other room than before, which is free beside what it has, and counts as `amount`.
+  void SetRoom(LeaseState& lease, Placement placement, int64_t amount);
+  // Null: the asker has been told that there is none of its own.
+  LeaseState* FindOfOwner(Asker asker, const Identity& from, LeaseId id);
+
   // It will end at `deadline`, unless the same cause is withdrawn before.
   void Warn(LeaseState& lease, Cause cause, Time deadline, std::string text);
   void Reprieve(LeaseState& lease, Cause cause, const std::string& text);
@@ -81,12 +86,11 @@ class Leases {
   // What became due.
   void Unopened(LeaseId id);
   void WarnedLongEnough(LeaseId id);
-  void HadItsTime(LeaseId id);
+  void HasNearlyHadItsTime(LeaseId id);
   // Nobody could have opened leases for a while: those that are not open have their time again.
   void ForgiveStall();
 
  private:
-  LeaseState* FindOfOwner(Asker asker, const Identity& from, LeaseId id);
   void TellNodeToEnd(const LeaseState& lease);
   void SetWarningTimer(const LeaseState& lease);
   void SayWhatStands(const LeaseState& lease, const std::string& reprieve);

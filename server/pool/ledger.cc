@@ -22,14 +22,29 @@ void Ledger::Open(const LeaseRecord& lease) {
   account.last_grant = std::max(account.last_grant, lease.granted_at);
 }
 
-const UsageRecord& Ledger::Close(const LeaseRecord& lease, Duration ran) {
-  Count(lease, -1);
+UsageRecord& Ledger::Note(const LeaseRecord& lease, Duration ran) {
   UsageRecord& usage = usage_[{lease.tenant, lease.user}];
   usage.tenant = lease.tenant;
   usage.user = lease.user;
   // Thousandths of a GPU for milliseconds.
-  usage.gpu_microseconds += static_cast<uint64_t>(lease.amount) * static_cast<uint64_t>(ran.count());
+  const auto milliseconds = static_cast<uint64_t>(std::max(Duration::zero(), ran).count());
+  usage.gpu_microseconds += static_cast<uint64_t>(lease.amount) * milliseconds;
+  return usage;
+}
+
+const UsageRecord& Ledger::Close(const LeaseRecord& lease, Duration ran) {
+  Count(lease, -1);
+  UsageRecord& usage = Note(lease, ran);
   ++usage.leases;
+  return usage;
+}
+
+const UsageRecord& Ledger::Recount(LeaseRecord* lease, int64_t amount, Time now) {
+  Count(*lease, -1);
+  const UsageRecord& usage = Note(*lease, now - lease->counted_at);
+  lease->amount = amount;
+  lease->counted_at = now;
+  Count(*lease, 1);
   return usage;
 }
 

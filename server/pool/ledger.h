@@ -23,9 +23,12 @@ class Ledger {
   const Tenants::Account& AccountOf(const std::string& tenant) { return tenants_[tenant]; }
   void SetTenant(const TenantRecord& tenant) { tenants_[tenant.name].record = tenant; }
 
-  // A lease counts from Open to Close, which notes what was used, for `ran`, and returns the record of that.
+  // A lease counts from Open to Close, which notes what was used since counted_at, for `ran`, and returns the record of
+  // that.
   void Open(const LeaseRecord& lease);
   const UsageRecord& Close(const LeaseRecord& lease, Duration ran);
+  // The same for one that goes on with another amount.
+  const UsageRecord& Recount(LeaseRecord* lease, int64_t amount, Time now);
   // A lease whose place others are about to take, or are not any more.
   void Condemn(const LeaseRecord& lease) { tenants_[lease.tenant].condemned += lease.amount; }
   void Pardon(const LeaseRecord& lease) { tenants_[lease.tenant].condemned -= lease.amount; }
@@ -43,6 +46,7 @@ class Ledger {
   using Amounts = std::map<std::string, int64_t>;  // by pool
   static int64_t Of(const Amounts& amounts, const std::string& pool);
   void Count(const LeaseRecord& lease, int sign);
+  UsageRecord& Note(const LeaseRecord& lease, Duration ran);
 
   Tenants tenants_;
   Amounts used_;

@@ -23,11 +23,13 @@ bool IsAnother(const NodeState& node, const Register& event) {
 
 }  // namespace
 
-Nodes::Nodes(const Settings* settings, Moment* moment, Numbers* numbers, Cluster* cluster, Leases* leases, Holds* holds)
+Nodes::Nodes(const Settings* settings, Moment* moment, Numbers* numbers, Cluster* cluster, const Ledger* ledger,
+             Leases* leases, Holds* holds)
     : settings_(*settings),
       moment_(*moment),
       numbers_(*numbers),
       cluster_(*cluster),
+      ledger_(*ledger),
       leases_(*leases),
       holds_(*holds) {}
 
@@ -105,7 +107,7 @@ void Nodes::Handle(const Register& event) {
   node->registered = true;
   node->instance = event.instance;
   Heard(*node);
-  Reconcile(*node, event.held);
+  Reconcile(*node, event.held, /*registers=*/true);
 }
 
 void Nodes::Handle(const Heartbeat& event) {
@@ -121,7 +123,7 @@ void Nodes::Handle(const Heartbeat& event) {
   moment_.Say(event.asker, Outcome::kDone);
   TakeReports(*node, event.gpus);
   Heard(*node);
-  Reconcile(*node, event.held);
+  Reconcile(*node, event.held, /*registers=*/false);
 }
 
 void Nodes::Handle(const Open& event) {
@@ -212,19 +214,19 @@ void Nodes::ReplaceInventory(NodeState& node, const NodeRecord& record) {
   node.up = false;  // which it has to become again there
   for (const LeaseId id : leases_.On(record.name)) {
     LeaseState& lease = *leases_.Find(id);
-    leases_.SetDown(lease, node.number, PlacementOf(lease.record));
+    leases_.SetDown(lease, node.number, PlacementOf(lease.record, lease.over_bytes));
   }
 }
 
-std::optional<Placement> Nodes::PlacementOf(const LeaseRecord& lease) const {
+std::optional<Placement> Nodes::PlacementOf(const LeaseRecord& lease, std::span<const uint64_t> over_bytes) const {
   const NodeState* const node = Find(lease.node);
-  return node == nullptr ? std::nullopt : PlacementOn(*node, lease);
+  return node == nullptr ? std::nullopt : PlacementOn(*node, RoomOf(lease, over_bytes));
 }
 
-std::optional<Placement> Nodes::PlacementOn(const NodeState& node, const LeaseRecord& lease) {
+std::optional<Placement> Nodes::PlacementOn(const NodeState& node, const std::vector<LeasedGpu>& leased) {
   const std::vector<GpuRecord>& gpus = node.record.gpus;
   Placement placement{node.number, {}};
-  for (const LeasedGpu& gpu : lease.gpus) {
+  for (const LeasedGpu& gpu : leased) {
     const auto found =
         std::find_if(gpus.begin(), gpus.end(), [&gpu](const GpuRecord& each) { return each.uuid == gpu.uuid; });
     if (found == gpus.end()) return std::nullopt;
@@ -248,12 +250,27 @@ void Nodes::Heard(NodeState& node) {
   }
 }
 
-void Nodes::Reconcile(const NodeState& node, const std::vector<HeldLease>& held) {
+int64_t Nodes::AmountOf(const NodeState& node, const Placement& placement) {
+  int64_t amount = 0;
+  for (const Slice& slice : placement.slices) {
+    amount += pool::AmountOf(slice, node.record.gpus[static_cast<size_t>(slice.gpu)].memory_bytes);
+  }
+  return amount;
+}
+
+void Nodes::Reconcile(const NodeState& node, const std::vector<HeldLease>& held, bool registers) {
   const std::string& name = node.record.name;
   std::set<LeaseId> reported;
   for (const HeldLease& each : held) reported.insert(each.lease.id);
   for (const LeaseId id : leases_.On(name)) {
-    if (!reported.contains(id)) leases_.Miss(*leases_.Find(id));
+    if (reported.contains(id)) continue;
+    leases_.Miss(*leases_.Find(id));
+    // It may be opened yet, as its ticket says.
+    LeaseState* const lease = leases_.Find(id);
+    if (lease == nullptr || lease->phase == LeaseState::Phase::kEnding) continue;
+    if (lease->record.resizing) DropResize(*lease, "node " + name + " does not have lease " + Text(id) + " any more.");
+    lease->over_bytes.clear();
+    UpdateRoom(node, *lease);
   }
   leases_.KeepStrays(name, reported);
   for (const HeldLease& each : held) {
@@ -262,8 +279,10 @@ void Nodes::Reconcile(const NodeState& node, const std::vector<HeldLease>& held)
     if (lease == nullptr) {
       TakeStranger(node, each);
     } else if (lease->record.node != name) {
-      leases_.TakeStray({name, id}, PlacementOn(node, each.lease).value_or(Placement{node.number, {}}));
+      leases_.TakeStray({name, id},
+                        PlacementOn(node, RoomOf(each.lease, each.over_bytes)).value_or(Placement{node.number, {}}));
     } else {
+      HearOfSize(node, *lease, each, registers);
       leases_.Confirm(*lease, each);
     }
   }
@@ -274,9 +293,9 @@ void Nodes::Reconcile(const NodeState& node, const std::vector<HeldLease>& held)
 void Nodes::TakeStranger(const NodeState& node, const HeldLease& held) {
   LeaseRecord record = held.lease;
   record.node = node.record.name;
-  record.granted_at = moment_.now;
+  record.granted_at = record.counted_at = moment_.now;
   record.priority = std::clamp(record.priority, 0, kMaxPriority);
-  const std::optional<Placement> placement = PlacementOf(record);
+  const std::optional<Placement> placement = PlacementOf(record, held.over_bytes);
   const bool lost = !numbers_.GaveOut(record.id.number) && numbers_.IsCredible(record.id.number) &&
                     numbers_.IsCredible(record.epoch) && placement && !placement->slices.empty() &&
                     !record.tenant.empty();
@@ -285,12 +304,11 @@ void Nodes::TakeStranger(const NodeState& node, const HeldLease& held) {
     return leases_.AddEnding(std::move(record), placement.value_or(Placement{node.number, {}}));
   }
   numbers_.Raise(std::max(record.id.number, record.epoch));
-  record.amount = 0;
-  for (const Slice& slice : placement->slices) {
-    record.amount += AmountOf(slice, node.record.gpus[static_cast<size_t>(slice.gpu)].memory_bytes);
-  }
+  record.amount = AmountOf(node, *placement);
   moment_.Store(record);
-  leases_.Add(std::move(record), *placement, LeaseState::Phase::kOpen).idle = held.idle;
+  LeaseState& lease = leases_.Add(std::move(record), *placement, LeaseState::Phase::kOpen);
+  lease.idle = held.idle;
+  lease.over_bytes = held.over_bytes;
 }
 
 void Nodes::UpdateCondition(const NodeState& node) {

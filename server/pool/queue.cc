@@ -200,7 +200,7 @@ void Queue::Grant(const WaitingRequest& request, Placement placement) {
   record.hard = request.wish.hard;
   record.idle_release = request.wish.idle_release;
   record.longest = request.wish.longest;
-  record.granted_at = moment_.now;
+  record.granted_at = record.counted_at = moment_.now;
   moment_.Store(record);
   SayGranted(request.asker, leases_.Add(std::move(record), std::move(placement), LeaseState::Phase::kGranted));
   Remove(request.id);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -55,6 +56,21 @@ struct LeasedGpu {
   bool operator==(const LeasedGpu&) const = default;
 };
 
+// Other parts that a lease is to have: its node was told, and has not said what came of it.
+struct Resizing {
+  uint64_t epoch = 0;
+  std::vector<LeasedGpu> gpus;  // the same as before, in the same order
+  bool when_free = false;       // although more memory is in use
+  bool operator==(const Resizing&) const = default;
+};
+
+// Somebody takes a lease away from its owner, who has until then.
+struct Revocation {
+  Time deadline;
+  std::string text;
+  bool operator==(const Revocation&) const = default;
+};
+
 struct LeaseRecord {
   LeaseId id;
   uint64_t epoch = 0;   // of what the pool says about it, ever rising: a node refuses lower ones
@@ -66,6 +82,9 @@ struct LeaseRecord {
   std::string pool;  // that was asked for; empty: the common one
   std::vector<LeasedGpu> gpus;
   int64_t amount = 0;  // that it counts as, thousandths of a GPU: by its compute or its memory
+  Time counted_at;     // since when; what it used before is in the ledger
+  std::optional<Resizing> resizing;
+  std::optional<Revocation> revoked;
   int priority = 0;
   bool hard = false;            // the share is a ceiling
   Duration idle_release{0};     // 0: never
@@ -73,6 +92,10 @@ struct LeaseRecord {
   Time granted_at;
   bool operator==(const LeaseRecord&) const = default;
 };
+
+// The parts of its GPUs that are taken for a lease: the larger of what it has, with what its programs still have beyond
+// that (by GPU; may be shorter), and what it is to have.
+std::vector<LeasedGpu> RoomOf(const LeaseRecord& lease, std::span<const uint64_t> over_bytes);
 
 struct TenantRecord {
   std::string name;

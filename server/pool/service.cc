@@ -24,8 +24,8 @@
 namespace outboard::pool {
 namespace {
 
-constexpr size_t kMaxPeers = 256;               // that are told apart
-constexpr int kMaxMessageBytes = 4 << 20;       // a node's report on all of its leases
+constexpr size_t kMaxPeers = 256;          // that are told apart
+constexpr int kMaxMessageBytes = 4 << 20;  // a node's report on all of its leases
 constexpr int kMaxCallsPerConnection = 256;
 constexpr int kKeepaliveMilliseconds = 10'000;  // a connection that is silently lost is noticed
 constexpr int kKeepaliveTimeoutMilliseconds = 5'000;
@@ -63,6 +63,14 @@ class PeerService final : public Pool::CallbackService {
     return OfLease(context, request->lease(), [this, request](Asker asker, LeaseId id) {
       return pool::Revoke{asker, peer_, id, ToDuration(request->grace_ms(), Duration::zero()),
                           Shown(request->reason())};
+    });
+  }
+  grpc::ServerUnaryReactor* Resize(grpc::CallbackServerContext* context, const ResizeRequest* request, Done*) override {
+    return OfLease(context, request->lease(), [this, request](Asker asker, LeaseId id) {
+      pool::Resize event{asker, peer_, id, std::nullopt, std::nullopt, request->when_free()};
+      if (request->memory_bytes() != 0) event.memory_bytes = request->memory_bytes();
+      if (request->share() != 0) event.share = static_cast<int>(std::min<uint32_t>(request->share(), kWholeGpu + 1));
+      return event;
     });
   }
   grpc::ServerUnaryReactor* ChangeNode(grpc::CallbackServerContext* context, const ChangeNodeRequest* request,

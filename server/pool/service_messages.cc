@@ -8,7 +8,8 @@
 namespace outboard::pool {
 namespace {
 
-constexpr size_t kMaxShownBytes = 200;  // of texts for people
+constexpr size_t kMaxShownBytes = 200;   // of texts for people
+constexpr size_t kMaxReasonBytes = 500;  // of a node's sentences
 constexpr uint64_t kMostMilliseconds = uint64_t{100} * 365 * 24 * 3600 * 1000;
 
 int64_t Milliseconds(Time time) { return time == Time::max() ? 0 : time.time_since_epoch().count(); }
@@ -38,6 +39,7 @@ void FillLease(const LeaseRecord& lease, PoolLease* to) {
   to->set_pool(lease.pool);
   to->set_priority(lease.priority);
   to->set_granted_at_ms(Milliseconds(lease.granted_at));
+  to->set_counted_at_ms(Milliseconds(lease.counted_at));
 }
 
 Ticket ToTicket(const LeaseRecord& lease) {
@@ -119,7 +121,15 @@ NodeRecord ToNode(const NodeReport::Register& message) {
 std::vector<HeldLease> ToHeld(const google::protobuf::RepeatedPtrField<NodeReport::Held>& messages) {
   std::vector<HeldLease> held;
   for (const NodeReport::Held& message : messages) {
-    held.push_back({ToLease(message.ticket()), ToDuration(message.idle_ms(), Duration::zero())});
+    HeldLease& lease = held.emplace_back();
+    lease.lease = ToLease(message.ticket());
+    lease.idle = ToDuration(message.idle_ms(), Duration::zero());
+    lease.over_bytes.assign(message.over_bytes().begin(), message.over_bytes().end());
+    lease.refused_epoch = message.refused_epoch();
+    for (const outboard::SliceUse& use : message.use()) {
+      lease.use.push_back({use.used_bytes(), use.context_bytes(), use.growth_bytes(), use.peak_bytes()});
+    }
+    lease.why_refused = Printable(message.why_refused().substr(0, kMaxReasonBytes));
   }
   return held;
 }
@@ -130,6 +140,20 @@ std::vector<GpuReport> ToReports(const NodeReport::Heartbeat& message) {
     reports.push_back({gpu.usable(), Shown(gpu.why()), gpu.temperature_celsius(), gpu.utilization(), gpu.used_bytes()});
   }
   return reports;
+}
+
+NodeOrder ToOrder(const Action& action) {
+  NodeOrder order;
+  if (const auto* resize = std::get_if<ResizeAtNode>(&action)) {
+    order.mutable_resize()->set_ticket(ToTicket(resize->lease).SerializeAsString());
+    order.mutable_resize()->set_when_free(resize->when_free);
+  } else {
+    const EndAtNode& end = std::get<EndAtNode>(action);
+    order.mutable_end()->set_lease(end.lease.number);
+    order.mutable_end()->set_epoch(end.epoch);
+    order.mutable_end()->set_reason(end.reason);
+  }
+  return order;
 }
 
 void Fill(const Granted& granted, PoolLease* to) {
@@ -147,6 +171,16 @@ void Fill(const LeaseState& lease, const NodeState& node, PoolLease* to) {
   FillLease(lease.record, to);
   to->set_address(node.record.address);
   to->set_is_software(node.record.is_software);
+  const std::vector<LeasedGpu> room = RoomOf(lease.record, lease.over_bytes);
+  for (size_t i = 0; i < room.size(); ++i) {
+    PoolLease::Gpu* const gpu = to->mutable_gpus(static_cast<int>(i));
+    gpu->set_held_bytes(room[i].memory_bytes);
+    if (i >= lease.use.size()) continue;
+    gpu->mutable_use()->set_used_bytes(lease.use[i].used);
+    gpu->mutable_use()->set_context_bytes(lease.use[i].context);
+    gpu->mutable_use()->set_growth_bytes(lease.use[i].growth);
+    gpu->mutable_use()->set_peak_bytes(lease.use[i].peak);
+  }
   for (PoolLease::Gpu& gpu : *to->mutable_gpus()) {
     for (const GpuRecord& record : node.record.gpus) {
       if (record.uuid == gpu.uuid()) gpu.set_name(record.model);
@@ -236,6 +270,7 @@ void Fill(const UsageRecord& usage, PoolUsage* to) {
 void Fill(const Notice& notice, LeaseNotice* to) {
   to->set_kind(notice.kind == Notice::Kind::kWarning    ? LeaseNotice::WARNING
                : notice.kind == Notice::Kind::kReprieve ? LeaseNotice::STANDS
+               : notice.kind == Notice::Kind::kResized  ? LeaseNotice::RESIZED
                                                         : LeaseNotice::ENDED);
   to->set_text(notice.text);
   to->set_at_ms(Milliseconds(notice.deadline));

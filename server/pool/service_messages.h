@@ -12,6 +12,9 @@ NodeRecord ToNode(const NodeReport::Register& message);
 std::vector<HeldLease> ToHeld(const google::protobuf::RepeatedPtrField<NodeReport::Held>& messages);
 std::vector<GpuReport> ToReports(const NodeReport::Heartbeat& message);
 
+// Of EndAtNode or ResizeAtNode.
+NodeOrder ToOrder(const Action& action);
+
 void Fill(const Granted& granted, PoolLease* to);
 void Fill(const LeaseState& lease, const NodeState& node, PoolLease* to);
 void Fill(const NodeState& node, const Controller& pool, PoolNode* to);

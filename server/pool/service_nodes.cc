@@ -124,14 +124,8 @@ class Join final : public ReplyStream<grpc::ServerBidiReactor<NodeReport, NodeOr
     std::weak_ptr<Join> self = std::static_pointer_cast<Join>(shared_from_this());
     attached_ = office_.desk->Attach(
         node,
-        [self](const EndAtNode& end) {
-          const std::shared_ptr<Join> join = self.lock();
-          if (join == nullptr) return;
-          NodeOrder order;
-          order.mutable_end()->set_lease(end.lease.number);
-          order.mutable_end()->set_epoch(end.epoch);
-          order.mutable_end()->set_reason(end.reason);
-          join->Say(std::move(order));
+        [self](const Action& action) {
+          if (const std::shared_ptr<Join> join = self.lock()) join->Say(ToOrder(action));
         },
         [self, node] {
           const std::shared_ptr<Join> join = self.lock();

@@ -27,11 +27,12 @@ struct Settings {
   std::vector<Shape> shapes;  // for Policy::kFragmentation
   std::vector<PoolSpec> pools;
 
-  Duration lost_after = std::chrono::seconds(15);      // a node's silence, after which it gets no more leases
-  Duration lease_time = std::chrono::minutes(5);       // a node's silence that its leases outlive
-  Duration open_within = std::chrono::minutes(1);      // from a grant, or a renewal, until its node has the lease
-  Duration minimum_run = std::chrono::minutes(5);      // before others may take a lease's place
-  Duration grace = std::chrono::seconds(30);           // from the warning to the end of a lease whose place is taken
+  Duration lost_after = std::chrono::seconds(15);  // a node's silence, after which it gets no more leases
+  Duration lease_time = std::chrono::minutes(5);   // a node's silence that its leases outlive
+  Duration open_within = std::chrono::minutes(1);  // from a grant, or a renewal, until its node has the lease
+  Duration minimum_run = std::chrono::minutes(5);  // before others may take a lease's place
+  Duration grace =
+      std::chrono::seconds(30);  // from the warning to the end of a lease whose place is taken, or whose time is over
   Duration idle_warning = std::chrono::minutes(2);     // from the warning to the end of an idle lease
   Duration keep_room_after = std::chrono::minutes(2);  // in the queue, after which room is kept for a request
   Duration priority_step = std::chrono::minutes(10);   // in the queue, which counts as one more priority

@@ -14,7 +14,7 @@
 namespace outboard::pool {
 namespace {
 
-constexpr int kVersion = 1;  // of the tables
+constexpr int kVersion = 2;  // of the tables
 
 // Times and durations are in milliseconds, the largest number being no limit; shares and amounts in thousandths.
 constexpr const char* kSchema = R"(
@@ -33,11 +33,14 @@ CREATE TABLE gpus (
 CREATE TABLE leases (
   number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, request TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL,
   client TEXT NOT NULL, node TEXT NOT NULL, pool TEXT NOT NULL, priority INTEGER NOT NULL, hard INTEGER NOT NULL,
-  idle_release INTEGER NOT NULL, longest INTEGER NOT NULL, granted_at INTEGER NOT NULL, amount INTEGER NOT NULL
+  idle_release INTEGER NOT NULL, longest INTEGER NOT NULL, granted_at INTEGER NOT NULL, amount INTEGER NOT NULL,
+  counted_at INTEGER NOT NULL, resizing INTEGER NOT NULL, resizing_when_free INTEGER NOT NULL,
+  revoked INTEGER NOT NULL, revoked_at INTEGER NOT NULL, revoked_why TEXT NOT NULL
 );
 CREATE TABLE slices (
   lease INTEGER NOT NULL, place INTEGER NOT NULL, uuid TEXT NOT NULL, share INTEGER NOT NULL,
-  memory_bytes INTEGER NOT NULL, PRIMARY KEY (lease, place)
+  memory_bytes INTEGER NOT NULL, wanted_share INTEGER NOT NULL, wanted_memory_bytes INTEGER NOT NULL,
+  PRIMARY KEY (lease, place)
 ) WITHOUT ROWID;
 CREATE TABLE tenants (
   name TEXT PRIMARY KEY, quota INTEGER NOT NULL, weight INTEGER NOT NULL, maximum INTEGER NOT NULL
@@ -46,6 +49,19 @@ CREATE TABLE usage (
   tenant TEXT NOT NULL, user TEXT NOT NULL, gpu_microseconds INTEGER NOT NULL, leases INTEGER NOT NULL,
   PRIMARY KEY (tenant, user)
 ) WITHOUT ROWID;
+)";
+
+// From the tables of version 1. `resizing` is the epoch of that, 0 without any.
+constexpr const char* kFromVersion1 = R"(
+ALTER TABLE leases ADD COLUMN counted_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN resizing INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN resizing_when_free INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN revoked_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN revoked_why TEXT NOT NULL DEFAULT '';
+ALTER TABLE slices ADD COLUMN wanted_share INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slices ADD COLUMN wanted_memory_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE leases SET counted_at = granted_at;
 )";
 
 int64_t Milliseconds(Time time) { return time.time_since_epoch().count(); }
@@ -95,12 +111,18 @@ class SqliteStore::Tables {
     return done;
   }
   bool Apply(const LeaseRecord& lease) {
-    bool done = put_lease_.Run(lease.id.number, lease.epoch, lease.request, lease.tenant, lease.user, lease.client,
-                               lease.node, lease.pool, lease.priority, lease.hard, lease.idle_release.count(),
-                               lease.longest.count(), Milliseconds(lease.granted_at), lease.amount);
+    const Revocation revoked = lease.revoked.value_or(Revocation{});
+    bool done =
+        put_lease_.Run(lease.id.number, lease.epoch, lease.request, lease.tenant, lease.user, lease.client, lease.node,
+                       lease.pool, lease.priority, lease.hard, lease.idle_release.count(), lease.longest.count(),
+                       Milliseconds(lease.granted_at), lease.amount, Milliseconds(lease.counted_at),
+                       lease.resizing ? lease.resizing->epoch : 0, lease.resizing && lease.resizing->when_free,
+                       lease.revoked.has_value(), Milliseconds(revoked.deadline), revoked.text);
     for (size_t i = 0; i < lease.gpus.size(); ++i) {
       const LeasedGpu& gpu = lease.gpus[i];
-      done = done && put_slice_.Run(lease.id.number, i, gpu.uuid, gpu.share, gpu.memory_bytes);
+      const LeasedGpu& wanted = lease.resizing ? lease.resizing->gpus[i] : gpu;
+      done = done && put_slice_.Run(lease.id.number, i, gpu.uuid, gpu.share, gpu.memory_bytes, wanted.share,
+                                    wanted.memory_bytes);
     }
     return done;
   }
@@ -169,6 +191,9 @@ class SqliteStore::Tables {
       lease.longest = Duration(leases.Integer(11));
       lease.granted_at = Time(Duration(leases.Integer(12)));
       lease.amount = leases.Integer(13);
+      lease.counted_at = Time(Duration(leases.Integer(14)));
+      if (leases.Unsigned(15) != 0) lease.resizing = Resizing{leases.Unsigned(15), {}, leases.Integer(16) != 0};
+      if (leases.Integer(17) != 0) lease.revoked = Revocation{Time(Duration(leases.Integer(18))), leases.Text(19)};
       places[lease.id.number] = to->leases.size();
       to->leases.push_back(std::move(lease));
     }
@@ -177,8 +202,12 @@ class SqliteStore::Tables {
     while (slices.Step()) {
       const auto place = places.find(slices.Unsigned(0));
       if (place == places.end()) continue;
-      to->leases[place->second].gpus.push_back(
-          {slices.Text(2), static_cast<int>(slices.Integer(3)), slices.Unsigned(4)});
+      LeaseRecord& lease = to->leases[place->second];
+      const auto add = [&slices](std::vector<LeasedGpu>* gpus, int share, int bytes) {
+        gpus->push_back({slices.Text(2), static_cast<int>(slices.Integer(share)), slices.Unsigned(bytes)});
+      };
+      add(&lease.gpus, 3, 4);
+      if (lease.resizing) add(&lease.resizing->gpus, 5, 6);
     }
     return slices.Done();
   }
@@ -209,9 +238,10 @@ class SqliteStore::Tables {
   Statement put_node_ = Prepare("INSERT OR REPLACE INTO nodes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
   Statement put_label_ = Prepare("INSERT INTO labels VALUES (?1, ?2, ?3)");
   Statement put_gpu_ = Prepare("INSERT INTO gpus VALUES (?1, ?2, ?3, ?4, ?5)");
-  Statement put_lease_ =
-      Prepare("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)");
-  Statement put_slice_ = Prepare("INSERT OR REPLACE INTO slices VALUES (?1, ?2, ?3, ?4, ?5)");
+  Statement put_lease_ = Prepare(
+      "INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
+      "?15, ?16, ?17, ?18, ?19, ?20)");
+  Statement put_slice_ = Prepare("INSERT OR REPLACE INTO slices VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   Statement put_tenant_ = Prepare("INSERT OR REPLACE INTO tenants VALUES (?1, ?2, ?3, ?4)");
   Statement put_usage_ = Prepare("INSERT OR REPLACE INTO usage VALUES (?1, ?2, ?3, ?4)");
   Statement put_counter_ = Prepare("INSERT OR REPLACE INTO counter VALUES (1, ?1)");
@@ -252,7 +282,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path) 
                  "knows " + std::to_string(kVersion) + ". Use a newer gpu-pool."};
   }
   // Takes the lock in any case.
-  const std::string schema = version == 0 ? kSchema + ("PRAGMA user_version = " + std::to_string(kVersion) + ";") : "";
+  std::string schema = version == 0 ? kSchema : version == 1 ? kFromVersion1 : "";
+  if (version != kVersion) schema += "PRAGMA user_version = " + std::to_string(kVersion) + ";";
   if (!Execute(opened, "BEGIN IMMEDIATE;" + schema + "COMMIT;")) return Failed(opened, path, "write");
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::make_unique<Tables>(std::move(database), path)));
 }

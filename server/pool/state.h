@@ -36,7 +36,7 @@ struct NodeState {
 };
 
 // Why a lease is to end soon.
-enum class Cause : uint8_t { kReplaced, kDrained, kIdle, kRevoked, kNodeSilent };
+enum class Cause : uint8_t { kReplaced, kDrained, kIdle, kRevoked, kTooLong, kNodeSilent };
 
 struct Warning {
   Time deadline;
@@ -51,7 +51,11 @@ struct LeaseState {
   };
 
   LeaseRecord record;
-  Placement placement;
+  Placement
+      placement;  // the room that is taken for it: its parts, those that it is to have, what it still has of former
+  std::vector<uint64_t> over_bytes;  // that its programs have beyond record.gpus, by these
+  std::vector<SliceUse> use;         // as its node said last; by record.gpus, may be shorter
+  Asker resizer = 0;                 // waits for the end of record.resizing; 0: nobody
   Phase phase = Phase::kGranted;
   bool confirmed = true;  // false: from the store, and its node has not said yet whether it has it
   std::map<Cause, Warning> warnings;

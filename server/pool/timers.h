@@ -18,8 +18,9 @@ enum class Due : uint8_t {
   kNodeDrained,       // its deadline
   kLeaseUnopened,     // a lease's node has not got it
   kLeaseWarned,       // the deadline of its warning
-  kLeaseTooLong,      // it had its longest time
+  kLeaseTooLong,      // it has nearly had its longest time
   kLeaseReplaceable,  // its minimum run is over
+  kLeaseResizing,     // its node has not said what came of that
   kRequestWaited,     // a request's wait is over
   kRequestAged,       // room is to be kept for it, or the room that is kept to be looked at
   kKeepRoom,          // room is to be looked for again

@@ -53,6 +53,7 @@ class Admin(PoolTest):
             self.assertEqual({row["node"] for row in rows}, {None, "n1", "n2"})
             self.assertTrue(all(row["reason"] for row in rows))
         self.assert_one_line(self.admin("why", "999", status=1), "999", "in the queue")
+        self.assert_one_line(self.admin("why", "7f3a", status=1), "there is no lease 7f3a")
 
     def test_cordons_and_drains(self):
         self.start_pool()

@@ -66,6 +66,28 @@ class PoolTest(StackTest):
         node.say("beat")
         return node
 
+    def member(self, name, **more):
+        """A gpu-node with one GPU, of the pool; returns when the pool places leases there."""
+        member, _ = self.start_node("--listen", f"unix:{self.folder}/{name}.sock", "--pool", self.pool, "--name", name,
+                                    "--state", str(self.folder / name),
+                                    **{"SOFTGPU_DIR": str(self.folder / f"softgpu-{name}"), **more})
+        self.wait_until(lambda: any(row["node"] == name and row["state"] == "ready" for row in self.table("nodes"))
+                        and all(row["usable"] for row in self.table("gpus", "--node", name)), f"{name} is up")
+        return member
+
+    def start_job(self, *arguments, options=()):
+        """gpu-run at the pool, with session_program.py; returns when it has its session, and the name of its lease."""
+        before = {row["lease"] for row in self.table("leases")}
+        job = self.start(program("gpu-run"), "-q", *options, *self.python("session_program.py"), *arguments,
+                         stdin=subprocess.PIPE)
+        self.wait_for_line(job, "ready")
+        [lease] = {row["lease"] for row in self.table("leases")} - before
+        return job, lease
+
+    def say(self, job, line=""):
+        job.stdin.write(line + "\n")
+        job.stdin.flush()
+
     def admin(self, *arguments, status=0):
         """What gpu-admin prints; it has to end with that status, and to complain if and only if that is no 0."""
         ended, output, errors = self.run_to_end(program("gpu-admin"), *arguments)

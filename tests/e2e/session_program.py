@@ -14,16 +14,24 @@ usage: session_program.py hold       stays until it is killed
        session_program.py take N     reads a line, takes blocks of N bytes until memory is out, prints the bytes, reads
                                      a line, frees all, prints the free bytes
        session_program.py take-ordered N     the same with memory of a pool
+       session_program.py churn LEAST MOST   takes, uses and frees, over and over: LEAST bytes it must get, and more
+                                     than MOST never; for each line that it reads it says so, "right TOTAL FREE TOOK",
+                                     with all that it could take then
+       session_program.py sizes N    takes N bytes and prints, for each line that it reads, the first device's total and
+                                     free memory, and its total, free and used memory as NVML says
        session_program.py facts      prints devices, their memory, and free and total memory of the first
 """
 
 import itertools
+import random
+import select
 import signal
 import subprocess
 import sys
 import time
 
 import cuda
+import nvml
 
 
 def until_it_fails(action):
@@ -104,6 +112,53 @@ def take(block, allocate=cuda.allocate, free=cuda.free):
     print(f"free {cuda.memory()[0]}", flush=True)
 
 
+def take_all(block):
+    """The addresses of blocks of so many bytes, as many as there are."""
+    addresses = []
+    try:
+        while True:
+            addresses.append(cuda.allocate(block))
+    except cuda.CudaError as error:
+        if error.code != cuda.OUT_OF_MEMORY:
+            raise
+    return addresses
+
+
+def churn(least, most):
+    generator = random.Random(1)
+    print("ready", flush=True)
+    while True:
+        # What it may always have, in pieces.
+        pieces = [cuda.allocate(least // 4) for _ in range(4)]
+        free, total = cuda.memory()
+        if not (least <= total <= most and free <= total):
+            sys.exit(f"{free} of {total} bytes free")
+        # What it may have, or not, and what it never may.
+        for size in (generator.randrange(64, most - least), most - least + 1):
+            try:
+                pieces.append(cuda.allocate(size))
+                if size > most - least:
+                    sys.exit(f"{least} and {size} bytes were taken, of {most} at most")
+            except cuda.CudaError as error:
+                if error.code != cuda.OUT_OF_MEMORY:
+                    raise
+        data = generator.randbytes(64)
+        for address in pieces:
+            cuda.write(address, data)
+        if any(cuda.read(address, 64) != data for address in pieces):
+            sys.exit("what was written does not come back")
+        generator.shuffle(pieces)
+        if select.select([sys.stdin], [], [], 0)[0]:
+            if not sys.stdin.readline():
+                return
+            for address in pieces:
+                cuda.free(address)
+            pieces = take_all(1 << 18)
+            print(f"right {cuda.memory()[1]} {cuda.memory()[0]} {len(pieces) << 18}", flush=True)
+        for address in pieces:
+            cuda.free(address)
+
+
 def watch(command):
     before = cuda.memory()[0]
     print(f"before {before}", flush=True)
@@ -137,6 +192,16 @@ def hold():
     signal.pause()
 
 
+def sizes(held):
+    address = cuda.allocate(held)
+    nvml.init()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        free, total = cuda.memory()
+        print(total, free, *nvml.memory(nvml.device()), flush=True)
+    cuda.free(address)
+
+
 def facts():
     print(cuda.device_count(), [cuda.device_memory(i) for i in range(cuda.device_count())], *cuda.memory())
 
@@ -145,7 +210,9 @@ def main():
     cuda.init()
     cuda.use_device()
     actions = {"hold": hold, "idle": idle, "step": step, "work": lambda: until_it_fails(copies()), "launch": launch, "wait": wait,
-               "take": lambda: take(int(sys.argv[2])), "facts": facts,
+               "take": lambda: take(int(sys.argv[2])),
+               "churn": lambda: churn(int(sys.argv[2]), int(sys.argv[3])), "facts": facts,
+               "sizes": lambda: sizes(int(sys.argv[2])),
                "take-ordered": lambda: take(int(sys.argv[2]), cuda.allocate_ordered, cuda.free_ordered),
                "watch": lambda: watch(sys.argv[2:]), "leave": lambda: leave(int(sys.argv[2])), "spin": spin,
                "leave-ordered": lambda: leave(int(sys.argv[2]), cuda.allocate_ordered)}

@@ -79,6 +79,27 @@ TEST(AdminOptions, ARevocationHasAGrace) {
   EXPECT_NE(Refusal({"revoke"}), "");
 }
 
+TEST(AdminOptions, AResizeSaysWhatChanges) {
+  const Options all = Parsed({"resize", "7f3a", "--memory", "8GiB", "--share", "12.5%", "--when-free"});
+  EXPECT_EQ(all.verb, Verb::kResize);
+  EXPECT_EQ(all.lease, "7f3a");
+  EXPECT_EQ(all.memory_bytes, uint64_t{8} << 30);
+  EXPECT_EQ(all.share, 125);
+  EXPECT_TRUE(all.when_free);
+  const Options some = Parsed({"resize", "7f3a", "--share", "100"});
+  EXPECT_EQ(some.share, 1000);
+  EXPECT_FALSE(some.memory_bytes || some.when_free);
+  EXPECT_NE(Refusal({"resize", "7f3a"}).find("--memory or --share"), std::string::npos);
+  EXPECT_NE(Refusal({"resize", "--share", "5"}), "");
+  EXPECT_NE(Refusal({"resize", "7f3a", "--share", "5", "--when-free"}), "");
+  for (const char* wrong : {"0", "0.01", "100.1", "-5", "half", ""}) {
+    EXPECT_NE(Refusal({"resize", "7f3a", "--share", wrong}), "") << wrong;
+  }
+  for (const char* wrong : {"0", "-1GiB", "8 bananas", ""}) {
+    EXPECT_NE(Refusal({"resize", "7f3a", "--memory", wrong}), "") << wrong;
+  }
+}
+
 TEST(AdminOptions, AQuotaIsInGpusAndKeepsWhatIsNotSaid) {
   const Options shown = Parsed({"quota"});
   EXPECT_FALSE(shown.quota || shown.maximum || shown.weight);
@@ -97,10 +118,10 @@ TEST(AdminOptions, AQuotaIsInGpusAndKeepsWhatIsNotSaid) {
   }
 }
 
-TEST(AdminOptions, ARequestIsANumber) {
-  EXPECT_FALSE(Parsed({"why"}).request);
-  EXPECT_EQ(Parsed({"why", "17"}).request, 17u);
-  EXPECT_NE(Refusal({"why", "7f3a"}).find("7f3a is not the number of a request"), std::string::npos);
+TEST(AdminOptions, WhyIsAskedOfARequestOrALease) {
+  EXPECT_EQ(Parsed({"why"}).matter, "");
+  EXPECT_EQ(Parsed({"why", "17"}).matter, "17");
+  EXPECT_EQ(Parsed({"why", "7f3a"}).matter, "7f3a");
 }
 
 TEST(AdminOptions, WhatIsWrongIsSaid) {

@@ -67,7 +67,7 @@ TEST(AdminTexts, GpuAdminsOwnAreMadeOfWhatItParses) {
   const std::string completion = Printed("completion", "bash");
   ASSERT_NE(help, "");
   for (const std::string command : {"list", "top", "nodes", "gpus", "leases", "queue", "why", "cordon", "uncordon",
-                                    "drain", "undrain", "forget", "revoke", "quota", "usage", "health"}) {
+                                    "drain", "undrain", "forget", "revoke", "resize", "quota", "usage", "health"}) {
     EXPECT_TRUE(Has(help, "\n  " + command + " ")) << command;
     EXPECT_TRUE(Has(manual, ".TP\n\\fB" + command + "\\fR")) << command;
     EXPECT_TRUE(Has(completion, "    " + command + ":*) words='")) << command;

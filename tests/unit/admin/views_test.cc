@@ -36,11 +36,13 @@ PoolLease* AddLease(ListReply* reply, const std::string& name, const std::string
   lease->set_state("open");
   lease->set_tenant("vision");
   lease->set_user(user);
-  lease->set_granted_at_ms(kViewedAt - 7'200'000);
+  lease->set_granted_at_ms(kViewedAt - 9'000'000);
+  lease->set_counted_at_ms(kViewedAt - 7'200'000);  // it has been resized
   PoolLease::Gpu* const gpu = lease->add_gpus();
   gpu->set_uuid("GPU-" + node + "-0");
   gpu->set_share(500);
   gpu->set_memory_bytes(50 * kGib);
+  gpu->set_held_bytes(60 * kGib);
   return lease;
 }
 
@@ -116,6 +118,27 @@ TEST(AdminViews, WhatIsLeasedOfAGpu) {
   EXPECT_EQ(At(table, 0, "temperature_celsius"), Cell());  // the node has said none
 }
 
+TEST(AdminViews, AnAccountSaysWhatMemoryIsFor) {
+  ListReply reply;
+  PoolLease* const lease = AddLease(&reply, "0001", "n1", "ann");
+  SliceUse* const use = lease->mutable_gpus(0)->mutable_use();
+  use->set_used_bytes(40);
+  use->set_context_bytes(10);
+  use->set_growth_bytes(5);
+  use->set_peak_bytes(45);
+  const Table table = Account(*lease);
+  ASSERT_EQ(table.rows.size(), 1u);
+  ExpectWhole(table);
+  EXPECT_EQ(At(table, 0, "gpu"), Cell("GPU-n1-0"));
+  EXPECT_EQ(At(table, 0, "asked_bytes"), Cell(static_cast<int64_t>(50 * kGib)));
+  EXPECT_EQ(At(table, 0, "allocations_bytes"), Cell(int64_t{25}));
+  EXPECT_EQ(At(table, 0, "context_bytes"), Cell(int64_t{10}));
+  EXPECT_EQ(At(table, 0, "growth_bytes"), Cell(int64_t{5}));
+  EXPECT_EQ(At(table, 0, "used_bytes"), Cell(int64_t{40}));
+  EXPECT_EQ(At(table, 0, "peak_bytes"), Cell(int64_t{45}));
+  EXPECT_EQ(At(table, 0, "held_bytes"), Cell(static_cast<int64_t>(60 * kGib)));
+}
+
 TEST(AdminViews, LeasesOfOneOwnerOrNode) {
   ListReply reply;
   AddLease(&reply, "0001", "n1", "ann");
@@ -128,6 +151,8 @@ TEST(AdminViews, LeasesOfOneOwnerOrNode) {
   ASSERT_EQ(table.rows.size(), 1u);
   EXPECT_EQ(At(table, 0, "lease"), Cell("0002"));
   EXPECT_EQ(At(table, 0, "gpus"), Cell(0.5));
+  EXPECT_EQ(At(table, 0, "memory_bytes"), Cell(static_cast<int64_t>(50 * kGib)));
+  EXPECT_EQ(At(table, 0, "held_bytes"), Cell(static_cast<int64_t>(60 * kGib)));
 }
 
 TEST(AdminViews, UsageAddsWhatLastsToWhatHasEnded) {
@@ -140,7 +165,7 @@ TEST(AdminViews, UsageAddsWhatLastsToWhatHasEnded) {
   ended->set_leases(4);
   AddLease(&reply, "0001", "n1", "ann");
   AddLease(&reply, "0002", "n1", "ann")->set_state("ending");  // is among those that have ended
-  AddLease(&reply, "0003", "n1", "bob")->set_granted_at_ms(kViewedAt + 5);
+  AddLease(&reply, "0003", "n1", "bob")->set_counted_at_ms(kViewedAt + 5);
   const Table table = Usage(reply, {});
   ASSERT_EQ(table.rows.size(), 2u);
   EXPECT_EQ(At(table, 0, "gpu_seconds"), Cell(100.0));

@@ -129,6 +129,26 @@ TEST(Leases, TheSumNeverPassesAGpu) {
   EXPECT_GT(refused, 500);
 }
 
+TEST(Leases, AnotherSizeHasToBeFreeBesideTheOthers) {
+  Leases leases(Gpus({16, 16}));
+  Grant lease = Granted(leases.Take({0.5}));
+  Granted(leases.Take({0.25, 6 * kGib}));
+  const unsigned gpu = lease.slices[0].gpu;
+  lease.slices[0].memory_bytes = 10 * kGib;
+  lease.share = 0.75;
+  EXPECT_FALSE(leases.Resize(lease));
+  EXPECT_TRUE(leases.Resize({lease.lease, 0.76, {{gpu, kGib}}}));
+  EXPECT_TRUE(leases.Resize({lease.lease, 0.1, {{gpu, 10 * kGib + 1}}}));
+  EXPECT_TRUE(leases.Resize({lease.lease, 0.1, {{1 - gpu, kGib}}})) << "it is on the other one";
+  EXPECT_TRUE(leases.Resize({lease.lease, 0.1, {{gpu, kGib}, {1 - gpu, kGib}}}));
+  EXPECT_TRUE(leases.Resize({"none", 0.1, {{gpu, kGib}}}));
+  EXPECT_FALSE(leases.Resize({lease.lease, 0.1, {{gpu, kGib}}}));
+  EXPECT_EQ(Granted(leases.Take({0.65, 9 * kGib})).slices[0].gpu, gpu) << "what it had is free";
+  leases.End(lease.lease);
+  EXPECT_EQ(Granted(leases.Take({0.1, kGib})).slices[0].gpu, gpu) << "and what it has had last, once";
+  EXPECT_EQ(Granted(leases.Take({0.1, 1})).slices[0].gpu, 1 - gpu);
+}
+
 TEST(Leases, ATicketOpensOneSessionOfItsLease) {
   Leases leases(Gpus({16}));
   const std::string one = Granted(leases.Take({0.5})).lease;

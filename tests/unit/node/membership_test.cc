@@ -335,5 +335,65 @@ TEST_F(MembershipTest, ANodeThatEndsDoesNotWaitForAPoolThatIsAway) {
   EXPECT_TRUE(has_finished);
 }
 
+// --- other sizes -----------------------------------------------------------------------------------------------------
+
+TEST_F(MembershipTest, ALeaseIsResizedAndSaidToBeSoAtOnce) {
+  Join();
+  const auto visit = Open(1, 1);
+  PoolTicket larger = Ticket(1, 5, 750);
+  larger.message = "larger";
+  member_->Resize(larger, false);
+  EXPECT_EQ(node_->Use("0001")->slices[0].memory_bytes, 12 * kGib);
+  EXPECT_EQ(state_->highest_epoch(), 5u);
+  ASSERT_EQ(said_.size(), 1u);
+  EXPECT_EQ(said_[0].kind, Kind::kHeartbeat);
+  EXPECT_EQ(Tickets(said_[0]), std::vector<std::string>{"larger"});
+  EXPECT_EQ(said_[0].held[0].refused_epoch, 0u);
+  EXPECT_EQ(said_[0].held[0].over_bytes, std::vector<uint64_t>{0});
+  member_->Resize(larger, false);  // the pool was restarted, and says it again
+  member_->Heard();
+  EXPECT_EQ(Said().size(), 2u);
+  EXPECT_EQ(node_->Use("0001")->slices[0].memory_bytes, 12 * kGib);
+}
+
+TEST_F(MembershipTest, WhatCannotBeIsRefusedWithTheReason) {
+  Join();
+  const auto visit = Open(1, 1), other = Open(2, 2);
+  member_->Resize(Ticket(1, 5, 501), false);
+  ASSERT_EQ(said_.size(), 1u);
+  const HeldLease& held = said_[0].held[0];
+  EXPECT_EQ(held.ticket, "ticket 1");
+  EXPECT_EQ(held.refused_epoch, 5u);
+  EXPECT_NE(held.why_refused.find("does not fit"), std::string::npos) << held.why_refused;
+  EXPECT_EQ(node_->Use("0001")->slices[0].memory_bytes, 8 * kGib);
+  member_->Heard();
+  member_->Resize(Ticket(1, 6, 500, "GPU-1"), false);
+  EXPECT_EQ(said_.back().held[0].refused_epoch, 6u);
+  member_->Heard();
+  // Epoch 5 was refused, and is no newer than what the lease has: it may be said again.
+  member_->Resize(Ticket(1, 7, 250), false);
+  EXPECT_EQ(node_->Use("0001")->slices[0].memory_bytes, 4 * kGib);
+}
+
+TEST_F(MembershipTest, AnOlderSizeIsNotObeyed) {
+  Join();
+  const auto visit = Open(1, 7);
+  member_->Resize(Ticket(1, 6, 250), false);
+  EXPECT_TRUE(said_.empty());
+  EXPECT_EQ(node_->Use("0001")->slices[0].memory_bytes, 8 * kGib);
+}
+
+TEST_F(MembershipTest, ALeaseThatIsNotThereHasNoOtherSize) {
+  Join();
+  member_->Resize(Ticket(9, 9), false);
+  EXPECT_EQ(Said(), (std::vector<Kind>{Kind::kOver, Kind::kHeartbeat}));
+  member_->Heard();
+  const auto asking = Come(Ticket(1, 1));
+  member_->Resize(Ticket(1, 5, 250), false);
+  member_->Opened(true, "");
+  ASSERT_EQ(Said(), (std::vector<Kind>{Kind::kOpen, Kind::kHeartbeat}));
+  EXPECT_EQ(node_->Use("0001")->slices[0].memory_bytes, 8 * kGib);
+}
+
 }  // namespace
 }  // namespace outboard::node

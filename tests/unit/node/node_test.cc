@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <system_error>
 
 #include "common/base/limits.h"
 #include "tests/fakes/temporary_folder.h"
@@ -151,6 +154,79 @@ TEST_F(NodeTest, SaysHowALeaseIs) {
   EXPECT_FALSE(node_->Use("none"));
   node_->EndLease(lease);
   RunUntil([&] { return !node_->Use(lease); });
+}
+
+// The ledger that was made last, as a worker has it.
+slice::Ledger NewestLedger() {
+  int newest = -1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.starts_with("/memfd:outboard-ledger")) newest = std::max(newest, std::stoi(entry.path().filename()));
+  }
+  Result<slice::Ledger> ledger = slice::Ledger::Map(dup(newest));
+  EXPECT_TRUE(ledger) << ledger.error().message;
+  return std::move(*ledger);
+}
+
+TEST_F(NodeTest, ALeaseHasAnotherSizeWhileItsWorkersRun) {
+  const std::string lease = Open({0.25});
+  slice::Ledger worker = NewestLedger();
+  const std::string other = Open({0.25});
+  const UniqueFd session = Visit(node_->NewTicket(lease));
+  ASSERT_TRUE(worker.Charge(0, 3 * kGib));
+  const auto resize = [&](uint64_t bytes, double share, bool when_free = false) {
+    const std::optional<Refusal> refusal = node_->Resize({lease, share, {{0, bytes}}}, when_free);
+    return refusal ? refusal->reason : "";
+  };
+  EXPECT_EQ(resize(12 * kGib, 0.75), "");
+  EXPECT_EQ(worker.limit(), 12 * kGib);
+  EXPECT_EQ(node_->Use(lease)->slices[0].memory_bytes, 12 * kGib);
+  EXPECT_EQ(Open({0.1}), "") << "all is given out";
+  EXPECT_NE(resize(12 * kGib + 1, 0.75), "");
+  EXPECT_NE(resize(12 * kGib, 0.76), "");
+
+  const std::string why = resize(2 * kGib, 0.25);
+  EXPECT_NE(why.find("uses 3 GiB (" + std::to_string(3 * kGib) + " bytes) of GPU-0, more than the 2 GiB"),
+            std::string::npos)
+      << why;
+  EXPECT_EQ(worker.limit(), 12 * kGib);
+  EXPECT_EQ(Open({0.1}), "") << "nothing has changed";
+
+  EXPECT_EQ(resize(2 * kGib, 0.25, /*when_free=*/true), "");
+  EXPECT_EQ(node_->OverBytes(lease), std::vector<uint64_t>{kGib});
+  EXPECT_FALSE(worker.Charge(0, 1));
+  EXPECT_EQ(Open({0.1, 10 * kGib}), "") << "what is in use is not free";
+  EXPECT_NE(Open({0.1, 9 * kGib}), "");
+  worker.Refund(0, 2 * kGib);
+  EXPECT_EQ(node_->OverBytes(lease), std::vector<uint64_t>{0});
+  EXPECT_TRUE(worker.Charge(0, kGib));
+  EXPECT_NE(Open({0.1, kGib}), "") << "it was freed";
+  EXPECT_EQ(Open({0.1, 1}), "");
+
+  EXPECT_NE(node_->Resize({"none", 0.5, {{0, kGib}}}, false)->reason, "");
+  node_->EndLease(lease);
+  EXPECT_NE(resize(kGib, 0.25), "") << "it is being ended";
+  EXPECT_TRUE(node_->OverBytes("none").empty());
+}
+
+// Where one of several GPUs cannot, none does.
+TEST_F(NodeTest, SeveralGpusGetAnotherSizeTogether) {
+  Node node(&loop_, {{"GPU", "GPU-0", 16 * kGib}, {"GPU", "GPU-1", 16 * kGib}},
+            Workers::Config{folder_.path() + "/worker", "driver", {}, /*keep_spare=*/false});
+  const std::string lease = std::get<Grant>(node.OpenLease({2})).lease;
+  slice::Ledger second = NewestLedger();
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd session(ends[1]);
+  node.Admit({UniqueFd(ends[0]), wire::ConnectionKind::kSession, node.NewTicket(lease)});
+  ASSERT_TRUE(second.Charge(0, 9 * kGib));
+  EXPECT_TRUE(node.Resize({lease, 1, {{0, 8 * kGib}, {1, 8 * kGib}}}, false));
+  EXPECT_EQ(node.Use(lease)->slices[0].memory_bytes, 16 * kGib);
+  EXPECT_EQ(second.limit(), 16 * kGib);
+  EXPECT_FALSE(node.Resize({lease, 1, {{0, 8 * kGib}, {1, 9 * kGib}}}, false));
+  EXPECT_EQ(second.limit(), 9 * kGib);
+  node.EndLease(lease);
 }
 
 TEST_F(NodeTest, AnotherLeaseIsNotTouched) {

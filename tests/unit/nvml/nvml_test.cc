@@ -280,7 +280,7 @@ TEST_F(NvmlTest, MemoryIsAsItIsNow) {
   EXPECT_EQ(memory.free, 700u);
   EXPECT_EQ(memory.used, 300u);
   run::NodeStatus later = TwoGpus();
-  later.lease.gpus[0].used_bytes = 1000;
+  later.lease.gpus[0].used_bytes = 1001;  // the slice was made smaller
   Say(later);
   nvmlMemory_v2_t second{};
   EXPECT_EQ(nvmlDeviceGetMemoryInfo_v2(Device(), &second), NVML_ERROR_ARGUMENT_VERSION_MISMATCH);

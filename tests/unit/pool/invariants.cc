@@ -210,8 +210,9 @@ std::string CheckPlacements(const Controller& pool) {
     if (lease.record.amount < compute) return "lease " + Text(id) + " counts as less than its compute";
     for (const Slice& slice : lease.placement.slices) {
       const std::string& uuid = node.record.gpus.at(static_cast<size_t>(slice.gpu)).uuid;
-      const bool is_recorded = std::find(lease.record.gpus.begin(), lease.record.gpus.end(),
-                                         LeasedGpu{uuid, slice.share, slice.memory_bytes}) != lease.record.gpus.end();
+      const std::vector<LeasedGpu> room = RoomOf(lease.record, lease.over_bytes);
+      const bool is_recorded =
+          std::find(room.begin(), room.end(), LeasedGpu{uuid, slice.share, slice.memory_bytes}) != room.end();
       if (lease.placement.node == node.number && is_recorded) has_room_on.insert(uuid);
     }
     if (has_room_on.size() != lease.record.gpus.size()) return "lease " + Text(id) + " has not the room of its record";

@@ -7,7 +7,7 @@
 namespace outboard::pool {
 
 // What must hold of a pool at all times, worked out from its records alone: no GPU has more given out than it has, and
-// what is free of it is the rest; a lease has room on the GPUs of its record, on one node; accounts are right; no
+// what is free of it is the rest; a lease has the room of its record (RoomOf), on one node; accounts are right; no
 // tenant and no pool has more than its maximum; who is within its quota loses nothing to other tenants. Empty: it
 // holds; else what does not.
 std::string BrokenInvariant(const Controller& pool);

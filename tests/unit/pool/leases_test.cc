@@ -210,10 +210,20 @@ TEST_F(Leases, IdleOnesDoNotEndByOldNews) {
 TEST_F(Leases, EndAfterTheLongestTimeThatWasAskedFor) {
   const LeaseRecord lease = Granted({.longest = 30 * kMinute});
   ASSERT_EQ(world_.Open(lease.id), Outcome::kDone);
-  world_.Pass(30 * kMinute - kSecond);
+  world_.Pass(30 * kMinute - 31 * kSecond);
+  EXPECT_TRUE(world_.notices(lease.id).empty());
+  world_.Pass(kSecond);
+  ASSERT_EQ(world_.notices(lease.id).size(), 1u) << "its owner is warned";
+  EXPECT_EQ(world_.notices(lease.id)[0].kind, Notice::Kind::kWarning);
+  EXPECT_EQ(world_.notices(lease.id)[0].deadline, lease.granted_at + 30 * kMinute);
+  world_.Pass(29 * kSecond);
   EXPECT_TRUE(world_.is_live(lease.id));
   world_.Pass(kSecond);
   EXPECT_FALSE(world_.is_live(lease.id));
+
+  const LeaseRecord brief = Granted({.longest = 10 * kSecond});
+  world_.Pass(5 * kSecond);
+  EXPECT_EQ(world_.notices(brief.id).size(), 1u) << "half of a short time";
 }
 
 TEST_F(Leases, UsageIsShareTimesTime) {

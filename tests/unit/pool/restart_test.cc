@@ -70,6 +70,21 @@ TEST(Restart, ADrainGoesOn) {
   EXPECT_FALSE(world.is_live(lease.id));
 }
 
+TEST(Restart, ALeaseThatWasTakenAwayEndsWhenItsGraceIsOver) {
+  World world;
+  world.AddNode("n1", 1);
+  const LeaseRecord lease = *world.granted(world.Ask({}));
+  ASSERT_EQ(world.Open(lease.id), Outcome::kDone);
+  world.Tell(Revoke{1000, World::Admin(), lease.id, 10 * kMinute, "maintenance"});
+  world.Pass(kMinute);
+  world.Restart();
+  world.Pass(9 * kMinute - kSecond);
+  EXPECT_TRUE(world.is_live(lease.id));
+  world.Pass(kSecond);
+  EXPECT_FALSE(world.is_live(lease.id));
+  EXPECT_NE(world.notices(lease.id).back().text.find("maintenance"), std::string::npos);
+}
+
 TEST(Restart, ALeaseThatEndedWhileItsNodeStillRunsItKeepsItsRoom) {
   World world;
   world.AddNode("n1", 1);

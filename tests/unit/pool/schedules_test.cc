@@ -155,8 +155,20 @@ class RandomSchedule {
     world_.Restart(copy_);
   }
 
+  void ResizeSome() {
+    const LeaseRecord* const lease = SomeLease();
+    if (lease == nullptr) return;
+    if (Below(3) == 0) world_.Use(lease->id, Below(60) * kGib);
+    const auto memory = Below(4) == 0 ? std::nullopt : std::optional<uint64_t>(1 + Below(60) * kGib);
+    const auto share =
+        Below(2) == 0 || lease->gpus.size() > 1 ? std::nullopt : std::optional<int>(1 + Below(kWholeGpu));
+    world_.Tell(Resize{world_.next_asker(), World::Admin(), lease->id, memory, share, Below(2) == 0});
+  }
+
   void Step() {
-    switch (Below(12)) {
+    switch (Below(13)) {
+      case 12:
+        return ResizeSome();
       case 0:
       case 1:
       case 2:

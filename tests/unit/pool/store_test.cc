@@ -33,6 +33,7 @@ LeaseRecord SomeLease(uint64_t number) {
           .pool = "p",
           .gpus = {{"GPU-b", 250, uint64_t{1} << 40}, {"GPU-a", 1000, 5}},
           .amount = 1700,
+          .counted_at = Time(Duration(1'700'000'000'001)),
           .priority = 3,
           .hard = true,
           .idle_release = Duration(5),
@@ -52,6 +53,8 @@ Snapshot Everything() {
   all.nodes.push_back({.name = "n2", .address = "n2:7000"});
   all.leases = {SomeLease(5), SomeLease(std::numeric_limits<int64_t>::max())};
   all.leases[1].longest = Duration(77);
+  all.leases[1].resizing = Resizing{9, {{"GPU-b", 1, 2}, {"GPU-a", 3, std::numeric_limits<uint64_t>::max()}}, true};
+  all.leases[1].revoked = Revocation{Time(Duration(5)), "it's mine"};
   all.tenants = {{"a", 1500, 2, -1}, {"b", 0, 1, 3000}};
   all.usage = {{"a", "u", std::numeric_limits<uint64_t>::max(), 3}, {"a", "v", 0, 0}};
   all.counter = {1234};
@@ -118,6 +121,59 @@ TEST_F(Stores, ReplaceAndErase) {
     EXPECT_EQ(now.counter.last, 9u);
     EXPECT_EQ(now.usage, all.usage);
   }
+}
+
+// Of the pool before leases could be resized.
+constexpr const char* kVersion1 = R"(
+CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), last INTEGER NOT NULL);
+CREATE TABLE nodes (
+  name TEXT PRIMARY KEY, address TEXT NOT NULL, cuda_version INTEGER NOT NULL, is_software INTEGER NOT NULL,
+  cordoned INTEGER NOT NULL, draining INTEGER NOT NULL, drain_deadline INTEGER NOT NULL, drain_evict INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE labels (
+  node TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (node, name)
+) WITHOUT ROWID;
+CREATE TABLE gpus (
+  node TEXT NOT NULL, place INTEGER NOT NULL, uuid TEXT NOT NULL, model TEXT NOT NULL, memory_bytes INTEGER NOT NULL,
+  PRIMARY KEY (node, place)
+) WITHOUT ROWID;
+CREATE TABLE leases (
+  number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, request TEXT NOT NULL, tenant TEXT NOT NULL, user TEXT NOT NULL,
+  client TEXT NOT NULL, node TEXT NOT NULL, pool TEXT NOT NULL, priority INTEGER NOT NULL, hard INTEGER NOT NULL,
+  idle_release INTEGER NOT NULL, longest INTEGER NOT NULL, granted_at INTEGER NOT NULL, amount INTEGER NOT NULL
+);
+CREATE TABLE slices (
+  lease INTEGER NOT NULL, place INTEGER NOT NULL, uuid TEXT NOT NULL, share INTEGER NOT NULL,
+  memory_bytes INTEGER NOT NULL, PRIMARY KEY (lease, place)
+) WITHOUT ROWID;
+CREATE TABLE tenants (
+  name TEXT PRIMARY KEY, quota INTEGER NOT NULL, weight INTEGER NOT NULL, maximum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE usage (
+  tenant TEXT NOT NULL, user TEXT NOT NULL, gpu_microseconds INTEGER NOT NULL, leases INTEGER NOT NULL,
+  PRIMARY KEY (tenant, user)
+) WITHOUT ROWID;
+INSERT INTO leases VALUES (5, 12, 'request 5', 't', 'u''; DROP TABLE leases;--', '', 'n1', 'p', 3, 1, 5,
+                           9223372036854775807, 1700000000000, 1700);
+INSERT INTO slices VALUES (5, 0, 'GPU-b', 250, 1099511627776), (5, 1, 'GPU-a', 1000, 5);
+PRAGMA user_version = 1;
+)";
+
+TEST_F(Stores, OfTheFirstVersionAreTakenOver) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path().c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, kVersion1, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+  sqlite3_close(database);
+  LeaseRecord lease = SomeLease(5);
+  lease.counted_at = lease.granted_at;
+  for (int times = 0; times < 2; ++times) {
+    const Snapshot snapshot = *Open()->Load();
+    ASSERT_EQ(snapshot.leases.size(), 1u);
+    EXPECT_EQ(snapshot.leases[0], lease);
+  }
+  lease.resizing = Resizing{99, lease.gpus, false};
+  EXPECT_FALSE(Open()->Commit(std::vector<Change>{lease}));
+  EXPECT_EQ(Open()->Load()->leases[0], lease);
 }
 
 TEST_F(Stores, AreForOneProcessAndThisUser) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "tests/unit/pool/invariants.h"
@@ -42,6 +43,7 @@ void World::Do(const Effects& effects) {
       outcome_ = answer->outcome;
       outcome_text_ = answer->text;
       EXPECT_EQ(answer->text.empty(), answer->outcome == Outcome::kDone);
+      EXPECT_TRUE(answers_.emplace(answer->asker, *answer).second) << "answered twice";
     } else if (const auto* granted = std::get_if<Granted>(&action)) {
       EXPECT_EQ(granted->models.size(), granted->lease.gpus.size());
       CheckTruth(granted->lease);
@@ -61,10 +63,50 @@ void World::Do(const Effects& effects) {
         node->second.ending.insert(end->lease);
       } else {
         node->second.held.erase(end->lease);
+        node->second.used.erase(end->lease);
         Tell(Over{next_asker(), NodeIdentity(), end->node, end->lease});
       }
+    } else if (const auto* resize = std::get_if<ResizeAtNode>(&action)) {
+      Obey(*resize);
     }
   }
+}
+
+// As gpu-node does it.
+void World::Obey(const ResizeAtNode& order) {
+  const auto found = nodes_.find(order.node);
+  if (found == nodes_.end() || found->second.silent || found->second.loses_resizes) return;
+  FakeNode& node = found->second;
+  const LeaseId id = order.lease.id;
+  const auto held = node.held.find(id);
+  if (held == node.held.end() || node.ending.contains(id) || order.lease.epoch < held->second.epoch) return;
+  bool fits = order.when_free;
+  for (const LeasedGpu& gpu : order.lease.gpus) {
+    EXPECT_LE(gpu.share, kWholeGpu);
+    fits = fits || node.used[id] <= gpu.memory_bytes;
+  }
+  if (fits) {
+    held->second.gpus = order.lease.gpus;
+    held->second.epoch = order.lease.epoch;
+    CheckTruth(held->second);
+  } else {
+    node.refused[id] = {order.lease.epoch, "it uses more."};
+  }
+  Beat(node);
+}
+
+void World::Use(LeaseId lease, uint64_t bytes) {
+  for (auto& [name, node] : nodes_) {
+    const auto held = node.held.find(lease);
+    if (held == node.held.end()) continue;
+    uint64_t& used = node.used[lease];
+    used = std::min(bytes, std::max(used, held->second.gpus[0].memory_bytes));
+  }
+}
+
+uint64_t World::OverBytes(const FakeNode& node, LeaseId lease, const LeasedGpu& gpu) {
+  const auto used = node.used.find(lease);
+  return used == node.used.end() ? 0 : used->second - std::min(used->second, gpu.memory_bytes);
 }
 
 // A lease whose place others take has had its time, and was warned.
@@ -75,10 +117,12 @@ void World::CheckEnd(const Notice& notice) {
   if (!replaced) return;
   const LeaseRecord& lease = grants_.at(notice.lease);
   EXPECT_GE(now_ - lease.granted_at, settings_.minimum_run) << Text(lease.id);
-  const std::vector<Notice>& before = notices_.at(notice.lease);
-  ASSERT_GE(before.size(), 2u);
-  EXPECT_EQ(before[before.size() - 2].kind, Notice::Kind::kWarning);
-  EXPECT_LE(before[before.size() - 2].deadline, now_);
+  std::vector<Notice> before = notices_.at(notice.lease);
+  before.pop_back();
+  std::erase_if(before, [](const Notice& each) { return each.kind == Notice::Kind::kResized; });
+  ASSERT_FALSE(before.empty());
+  EXPECT_EQ(before.back().kind, Notice::Kind::kWarning);
+  EXPECT_LE(before.back().deadline, now_);
 }
 
 // Its GPUs have room for it beside what runs on them, whatever the pool believes of that.
@@ -91,7 +135,7 @@ void World::CheckTruth(const LeaseRecord& lease) const {
       for (const LeasedGpu& gpu : held.gpus) {
         if (gpu.uuid != wanted.uuid || (id == lease.id && held.epoch == lease.epoch)) continue;
         share += gpu.share;
-        bytes += gpu.memory_bytes;
+        bytes += gpu.memory_bytes + OverBytes(node, id, gpu);
       }
     }
     const auto gpu = std::find_if(node.record.gpus.begin(), node.record.gpus.end(),
@@ -123,7 +167,13 @@ std::vector<HeldLease> World::Held(const FakeNode& node) const {
   std::vector<HeldLease> held;
   for (const auto& [id, lease] : node.held) {
     const auto idle = idle_.find(id);
-    held.push_back({lease, idle == idle_.end() ? Duration::zero() : idle->second});
+    HeldLease& each = held.emplace_back();
+    each.lease = lease;
+    each.idle = idle == idle_.end() ? Duration::zero() : idle->second;
+    for (const LeasedGpu& gpu : lease.gpus) each.over_bytes.push_back(OverBytes(node, id, gpu));
+    if (const auto refused = node.refused.find(id); refused != node.refused.end()) {
+      std::tie(each.refused_epoch, each.why_refused) = refused->second;
+    }
   }
   return held;
 }
@@ -163,6 +213,7 @@ void World::Wake(const std::string& name) {
 
 void World::Reboot(const std::string& name) {
   nodes_.at(name).held.clear();
+  nodes_.at(name).used.clear();
   nodes_.at(name).ending.clear();
   Wake(name);
 }
@@ -171,6 +222,7 @@ void World::Finish(const std::string& name) {
   FakeNode& node = nodes_.at(name);
   for (const LeaseId lease : std::exchange(node.ending, {})) {
     node.held.erase(lease);
+    node.used.erase(lease);
     Tell(Over{next_asker(), NodeIdentity(), name, lease});
   }
 }
@@ -206,6 +258,24 @@ Outcome World::Open(LeaseId lease) {
 
 Outcome World::Release(const LeaseRecord& lease) {
   Tell(pool::Release{next_asker(), User(lease.tenant, lease.user), lease.id});
+  return outcome_;
+}
+
+Outcome World::Resize(LeaseId lease, std::optional<uint64_t> memory_bytes, std::optional<int> share, bool when_free) {
+  return ResizeAs(Admin(), lease, memory_bytes, share, when_free);
+}
+
+// Until there is an answer.
+Outcome World::ResizeAs(const Identity& who, LeaseId lease, std::optional<uint64_t> memory_bytes,
+                        std::optional<int> share, bool when_free) {
+  const Asker asker = next_asker();
+  answers_.erase(asker);
+  Tell(pool::Resize{asker, who, lease, memory_bytes, share, when_free});
+  if (!answers_.contains(asker)) Pass(10 * kSecond);
+  EXPECT_TRUE(answers_.contains(asker));
+  const Answer& answer = answers_[asker];
+  outcome_ = answer.outcome;
+  outcome_text_ = answer.text;
   return outcome_;
 }
 

@@ -43,6 +43,11 @@ class World {
   void RegisterNode(const std::string& name);
   std::vector<GpuReport>& reports(const std::string& name) { return nodes_.at(name).reports; }
   void SetIdle(LeaseId lease, Duration idle) { idle_[lease] = idle; }
+  // The lease's programs use so much of each of its GPUs, as far as its node lets them.
+  void Use(LeaseId lease, uint64_t bytes);
+  // Orders to resize leases do not reach the node.
+  void LoseResizes(const std::string& name) { nodes_.at(name).loses_resizes = true; }
+  void HearResizes(const std::string& name) { nodes_.at(name).loses_resizes = false; }
 
   // Asks; the answer, if it came, is in granted() or refused().
   Asker Ask(Wish wish, const std::string& tenant = "t", const std::string& user = "u", const std::string& request = "");
@@ -54,6 +59,10 @@ class World {
   // The lease's node gets it.
   Outcome Open(LeaseId lease);
   Outcome Release(const LeaseRecord& lease);
+  // As an administrator, or as somebody else.
+  Outcome Resize(LeaseId lease, std::optional<uint64_t> memory_bytes, std::optional<int> share, bool when_free = false);
+  Outcome ResizeAs(const Identity& who, LeaseId lease, std::optional<uint64_t> memory_bytes, std::optional<int> share,
+                   bool when_free = false);
   void SetTenant(const std::string& name, double quota, int64_t weight = 1, double maximum = -1);
   Outcome outcome() const { return outcome_; }  // of the last event that had an Answer
   const std::string& outcome_text() const { return outcome_text_; }
@@ -77,14 +86,19 @@ class World {
     NodeRecord record;
     std::vector<GpuReport> reports;
     std::map<LeaseId, LeaseRecord> held;
-    std::set<LeaseId> ending;  // that it was told to end, while it hangs
+    std::map<LeaseId, uint64_t> used;                             // of each of its GPUs
+    std::map<LeaseId, std::pair<uint64_t, std::string>> refused;  // epochs, and why
+    std::set<LeaseId> ending;                                     // that it was told to end, while it hangs
     Time next_beat;
     bool silent = false;
     bool hangs = false;
+    bool loses_resizes = false;
   };
 
   void Do(const Effects& effects);
   void Beat(FakeNode& node);
+  void Obey(const ResizeAtNode& order);
+  static uint64_t OverBytes(const FakeNode& node, LeaseId lease, const LeasedGpu& gpu);
   std::vector<HeldLease> Held(const FakeNode& node) const;
   void CheckEnd(const Notice& notice);
   void CheckTruth(const LeaseRecord& lease) const;
@@ -96,6 +110,7 @@ class World {
   std::map<std::string, FakeNode> nodes_;
   std::map<LeaseId, Duration> idle_;
   Asker askers_ = 0;
+  std::map<Asker, Answer> answers_;
   std::map<Asker, LeaseRecord> granted_;
   std::map<Asker, Refused> refused_;
   std::map<Asker, RequestId> queued_;
