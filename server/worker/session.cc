@@ -1,5 +1,3 @@
-#include "server/worker/session.h"
-
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -7,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "server/worker/greeting.h"
+#include "server/worker/session.h"
 #include "server/worker/session_state.h"
 
 namespace outboard::worker {
@@ -14,11 +13,14 @@ namespace outboard::worker {
 Session::State::State(Session& session, FrameSink* sink)
     : device_infos(DescribeDevices(session.driver(), session.config_.devices)),
       outbox(sink, &credits),
+      contexts(session.driver(), session.config_.devices,
+               {.before = [&session](CUcontext context) { session.BeforeEnd(context); },
+                .after = [&session](CUcontext context) { session.AfterEnd(context); }}),
       allocations(session.driver(), session.config_.devices, &aside),
       arrays(session.driver(), session.config_.devices, &allocations),
       exports(session.driver(), session.config_.devices, &allocations),
       memory_pools(session.driver(), session.config_.devices, &aside),
-      virtual_memory(session.driver(), session.config_.devices),
+      virtual_memory(session.driver(), session.config_.devices, &contexts),
       copies(session.driver(), session.gate(),
              [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                session.Send(control, 0, head, bytes);
@@ -67,6 +69,24 @@ void Session::Finish() {
   state_->outbox.End({});
 }
 
+// What the client is to see of its work goes before.
+void Session::BeforeEnd(CUcontext context) {
+  state_->copies.ForgetContext(context);  // which waits for its work
+  state_->allocations.RefundFreed();
+  state_->graphs.ForgetContext(context);
+  gate().ForgetContext(context);
+}
+
+void Session::AfterEnd(CUcontext context) {
+  state_->graph_memory.ForgetContext(context);
+  state_->allocations.ForgetContext(context);
+  state_->arrays.ForgetContext(context);
+  state_->exports.ForgetContext(context);
+  state_->texture_objects.ForgetContext(context);
+  const wire::HandleId handle = handles_.HandleOf(wire::HandleKind::kContext, context);
+  if (handle != 0) state_->uploads.Forget(handles_.RemoveOwned(handle));
+}
+
 // With their contexts, the driver's objects go.
 void Session::EndContexts() {
   EndGraphs();
@@ -76,19 +96,13 @@ void Session::EndContexts() {
   handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
     handles_.Remove(id);
     const auto context = static_cast<CUcontext>(object);
-    state_->copies.ForgetContext(context);
-    gate().ForgetContext(context);
+    BeforeEnd(context);
     if (!IsPrimaryContext(id)) {
       driver.cuCtxDestroy_v2(context);
     } else if (const LeasedDevice* device = FindDevice(static_cast<CUdevice>(wire::SlotOf(id)))) {
       driver.cuDevicePrimaryCtxReset_v2(device->ordinal);
     }
-    // Only now: whoever is promised this memory must be able to get it.
-    state_->graph_memory.ForgetContext(context);
-    state_->allocations.ForgetContext(context);
-    state_->arrays.ForgetContext(context);
-    state_->exports.ForgetContext(context);
-    state_->texture_objects.ForgetContext(context);
+    AfterEnd(context);  // only now: whoever is promised this memory must be able to get it
   });
   // No context's; the work that used it has ended with the contexts.
   state_->virtual_memory.FreeAll();
@@ -213,6 +227,7 @@ bool Session::Wait(std::optional<std::chrono::milliseconds> grace) { return stat
 Allocations& Session::allocations() { return state_->allocations; }
 Arrays& Session::arrays() { return state_->arrays; }
 TextureObjects& Session::texture_objects() { return state_->texture_objects; }
+Contexts& Session::contexts() { return state_->contexts; }
 MemoryPools& Session::memory_pools() { return state_->memory_pools; }
 Copies& Session::copies() { return state_->copies; }
 DevResources& Session::dev_resources() { return state_->dev_resources; }

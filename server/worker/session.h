@@ -24,6 +24,7 @@ namespace outboard::worker {
 
 class Allocations;     // device memory of the session, charged to the ledger
 class Arrays;          // CUDA arrays of the session, charged to the ledger
+class Contexts;        // contexts of the session, from their making to their end
 class Copies;          // copies between host memory of the client and the device
 class DevResources;    // what the client was told of GPUs' resources
 class Exports;         // memory and events that the session shares with others of its lease
@@ -94,6 +95,7 @@ class Session {
   HandleTable& handles() { return handles_; }
   Allocations& allocations();
   Arrays& arrays();
+  Contexts& contexts();
   MemoryPools& memory_pools();
   Copies& copies();
   DevResources& dev_resources();
@@ -142,6 +144,8 @@ class Session {
   CUresult MakeCurrent(Lane& lane, wire::HandleId id);
   std::string CallName(const wire::Command& command) const;  // for messages
   void Release();
+  void BeforeEnd(CUcontext context);
+  void AfterEnd(CUcontext context);
   void EndContexts();
   void EndGreenContexts();
   void EndGraphs();

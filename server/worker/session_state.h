@@ -10,6 +10,7 @@
 #include "server/worker/allocations.h"
 #include "server/worker/arrays.h"
 #include "server/worker/call.h"
+#include "server/worker/contexts.h"
 #include "server/worker/copies.h"
 #include "server/worker/credits.h"
 #include "server/worker/dev_resources.h"
@@ -65,6 +66,7 @@ struct Session::State {
 
   Credits credits;
   Outbox outbox;
+  Contexts contexts;
   AsideRanges aside;
   Allocations allocations;
   Arrays arrays;

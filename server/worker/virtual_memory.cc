@@ -4,12 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "server/worker/contexts.h"
 #include "server/worker/session.h"
 
 namespace outboard::worker {
 
-VirtualMemory::VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices)
-    : driver_(driver), devices_(devices) {}
+VirtualMemory::VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices,
+                             Contexts* contexts)
+    : driver_(driver), devices_(devices), contexts_(*contexts) {}
 
 VirtualMemory::~VirtualMemory() {
   for (const auto& [handle, memory] : memories_) Refund(memory);
@@ -50,14 +52,13 @@ CUresult VirtualMemory::ZeroOn(CUdevice ordinal, CUmemGenericAllocationHandle ha
   CUdevice current;
   if (driver_.cuCtxGetDevice(&current) == CUDA_SUCCESS && current == ordinal) return Zero(ordinal, handle, bytes);
   CUcontext context;
-  if (const CUresult result = driver_.cuDevicePrimaryCtxRetain(&context, ordinal); result != CUDA_SUCCESS)
-    return result;
+  if (const CUresult result = contexts_.RetainPrimary(&context, ordinal); result != CUDA_SUCCESS) return result;
   CUresult result = driver_.cuCtxPushCurrent_v2(context);
   if (result == CUDA_SUCCESS) {
     result = Zero(ordinal, handle, bytes);
     driver_.cuCtxPopCurrent_v2(&context);
   }
-  driver_.cuDevicePrimaryCtxRelease_v2(ordinal);
+  contexts_.ReleasePrimary(ordinal);
   return result;
 }
 

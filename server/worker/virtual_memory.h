@@ -12,6 +12,7 @@
 
 namespace outboard::worker {
 
+class Contexts;
 struct LeasedDevice;
 
 // Virtual memory management of one session: the memory of cuMemCreate is charged to the lease before the driver is
@@ -21,8 +22,8 @@ struct LeasedDevice;
 // None of it is a context's. Thread-safe. No lock is held while the driver runs.
 class VirtualMemory {
  public:
-  // Both outlive this.
-  VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices);
+  // All outlive this.
+  VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Contexts* contexts);
   ~VirtualMemory();  // refunds what is left; the memory itself goes with the process
   VirtualMemory(const VirtualMemory&) = delete;
   VirtualMemory& operator=(const VirtualMemory&) = delete;
@@ -64,6 +65,7 @@ class VirtualMemory {
 
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
+  Contexts& contexts_;
 
   mutable std::mutex mutex_;
   std::map<CUmemGenericAllocationHandle, Memory> memories_;  // guarded by mutex_, as is what follows

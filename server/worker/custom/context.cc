@@ -1,66 +1,23 @@
-#include "server/worker/allocations.h"
-#include "server/worker/arrays.h"
 #include "server/worker/call.h"
+#include "server/worker/contexts.h"
 #include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
-#include "server/worker/exports.h"
-#include "server/worker/graph_memory.h"
-#include "server/worker/graphs.h"
 #include "server/worker/session.h"
-#include "server/worker/texture_objects.h"
-#include "server/worker/uploads.h"
 
-// Context management and primary context management.
+// Context management, primary context management and green contexts.
 
 namespace outboard::worker::custom {
 namespace {
 
-// What ends with a context.
-void ForgetOwned(Call& call, CUcontext context, wire::HandleId handle) {
-  call.session().graph_memory().ForgetContext(context);
-  call.session().allocations().ForgetContext(context);
-  call.session().arrays().ForgetContext(context);
-  call.session().exports().ForgetContext(context);
-  call.session().texture_objects().ForgetContext(context);
-  if (handle != 0) call.session().uploads().Forget(call.session().handles().RemoveOwned(handle));
-  call.session().LookForUnseenMemory();
-}
-
-// Ends `context` by end(), which is the driver's call. What the client is to see of its work has gone before.
-template <class End>
-CUresult EndContext(Call& call, CUcontext context, End end) {
-  call.session().copies().ForgetContext(context);
-  call.session().graphs().ForgetContext(context);
-  call.session().gate().ForgetContext(context);
-  const wire::HandleId handle = call.session().handles().HandleOf(wire::HandleKind::kContext, context);
-  const CUresult result = end();
-  if (result != CUDA_SUCCESS) return result;
-  ForgetOwned(call, context, handle);
+CUresult Settled(Call& call, CUresult result) {
+  call.session().SettleMemory();
   return result;
 }
 
-// The same for the primary context of a device, which may live on when others still hold it.
-template <class End>
-CUresult EndPrimary(Call& call, CUdevice device, End end) {
-  const wire::HandleId handle = wire::PrimaryContextHandle(call.session().ClientDevice(device));
-  const auto found = call.session().handles().Find(wire::HandleKind::kContext, handle);
-  if (!found.has_value()) return end();
-  const auto context = static_cast<CUcontext>(*found);
-  call.session().copies().ForgetContext(context);
-  call.session().gate().ForgetContext(context);
-  const CUresult result = end();
-  unsigned flags;
-  int active = 1;
-  if (call.driver().cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0) {
-    call.session().graphs().ForgetContext(context);
-    ForgetOwned(call, context, handle);
-  }
+// After a context has come or gone, which takes or frees memory that no call names.
+CUresult Looked(Call& call, CUresult result) {
+  if (result == CUDA_SUCCESS) call.session().LookForUnseenMemory();
   return result;
-}
-
-CUresult Destroy(Call& call, CUcontext context) {
-  if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  return EndContext(call, context, [&] { return call.driver().cuCtxDestroy_v2(context); });
 }
 
 // The client's handle of the primary context.
@@ -90,24 +47,21 @@ void EndGreenContexts(Call& call, CUdevice device) {
     const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, converted);
     if (handles.OwnerOf(handle) != primary) return;
     ForgetGreenStreams(call, converted);
-    call.driver().cuGreenCtxDestroy(green);
+    call.session().contexts().DestroyGreen(green, device);
     handles.Remove(handle);
     handles.Remove(id);
   });
 }
 
+CUresult Destroy(Call& call, CUcontext context) { return Looked(call, call.session().contexts().Destroy(context)); }
+
 CUresult Release(Call& call, CUdevice device) {
-  return EndPrimary(call, device, [&] { return call.driver().cuDevicePrimaryCtxRelease_v2(device); });
+  return Looked(call, call.session().contexts().ReleasePrimary(device));
 }
 
 CUresult Reset(Call& call, CUdevice device) {
   EndGreenContexts(call, device);
-  return EndPrimary(call, device, [&] { return call.driver().cuDevicePrimaryCtxReset_v2(device); });
-}
-
-CUresult Settled(Call& call, CUresult result) {
-  call.session().SettleMemory();
-  return result;
+  return Looked(call, call.session().contexts().ResetPrimary(device));
 }
 
 }  // namespace
@@ -128,39 +82,33 @@ CUresult cuDevicePrimaryCtxReset_v2(Call& call, CUdevice dev) { return Reset(cal
 
 CUresult outboardPrimaryCtxRetain(Call& call, CUdevice device) {
   CUcontext context = nullptr;
-  const CUresult result = call.driver().cuDevicePrimaryCtxRetain(&context, device);
+  Contexts& contexts = call.session().contexts();
+  const CUresult result = Looked(call, contexts.RetainPrimary(&context, device));
   if (result != CUDA_SUCCESS) return result;
-  call.session().LookForUnseenMemory();
   const CUresult noted = NotePrimary(call, device, context);
-  if (noted != CUDA_SUCCESS) call.driver().cuDevicePrimaryCtxRelease_v2(device);
+  if (noted != CUDA_SUCCESS) contexts.ReleasePrimary(device);
   return noted;
 }
 
 CUresult outboardGreenCtxCreate(Call& call, CUgreenCtx* green, unsigned long long context, CUdevResourceDesc desc,
                                 CUdevice device, unsigned int flags) {
-  const driver::DriverTable& driver = call.driver();
-  if (driver.cuGreenCtxCreate == nullptr || driver.cuCtxFromGreenCtx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   if (IsPrimaryContext(context)) return CUDA_ERROR_INVALID_VALUE;
-  CUresult result = driver.cuGreenCtxCreate(green, desc, device, flags);
-  if (result != CUDA_SUCCESS) return result;
+  Contexts& contexts = call.session().contexts();
   CUcontext converted = nullptr, primary = nullptr;
-  result = driver.cuCtxFromGreenCtx(&converted, *green);
-  if (result == CUDA_SUCCESS) result = driver.cuDevicePrimaryCtxRetain(&primary, device);
-  if (result == CUDA_SUCCESS) {
-    result = NotePrimary(call, device, primary);
-    driver.cuDevicePrimaryCtxRelease_v2(device);  // the green context has it
-  }
+  CUresult result = contexts.CreateGreen(green, &converted, &primary, desc, device, flags);
+  if (result != CUDA_SUCCESS) return result;
+  result = NotePrimary(call, device, primary);
   const wire::HandleId owner = wire::PrimaryContextHandle(call.session().ClientDevice(device));
   const bool is_added =
       result == CUDA_SUCCESS && call.session().handles().Add(wire::HandleKind::kContext, context, converted, owner);
-  if (is_added) return CUDA_SUCCESS;
-  driver.cuGreenCtxDestroy(*green);
+  if (is_added) return Looked(call, CUDA_SUCCESS);
+  contexts.DestroyGreen(*green, device);
   return result == CUDA_SUCCESS ? CUDA_ERROR_INVALID_VALUE : result;
 }
 
 CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
   const driver::DriverTable& driver = call.driver();
-  if (driver.cuGreenCtxDestroy == nullptr || driver.cuCtxFromGreenCtx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  if (driver.cuCtxFromGreenCtx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   CUcontext converted = nullptr;
   if (const CUresult found = driver.cuCtxFromGreenCtx(&converted, hCtx); found != CUDA_SUCCESS) return found;
   HandleTable& handles = call.session().handles();
@@ -170,16 +118,12 @@ CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
   if (primary == 0 || device == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
   ForgetGreenStreams(call, converted);
   handles.Remove(handle);
-  return EndPrimary(call, device->ordinal, [&] { return driver.cuGreenCtxDestroy(hCtx); });
+  return Looked(call, call.session().contexts().DestroyGreen(hCtx, device->ordinal));
 }
 
+// Which context is current, each command says itself.
 CUresult outboardCtxCreate(Call& call, CUcontext* context, unsigned int flags, CUdevice device) {
-  const CUresult result = call.driver().cuCtxCreate_v2(context, flags, device);
-  if (result != CUDA_SUCCESS) return result;
-  call.session().LookForUnseenMemory();
-  // Which context is current, each command says itself.
-  CUcontext popped;
-  return call.driver().cuCtxPopCurrent_v2(&popped);
+  return Looked(call, call.session().contexts().Create(context, flags, device));
 }
 
 CUresult cuCtxSetLimit(Call& call, CUlimit limit, size_t value) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/worker/contexts.h"
 #include "server/worker/session.h"
 #include "tests/unit/worker_custom/fake_driver.h"
 
@@ -76,6 +77,10 @@ class FakeMemory {
       --self->retained;
       return CUDA_SUCCESS;
     };
+    table->cuDevicePrimaryCtxGetState = [](CUdevice, unsigned*, int* active) {
+      *active = self->retained;
+      return CUDA_SUCCESS;
+    };
   }
   ~FakeMemory() { self = nullptr; }
 
@@ -101,7 +106,8 @@ class VirtualMemoryTest : public testing::Test {
         devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
-    memory_.emplace(table_, devices_);
+    contexts_.emplace(table_, devices_, Contexts::Ending{[](CUcontext) {}, [](CUcontext) {}});
+    memory_.emplace(table_, devices_, &*contexts_);
     props_.type = CU_MEM_ALLOCATION_TYPE_PINNED;
     props_.location = {CU_MEM_LOCATION_TYPE_DEVICE, 3};
     EXPECT_EQ(memory_->Reserve(&range_, 4 * kPiece, 0, 0, 0), CUDA_SUCCESS);
@@ -122,6 +128,7 @@ class VirtualMemoryTest : public testing::Test {
   FakeMemory fake_;
   slice::Ledger ledger_;
   std::vector<LeasedDevice> devices_;
+  std::optional<Contexts> contexts_;
   std::optional<VirtualMemory> memory_;
   CUmemAllocationProp props_{};
   CUdeviceptr range_ = 0;

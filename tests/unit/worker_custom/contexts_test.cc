@@ -1,0 +1,147 @@
+#include "server/worker/contexts.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/worker/session.h"
+
+namespace outboard::worker {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+constexpr CUdevice kDevice = 3;
+constexpr int kPatience = 500;  // times that a thread lets others go first
+
+// A driver that has one context beside the primary one, and gives both out again at once.
+class ContextsTest : public testing::Test {
+ protected:
+  ContextsTest()
+      : contexts_(Table(), devices_, {[this](CUcontext) { Say("before"); }, [this](CUcontext) { After(); }}) {
+    self = this;
+  }
+  ~ContextsTest() override { self = nullptr; }
+
+  static CUcontext Primary() { return reinterpret_cast<CUcontext>(uint64_t{1}); }
+  static CUcontext Other() { return reinterpret_cast<CUcontext>(uint64_t{2}); }
+
+  void Say(const std::string& line) {
+    std::lock_guard lock(mutex_);
+    lines_.push_back(line);
+  }
+  Lines lines() {
+    std::lock_guard lock(mutex_);
+    return lines_;
+  }
+  // What ends with the context is forgotten as late as may be: another thread that does not wait for that has the
+  // context again by now.
+  void After() {
+    if (another_has_it_) {
+      for (int i = 0; i < kPatience && !another_has_it_(); ++i) std::this_thread::yield();
+    }
+    Say("after");
+  }
+  bool Said(const std::string& line) {
+    const Lines now = lines();
+    return std::find(now.begin(), now.end(), line) != now.end();
+  }
+
+  static inline ContextsTest* self = nullptr;
+  slice::Ledger ledger_ = std::move(*slice::Ledger::Create(1024));
+  const std::vector<LeasedDevice> devices_ = {{kDevice, &ledger_, 0}};
+  std::atomic<int> users_{0};
+  std::function<bool()> another_has_it_;
+  std::mutex mutex_;
+  Lines lines_;
+  driver::DriverTable table_;
+  Contexts contexts_;
+
+ private:
+  const driver::DriverTable& Table() {
+    table_.cuDevicePrimaryCtxRetain = [](CUcontext* context, CUdevice) {
+      self->Say("retained");
+      ++self->users_;
+      *context = Primary();
+      return CUDA_SUCCESS;
+    };
+    table_.cuDevicePrimaryCtxRelease_v2 = [](CUdevice) {
+      if (self->users_ == 0) return CUDA_ERROR_INVALID_CONTEXT;
+      --self->users_;
+      return CUDA_SUCCESS;
+    };
+    table_.cuDevicePrimaryCtxReset_v2 = [](CUdevice) {
+      self->users_ = 0;
+      return CUDA_SUCCESS;
+    };
+    table_.cuDevicePrimaryCtxGetState = [](CUdevice, unsigned*, int* active) {
+      *active = self->users_ != 0;
+      return CUDA_SUCCESS;
+    };
+    table_.cuCtxCreate_v2 = [](CUcontext* context, unsigned, CUdevice) {
+      self->Say("created");
+      *context = Other();
+      return CUDA_SUCCESS;
+    };
+    table_.cuCtxPopCurrent_v2 = [](CUcontext*) { return CUDA_SUCCESS; };
+    table_.cuCtxDestroy_v2 = [](CUcontext) { return CUDA_SUCCESS; };
+    return table_;
+  }
+};
+
+TEST_F(ContextsTest, APrimaryContextEndsWithItsLastUserOrAReset) {
+  CUcontext context = nullptr;
+  EXPECT_EQ(contexts_.ReleasePrimary(kDevice), CUDA_ERROR_INVALID_CONTEXT);
+  ASSERT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+  ASSERT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+  EXPECT_EQ(context, Primary());
+  ASSERT_EQ(contexts_.ReleasePrimary(kDevice), CUDA_SUCCESS);
+  EXPECT_FALSE(Said("before")) << "somebody uses it still";
+  ASSERT_EQ(contexts_.ReleasePrimary(kDevice), CUDA_SUCCESS);
+  EXPECT_EQ(lines(), (Lines{"retained", "retained", "before", "after"}));
+  ASSERT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+  ASSERT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+  ASSERT_EQ(contexts_.ResetPrimary(kDevice), CUDA_SUCCESS);
+  EXPECT_EQ(lines().back(), "after");
+  EXPECT_EQ(contexts_.RetainPrimary(&context, kDevice + 1), CUDA_ERROR_INVALID_DEVICE);
+}
+
+TEST_F(ContextsTest, ThePrimaryContextIsHadAgainWhenWhatEndedWithItIsForgotten) {
+  CUcontext context = nullptr;
+  for (const auto end : {&Contexts::ReleasePrimary, &Contexts::ResetPrimary}) {
+    ASSERT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+    lines_.clear();
+    another_has_it_ = [this] { return Said("retained"); };
+    std::thread ends([&] { EXPECT_EQ((contexts_.*end)(kDevice), CUDA_SUCCESS); });
+    while (!Said("before")) std::this_thread::yield();
+    EXPECT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+    ends.join();
+    EXPECT_EQ(lines(), (Lines{"before", "after", "retained"}));
+    EXPECT_EQ(contexts_.ResetPrimary(kDevice), CUDA_SUCCESS);
+  }
+}
+
+TEST_F(ContextsTest, AContextIsHadAgainWhenWhatEndedWithItIsForgotten) {
+  CUcontext context = nullptr;
+  ASSERT_EQ(contexts_.Create(&context, 0, kDevice), CUDA_SUCCESS);
+  lines_.clear();
+  std::atomic<bool> has_it{false};
+  another_has_it_ = [&] { return has_it.load(); };
+  std::thread ends([&] { EXPECT_EQ(contexts_.Destroy(Other()), CUDA_SUCCESS); });
+  while (!Said("before")) std::this_thread::yield();
+  EXPECT_EQ(contexts_.Destroy(Other()), CUDA_ERROR_INVALID_CONTEXT) << "another thread is at it";
+  EXPECT_EQ(contexts_.Create(&context, 0, kDevice), CUDA_SUCCESS);
+  has_it = true;
+  Say("has it");
+  ends.join();
+  EXPECT_EQ(lines(), (Lines{"before", "created", "after", "has it"}));
+}
+
+}  // namespace
+}  // namespace outboard::worker
