@@ -50,19 +50,31 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
   block.bytes = bytes;
   block.charged = WholeGranules(bytes);
-  if (!block.device->ledger->Charge(block.device->account, block.charged)) return CUDA_ERROR_OUT_OF_MEMORY;
-  CUresult result = aside_.AllocateElsewhere(address, bytes, driver_.cuMemAlloc_v2, driver_.cuMemFree_v2);
-  if (result == CUDA_SUCCESS) {
-    result = Zero(block.context, *address, bytes);
-    if (result != CUDA_SUCCESS) driver_.cuMemFree_v2(*address);
-  }
+  const LeasedDevice& device = *block.device;
+  CUresult result = aside_.AllocateElsewhere(
+      address, block.charged, [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, size, device); },
+      [&](CUdeviceptr unused, size_t size) { FreeCharged(unused, size, device); });
+  if (result != CUDA_SUCCESS) return result;
+  result = Zero(block.context, *address, block.charged);
   if (result != CUDA_SUCCESS) {
-    Refund(block);
+    FreeCharged(*address, block.charged, device);
     return result;
   }
   std::lock_guard lock(mutex_);
   blocks_[*address] = block;
   return CUDA_SUCCESS;
+}
+
+CUresult Allocations::AllocateCharged(CUdeviceptr* address, size_t bytes, const LeasedDevice& device) {
+  if (!device.ledger->Charge(device.account, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = driver_.cuMemAlloc_v2(address, bytes);
+  if (result != CUDA_SUCCESS) device.ledger->Refund(device.account, bytes);
+  return result;
+}
+
+// What the driver does not take back stays charged.
+void Allocations::FreeCharged(CUdeviceptr address, size_t bytes, const LeasedDevice& device) {
+  if (driver_.cuMemFree_v2(address) == CUDA_SUCCESS) device.ledger->Refund(device.account, bytes);
 }
 
 CUresult Allocations::Zero(CUcontext context, CUdeviceptr address, size_t bytes) {
@@ -125,13 +137,28 @@ CUresult Allocations::FreeAsync(CUdeviceptr address, CUstream stream) {
     blocks_.emplace(address, block);
     return result;
   }
-  // Without an event it stays charged until its context ends.
-  Freed freed{nullptr, block};
-  if (driver_.cuEventCreate(&freed.event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS) freed.event = nullptr;
-  if (freed.event != nullptr) driver_.cuEventRecord(freed.event, stream);
+  Freed freed = RecordBehind(stream);
+  freed.block = block;
   std::lock_guard lock(mutex_);
   freed_.push_back(freed);
   return result;
+}
+
+// The stream may be of another context than the current one, which could not record it.
+Allocations::Freed Allocations::RecordBehind(CUstream stream) {
+  Freed freed;
+  if (driver_.cuStreamGetCtx(stream, &freed.context) != CUDA_SUCCESS ||
+      driver_.cuCtxPushCurrent_v2(freed.context) != CUDA_SUCCESS) {
+    return freed;
+  }
+  if (driver_.cuEventCreate(&freed.event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS) {
+    freed.event = nullptr;
+  } else if (driver_.cuEventRecord(freed.event, stream) != CUDA_SUCCESS) {
+    driver_.cuEventDestroy_v2(std::exchange(freed.event, nullptr));
+  }
+  CUcontext popped;
+  driver_.cuCtxPopCurrent_v2(&popped);
+  return freed;
 }
 
 bool Allocations::RefundFreed() {
@@ -222,7 +249,8 @@ void Allocations::ForgetContext(CUcontext context) {
     Refund(entry.second);
     return true;
   });
-  std::erase_if(freed_, [&](const Freed& freed) {
+  std::erase_if(freed_, [&](Freed& freed) {
+    if (freed.context == context) freed.event = nullptr;  // it is gone, and its handle may be another's
     if (freed.block.context != context) return false;
     Refund(freed.block);
     return true;

@@ -28,7 +28,8 @@ CUresult FindCurrent(const driver::DriverTable& driver, std::span<const LeasedDe
                      const LeasedDevice** device);
 
 // Device memory of one session: every byte is charged to the lease before the driver is asked for it, and zeroed before
-// the client hears of it, so that nobody reads what a predecessor left.
+// the client hears of it, so that nobody reads what a predecessor left. All of this goes by whole granules, since
+// kernels reach what lies behind the bytes that were asked for.
 //
 // Thread-safe. The functions work on the calling thread's current context, as the driver's do.
 class Allocations {
@@ -69,14 +70,19 @@ class Allocations {
     size_t bytes = 0;  // as asked for
     std::optional<slice::ExportName> exported = {};
   };
-  // A block that a stream is to free, with an event behind that.
+  // A block that a stream is to free, with an event of the stream's context behind that. Without one it stays charged
+  // until its own context ends.
   struct Freed {
-    CUevent event;
-    Block block;
+    CUevent event = nullptr;
+    CUcontext context = nullptr;
+    Block block = {};
   };
 
+  CUresult AllocateCharged(CUdeviceptr* address, size_t bytes, const LeasedDevice& device);
+  void FreeCharged(CUdeviceptr address, size_t bytes, const LeasedDevice& device);
   Block Take(CUdeviceptr address);
   std::map<CUdeviceptr, Block>::iterator FindBlock(CUdeviceptr address);
+  Freed RecordBehind(CUstream stream);
   CUresult Zero(CUcontext context, CUdeviceptr address, size_t bytes);
   static void Refund(const Block& block);
 

@@ -134,46 +134,53 @@ CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool 
   const User user(*this, pool);
   if (address == nullptr || bytes == 0 || !user) return driver_.cuMemAllocFromPoolAsync(address, bytes, pool, stream);
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
-  uint64_t held = WholeGranules(bytes);
-  if (!user.device().ledger->Charge(user.device().account, held)) {
-    // What was freed in the stream's order may do, and is charged already.
-    std::lock_guard lock(mutex_);
-    const Pool& its = pools_.at(pool);
-    if (its.kept < its.live || its.kept - its.live < held) return CUDA_ERROR_OUT_OF_MEMORY;
-    held = 0;
-  }
-  return AllocateCharged(address, bytes, pool, stream, held);
-}
-
-// For an allocation for which `held` bytes are charged.
-CUresult MemoryPools::AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream,
-                                      uint64_t held) {
-  {
-    std::lock_guard lock(mutex_);
-    ++pools_.at(pool).allocating;
-  }
+  bytes = WholeGranules(bytes);  // all of them are cleared, since kernels reach all of them
   // What is not used is freed in the stream's order, too: it may be memory that the stream is still using.
-  const auto free = [&](CUdeviceptr unused) { driver_.cuMemFreeAsync(unused, stream); };
+  const auto free = [&](CUdeviceptr unused, size_t) { driver_.cuMemFreeAsync(unused, stream); };
   CUresult result = aside_.AllocateElsewhere(
       address, bytes,
-      [&](CUdeviceptr* out, size_t size) { return driver_.cuMemAllocFromPoolAsync(out, size, pool, stream); }, free);
-  if (!Correct(pool, held, 1)) {
-    // The pool took more from the device than the slice has left.
-    if (result == CUDA_SUCCESS) free(*address);
-    driver_.cuMemPoolTrimTo(pool, 0);
-    Correct(pool, 0, 0);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
+      [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, WholeGranules(size), pool, stream); }, free);
   if (result != CUDA_SUCCESS) return result;
   result = driver_.cuMemsetD8Async(*address, 0, bytes, stream);
   if (result != CUDA_SUCCESS) {
-    free(*address);
+    free(*address, bytes);
     return result;
   }
   std::lock_guard lock(mutex_);
-  live_[*address] = {pool, WholeGranules(bytes)};
-  pools_.at(pool).live += WholeGranules(bytes);
+  live_[*address] = {pool, bytes};
+  pools_.at(pool).live += bytes;
   return CUDA_SUCCESS;
+}
+
+// Whole granules of a pool that somebody uses.
+CUresult MemoryPools::AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream) {
+  uint64_t held = bytes, begun, kept;
+  {
+    std::lock_guard lock(mutex_);
+    Pool& its = pools_.at(pool);
+    if (!its.device->ledger->Charge(its.device->account, held)) {
+      // What was freed in the stream's order may do, and is charged already; not where the pool has more than is
+      // charged.
+      if (its.kept > its.charged || its.kept < its.live || its.kept - its.live < held) return CUDA_ERROR_OUT_OF_MEMORY;
+      held = 0;
+    }
+    begun = its.allocating == 0 ? ++its.begun : its.begun++;
+    kept = its.kept;
+    ++its.allocating;
+  }
+  const CUresult result = driver_.cuMemAllocFromPoolAsync(address, bytes, pool, stream);
+  if (Correct(pool, held, 1)) return result;
+  // The pool took more from the device than the slice has left.
+  bool is_new;  // taken for this allocation alone: no stream uses it
+  {
+    std::lock_guard lock(mutex_);
+    const Pool& its = pools_.at(pool);
+    is_new = its.begun == begun && its.kept >= kept + bytes;
+  }
+  if (result == CUDA_SUCCESS) is_new ? driver_.cuMemFree_v2(*address) : driver_.cuMemFreeAsync(*address, stream);
+  driver_.cuMemPoolTrimTo(pool, 0);
+  Correct(pool, 0, 0);
+  return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 // Charges what the driver keeps for the pool now, of which the caller has charged `held` bytes already. False when the
@@ -237,9 +244,15 @@ CUresult MemoryPools::FreeAsync(CUdeviceptr address, CUstream stream) {
   return FreeBy(address, [&] { return driver_.cuMemFreeAsync(address, stream); });
 }
 
-CUresult MemoryPools::SetAside(CUdeviceptr address, size_t bytes, CUstream stream) {
+CUresult MemoryPools::SetAside(CUdeviceptr address, CUstream stream) {
   // Before it is freed: another thread may be given the same address at once.
-  if (!Has(address)) return CUDA_ERROR_INVALID_VALUE;
+  uint64_t bytes;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = live_.find(address);
+    if (found == live_.end()) return CUDA_ERROR_INVALID_VALUE;
+    bytes = found->second.bytes;
+  }
   if (!aside_.Add(address, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = FreeAsync(address, stream);
   if (result != CUDA_SUCCESS) aside_.Remove(address);

@@ -49,8 +49,8 @@ class MemoryPools {
   bool Has(CUdeviceptr address) const;
   CUresult Free(CUdeviceptr address);
   CUresult FreeAsync(CUdeviceptr address, CUstream stream);
-  // Frees what was allocated in this stream, and gives out no address of this range again.
-  CUresult SetAside(CUdeviceptr address, size_t bytes, CUstream stream);
+  // Frees what was allocated in this stream, and gives out no address of it again.
+  CUresult SetAside(CUdeviceptr address, CUstream stream);
 
   // Corrects the charges by what the pools keep now. While one thread does that, others go on, and it does it again.
   void Settle();
@@ -70,7 +70,8 @@ class MemoryPools {
     uint64_t charged = 0;       // to the lease, without what allocations under way have charged
     uint64_t kept = 0;          // by the driver, as it said last
     uint64_t reading = 0;       // number of the reading that told
-    unsigned allocating = 0;    // allocations under way
+    uint64_t begun = 0;         // allocations so far
+    unsigned allocating = 0;    // of them, those under way
     unsigned users = 0;         // that will call the driver with it
   };
   struct Live {
@@ -82,7 +83,7 @@ class MemoryPools {
   const LeasedDevice* FindDevice(CUdevice ordinal) const;
   std::vector<CUmemoryPool> InUse() const;
   void Add(CUmemoryPool pool, const LeasedDevice* device, bool is_own);
-  CUresult AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream, uint64_t held);
+  CUresult AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream);
   bool Correct(CUmemoryPool pool, uint64_t held, unsigned allocations_ended);
   void SettleAll();
   void EndIfUnused(CUmemoryPool pool);

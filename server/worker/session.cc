@@ -146,6 +146,17 @@ void Session::FreePoolMemory() {
   if (state_->memory_pools.empty()) return;
   InEachContext([&] { config_.driver->cuCtxSynchronize(); });
   InEachContext([&] { state_->memory_pools.FreeAll(); });
+  if (state_->memory_pools.empty()) return;
+  // The client has left no context that lives.
+  for (const LeasedDevice& device : config_.devices) {
+    CUcontext context;
+    if (state_->contexts.RetainPrimary(&context, device.ordinal) != CUDA_SUCCESS) continue;
+    if (config_.driver->cuCtxPushCurrent_v2(context) == CUDA_SUCCESS) {
+      state_->memory_pools.FreeAll();
+      config_.driver->cuCtxPopCurrent_v2(&context);
+    }
+    state_->contexts.ReleasePrimary(device.ordinal);
+  }
 }
 
 // Carries one command out, on its lane's thread and in its context.

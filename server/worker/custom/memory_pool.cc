@@ -83,8 +83,9 @@ CUresult outboardMemPoolCreate(Call& call, CUmemoryPool* pool, CUdevice device, 
   return call.session().memory_pools().Create(pool, device, maxSize);
 }
 
-CUresult outboardMemPoolSetAside(Call& call, CUdeviceptr address, size_t bytes, CUstream stream) {
-  return call.session().memory_pools().SetAside(address, bytes, stream);
+// The worker knows how many bytes.
+CUresult outboardMemPoolSetAside(Call& call, CUdeviceptr address, size_t, CUstream stream) {
+  return call.session().memory_pools().SetAside(address, stream);
 }
 
 }  // namespace outboard::worker::custom

@@ -43,7 +43,7 @@ TEST_F(AllocationsTest, ChargesAndRefundsWholeGranules) {
 TEST_F(AllocationsTest, HandsOutZeroedMemoryWithoutTouchingTheApplicationsStreams) {
   driver_.next_addresses = {0x10000};
   ASSERT_EQ(allocations_->Allocate(&address_, 513), CUDA_SUCCESS);
-  EXPECT_EQ(driver_.zeroed, (std::map<CUdeviceptr, size_t>{{0x10000, 513}}));
+  EXPECT_EQ(driver_.zeroed, (std::map<CUdeviceptr, size_t>{{0x10000, 1024}}));
   EXPECT_EQ(driver_.created_flags, unsigned{CU_STREAM_NON_BLOCKING});
 }
 
@@ -108,21 +108,57 @@ TEST_F(AllocationsTest, AddressesThatAreSetAsideDoNotComeBack) {
 
 TEST_F(AllocationsTest, SmallOnesGoAroundALargeRangeThatIsSetAside) {
   driver_.first_address = 0x10000;
-  ASSERT_EQ(allocations_->Allocate(&address_, kLimit), CUDA_SUCCESS);
+  ASSERT_EQ(allocations_->Allocate(&address_, kLimit / 2), CUDA_SUCCESS);
   ASSERT_EQ(allocations_->SetAside(address_), CUDA_SUCCESS);
   for (int i = 0; i < 3; ++i) {
     ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
-    EXPECT_EQ(address_, 0x10000 + kLimit + 512 * i);
+    EXPECT_EQ(address_, 0x10000 + kLimit / 2 + 512 * i);
   }
   EXPECT_EQ(driver_.allocated.size(), 3u);
   EXPECT_EQ(ledger_.used(), 3 * 512u);
 }
 
-TEST_F(AllocationsTest, GivesUpWhenThereAreOnlyAddressesThatAreSetAside) {
-  driver_.next_addresses.assign(100, 0x10000);
-  ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+TEST_F(AllocationsTest, WhatIsHeldToGetAroundARangeIsOfTheSlice) {
+  driver_.first_address = 0x10000;
+  ASSERT_EQ(allocations_->Allocate(&address_, kLimit), CUDA_SUCCESS);
   ASSERT_EQ(allocations_->SetAside(address_), CUDA_SUCCESS);
   EXPECT_EQ(allocations_->Allocate(&address_, 512), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_TRUE(driver_.allocated.empty());
+  EXPECT_EQ(ledger_.used(), 0u);
+}
+
+TEST_F(AllocationsTest, GivesUpWhenThereAreOnlyAddressesThatAreSetAside) {
+  for (CUdeviceptr at = 0x10000; at < 0x10000 + 100 * 512; at += 512) driver_.next_addresses.push_back(at);
+  ASSERT_EQ(allocations_->Allocate(&address_, 100 * 512), CUDA_SUCCESS);
+  ASSERT_EQ(allocations_->SetAside(address_), CUDA_SUCCESS);
+  EXPECT_EQ(allocations_->Allocate(&address_, 512), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(ledger_.used(), 0u);
+}
+
+TEST_F(AllocationsTest, AFreeInAStreamOfAnotherContextIsRefundedWhenThatStreamHasGotThere) {
+  const CUstream stream = FakeDriver::Stream(8);
+  driver_.other_stream = stream;
+  driver_.others_context = FakeDriver::Context(2);
+  driver_.next_addresses = {0x10000, 0x20000};
+  ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+  ASSERT_EQ(allocations_->FreeAsync(address_, stream), CUDA_SUCCESS);
+  EXPECT_FALSE(allocations_->RefundFreed());
+  EXPECT_EQ(ledger_.used(), 512u);
+  driver_.Run(stream);
+  EXPECT_TRUE(allocations_->RefundFreed());
+  EXPECT_EQ(ledger_.used(), 0u);
+}
+
+TEST_F(AllocationsTest, AFreeThatNothingTellsOfStaysChargedUntilTheContextEnds) {
+  driver_.other_stream = FakeDriver::Stream(8);
+  driver_.others_context = FakeDriver::Context(2);
+  driver_.destroyed = {driver_.others_context};
+  driver_.next_addresses = {0x10000};
+  ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+  ASSERT_EQ(allocations_->FreeAsync(address_, driver_.other_stream), CUDA_SUCCESS);
+  EXPECT_FALSE(allocations_->RefundFreed());
+  EXPECT_EQ(ledger_.used(), 512u);
+  allocations_->ForgetContext(context_);
   EXPECT_EQ(ledger_.used(), 0u);
 }
 

@@ -63,8 +63,8 @@ class FakeDriver {
       *id = reinterpret_cast<uint64_t>(stream);
       return CUDA_SUCCESS;
     };
-    table_.cuStreamGetCtx = [](CUstream, CUcontext* context) {
-      *context = stack.back();
+    table_.cuStreamGetCtx = [](CUstream stream, CUcontext* context) {
+      *context = stream == self->other_stream ? self->others_context : stack.back();
       return CUDA_SUCCESS;
     };
     table_.cuStreamCreate = [](CUstream* stream, unsigned flags) {
@@ -99,6 +99,7 @@ class FakeDriver {
       return self->events_.erase(event) == 1 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
     };
     table_.cuEventRecord = [](CUevent event, CUstream stream) {
+      if (self->other_stream == stream && stack.back() != self->others_context) return CUDA_ERROR_INVALID_HANDLE;
       {
         std::lock_guard lock(self->mutex_);
         if (self->events_.count(event) == 0) return CUDA_ERROR_INVALID_HANDLE;
@@ -255,6 +256,8 @@ class FakeDriver {
   CUdevice device_ordinal = 0;
   unsigned created_flags = 0;
   std::set<CUcontext> destroyed;
+  CUstream other_stream = nullptr;  // one that is of this context, whichever is current; null: there is none
+  CUcontext others_context = nullptr;
 
   std::deque<CUdeviceptr> next_addresses;
   CUdeviceptr first_address = 0;  // if not 0: memory lies at the lowest free address from here on

@@ -91,6 +91,7 @@ class FakePools {
   CUdevice created_on = -1;
   int asked = 0;
   bool broken = false;
+  bool is_in_pieces = false;  // what is free is too small for anything
   std::vector<CUdeviceptr> next_addresses;
 
  private:
@@ -100,7 +101,7 @@ class FakePools {
   CUresult Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool pool) {
     Pool& its = pools.at(pool);
     const uint64_t wanted = Whole(bytes, 512);
-    if (its.free_on_stream >= wanted) {
+    if (its.free_on_stream >= wanted && !is_in_pieces) {
       its.free_on_stream -= wanted;
     } else {
       its.used += wanted;
@@ -182,7 +183,7 @@ TEST_F(MemoryPoolsTest, WhatThePoolKeepsIsCharged) {
 
 TEST_F(MemoryPoolsTest, MemoryIsZeroedWhenItIsHandedOut) {
   const CUdeviceptr address = Allocate(1000);
-  EXPECT_EQ(driver_.zeroed, (std::map<CUdeviceptr, size_t>{{address, 1000}}));
+  EXPECT_EQ(driver_.zeroed, (std::map<CUdeviceptr, size_t>{{address, 1024}}));
 }
 
 TEST_F(MemoryPoolsTest, WhatTheDriverTakesMoreIsCharged) {
@@ -232,6 +233,17 @@ TEST_F(MemoryPoolsTest, OtherProcessesOfTheLeaseCount) {
   EXPECT_EQ(ledger_.used(), kPoolLimit);
 }
 
+TEST_F(MemoryPoolsTest, APoolThatGrowsInAFullSliceGivesThatBackAtOnce) {
+  for (const CUdeviceptr address : {Allocate(1024), Allocate(1024)}) {
+    ASSERT_EQ(pools_->FreeAsync(address, kStream), CUDA_SUCCESS);
+  }
+  ASSERT_TRUE(ledger_.Charge(*ledger_.OpenAccount(), kLimit - 2048));
+  fake_.is_in_pieces = true;
+  EXPECT_EQ(Refused(2048), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(fake_.pools.at(pool_).reserved, 2048u) << "no stream has to get anywhere for that";
+  EXPECT_EQ(ledger_.used(), kLimit);
+}
+
 TEST_F(MemoryPoolsTest, TrimmingRefunds) {
   ASSERT_EQ(pools_->Free(Allocate(4096)), CUDA_SUCCESS);
   EXPECT_EQ(ledger_.used(), 4096u);
@@ -275,8 +287,8 @@ TEST_F(MemoryPoolsTest, TheDefaultPoolIsTheDriversToDefend) {
 TEST_F(MemoryPoolsTest, AddressesThatAreSetAsideDoNotComeBack) {
   fake_.next_addresses = {0x10000, 0x10000, 0x10200, 0x20000};
   const CUdeviceptr first = Allocate(1024);
-  EXPECT_EQ(pools_->SetAside(first, 1024, kStream), CUDA_SUCCESS);
-  EXPECT_EQ(pools_->SetAside(first, 1024, kStream), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(pools_->SetAside(first, kStream), CUDA_SUCCESS);
+  EXPECT_EQ(pools_->SetAside(first, kStream), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(Allocate(512), 0x20000u);
   EXPECT_EQ(fake_.live.size(), 1u);
 }
