@@ -50,6 +50,7 @@ struct Options {
   std::string metrics;
   bool is_private = false;
   bool has_no_governor = false;
+  bool leaves_memory = false;
   PoolOptions pool;
   int announce_fd = -1;
 };
@@ -157,7 +158,8 @@ int Serve(const Options& options, Announcement& announcement) {
   }
   Loop loop;
   Node node(&loop, inventory->gpus,
-            {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private},
+            {programs / "gpu-worker", inventory->driver, Environment(), /*keep_spare=*/!options.is_private,
+             /*clears_memory=*/!options.leaves_memory},
             /*governs=*/!options.has_no_governor);
   Service service;
   service.Start(&loop, &node, sensors ? &*sensors : nullptr,
@@ -218,6 +220,9 @@ int Main(int argc, char** argv) {
                  "path of the libcuda.so.1 to use, or auto: NVIDIA's if it works, else the software GPU");
   app.add_flag("--no-governor", options.has_no_governor,
                "let the driver share a GPU's time among slices, instead of giving them turns by their shares");
+  app.add_flag("--no-clear-memory", options.leaves_memory,
+               "hand out GPU memory as the driver gives it, with what others left there; for drivers that are known to "
+               "clear it");
   app.add_option("--metrics", options.metrics,
                  "HOST:PORT on loopback where Prometheus finds metrics; without one there are none");
   auto* pool = app.add_option("--pool", options.pool.pool,

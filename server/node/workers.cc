@@ -69,6 +69,7 @@ Workers::Worker* Workers::Start() {
   const UniqueFd its(ends[1]);
   Program program;
   program.arguments = {config_.program, "--driver", config_.driver, "--control-fd", std::to_string(kControl)};
+  if (!config_.clears_memory) program.arguments.emplace_back("--no-clear-memory");
   program.environment = config_.environment;
   program.descriptors = {{its.get(), kControl}};
   program.quiet = true;

@@ -22,6 +22,7 @@ class Workers {
     std::string driver;
     std::vector<std::string> environment;
     bool keep_spare;  // one is always warm: its driver is loaded. Else the first one is, and others start when needed
+    bool clears_memory = true;  // before a client gets it; else it is as the driver gives it
   };
   // The loop outlives it.
   Workers(Loop* loop, Config config);

@@ -22,8 +22,9 @@ CUresult FindCurrent(const driver::DriverTable& driver, std::span<const LeasedDe
   return CUDA_SUCCESS;
 }
 
-Allocations::Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside)
-    : driver_(driver), devices_(devices), aside_(*aside) {}
+Allocations::Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside,
+                         bool clears)
+    : driver_(driver), devices_(devices), aside_(*aside), clears_(clears) {}
 
 Allocations::~Allocations() {
   for (const auto& [address, block] : blocks_) Refund(block);
@@ -78,6 +79,7 @@ void Allocations::FreeCharged(CUdeviceptr address, size_t bytes, const LeasedDev
 }
 
 CUresult Allocations::Zero(CUcontext context, CUdeviceptr address, size_t bytes) {
+  if (!clears_) return CUDA_SUCCESS;
   CUstream stream;
   if (const CUresult result = ClearingStream(context, &stream); result != CUDA_SUCCESS) return result;
   if (const CUresult result = driver_.cuMemsetD8Async(address, 0, bytes, stream); result != CUDA_SUCCESS) return result;

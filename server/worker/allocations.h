@@ -35,7 +35,9 @@ CUresult FindCurrent(const driver::DriverTable& driver, std::span<const LeasedDe
 class Allocations {
  public:
   // All outlive this.
-  Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside);
+  // `clears`: see Session::Config.
+  Allocations(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside,
+              bool clears = true);
   ~Allocations();  // refunds what is left; the memory itself goes with the process
   Allocations(const Allocations&) = delete;
   Allocations& operator=(const Allocations&) = delete;
@@ -89,6 +91,7 @@ class Allocations {
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
   AsideRanges& aside_;
+  const bool clears_;
 
   mutable std::mutex mutex_;
   std::map<CUdeviceptr, Block> blocks_;

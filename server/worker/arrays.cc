@@ -26,8 +26,9 @@ bool IsSupported(const CUDA_ARRAY3D_DESCRIPTOR& descriptor) {
 
 }  // namespace
 
-Arrays::Arrays(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Allocations* allocations)
-    : driver_(driver), devices_(devices), allocations_(*allocations) {}
+Arrays::Arrays(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Allocations* allocations,
+               bool clears)
+    : driver_(driver), devices_(devices), allocations_(*allocations), clears_(clears) {}
 
 Arrays::~Arrays() {
   for (const auto& [handle, entry] : entries_) Refund(*entry.device, entry.charged);
@@ -93,6 +94,7 @@ CUresult Arrays::CreateMipmapped(CUmipmappedArray* mipmapped, const CUDA_ARRAY3D
 CUresult Arrays::Clear(CUcontext context, CUarray array, const CUDA_ARRAY3D_DESCRIPTOR& descriptor) {
   const BoxExtent all = ExtentOf(descriptor);
   if (all.width == 0) return CUDA_ERROR_NOT_SUPPORTED;
+  if (!clears_) return CUDA_SUCCESS;
   CUstream stream;
   if (const CUresult result = allocations_.ClearingStream(context, &stream); result != CUDA_SUCCESS) return result;
   const BoxExtent step = PieceOf(all, std::max<uint64_t>(kCopyChunkBytes, all.width));

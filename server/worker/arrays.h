@@ -22,7 +22,9 @@ struct LeasedDevice;
 class Arrays {
  public:
   // All outlive this.
-  Arrays(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Allocations* allocations);
+  // `clears`: see Session::Config.
+  Arrays(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Allocations* allocations,
+         bool clears = true);
   ~Arrays();  // refunds what is left; the memory itself goes with the process
   Arrays(const Arrays&) = delete;
   Arrays& operator=(const Arrays&) = delete;
@@ -58,6 +60,7 @@ class Arrays {
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
   Allocations& allocations_;
+  const bool clears_;
 
   mutable std::mutex mutex_;
   std::unordered_map<void*, Entry> entries_;  // by CUarray or CUmipmappedArray

@@ -110,7 +110,7 @@ int Fail(const Error& error) {
 }
 
 // One worker's life: what main returns.
-int Work(int control, const std::string& driver_path) {
+int Work(int control, const std::string& driver_path, bool clears_memory) {
   Result<std::unique_ptr<Output>> output = Output::Take(STDOUT_FILENO);
   if (!output) return Fail(output.error());
   std::unique_ptr<const driver::DriverTable> driver;
@@ -157,7 +157,8 @@ int Work(int control, const std::string& driver_path) {
                    .gate = &*gate,
                    .number = assignment.session,
                    .ticket_is_good = [&](const std::string& ticket) { return ticket == assignment.ticket; },
-                   .unseen = &unseen},
+                   .unseen = &unseen,
+                   .clears_memory = clears_memory},
                   &service);
   session.copies().SetOutput(std::move(*output), std::move(*errors));
   std::thread(&EndWithNode, control, &session).detach();
@@ -190,10 +191,12 @@ int Main(int argc, char** argv) {
   CLI::App app("Carries out the CUDA calls of one client process. Started by gpu-node.", "gpu-worker");
   int control = -1;
   std::string driver = "libcuda.so.1";
+  bool leaves_memory = false;
   app.add_option("--control-fd", control, "Descriptor of the socket to gpu-node")->required();
   app.add_option("--driver", driver, "The driver's library")->capture_default_str();
+  app.add_flag("--no-clear-memory", leaves_memory, "Hands device memory out as the driver gives it");
   CLI11_PARSE(app, argc, argv);
-  return Work(control, driver);
+  return Work(control, driver, !leaves_memory);
 }
 
 }  // namespace

@@ -40,8 +40,9 @@ class MemoryPools::User {
   const LeasedDevice* device_ = nullptr;
 };
 
-MemoryPools::MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside)
-    : driver_(driver), devices_(devices), aside_(*aside) {}
+MemoryPools::MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside,
+                         bool clears)
+    : driver_(driver), devices_(devices), aside_(*aside), clears_(clears) {}
 
 MemoryPools::~MemoryPools() {
   for (const auto& [handle, pool] : pools_) Refund(*pool.device, pool.charged);
@@ -141,7 +142,7 @@ CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool 
       address, bytes,
       [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, WholeGranules(size), pool, stream); }, free);
   if (result != CUDA_SUCCESS) return result;
-  result = driver_.cuMemsetD8Async(*address, 0, bytes, stream);
+  if (clears_) result = driver_.cuMemsetD8Async(*address, 0, bytes, stream);
   if (result != CUDA_SUCCESS) {
     free(*address, bytes);
     return result;

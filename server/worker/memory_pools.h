@@ -27,7 +27,9 @@ struct LeasedDevice;
 class MemoryPools {
  public:
   // All outlive this.
-  MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside);
+  // `clears`: see Session::Config.
+  MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside,
+              bool clears = true);
   ~MemoryPools();  // refunds what is left; the memory itself goes with the process
   MemoryPools(const MemoryPools&) = delete;
   MemoryPools& operator=(const MemoryPools&) = delete;
@@ -93,6 +95,7 @@ class MemoryPools {
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
   AsideRanges& aside_;
+  const bool clears_;
   std::atomic<int> settling_{0};  // calls of Settle that the thread which is at it has not seen done
 
   mutable std::mutex mutex_;

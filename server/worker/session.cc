@@ -1,3 +1,5 @@
+#include "server/worker/session.h"
+
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -5,7 +7,6 @@
 
 #include "common/base/log.h"
 #include "server/worker/greeting.h"
-#include "server/worker/session.h"
 #include "server/worker/session_state.h"
 
 namespace outboard::worker {
@@ -16,11 +17,11 @@ Session::State::State(Session& session, FrameSink* sink)
       contexts(session.driver(), session.config_.devices,
                {.before = [&session](CUcontext context) { session.BeforeEnd(context); },
                 .after = [&session](CUcontext context) { session.AfterEnd(context); }}),
-      allocations(session.driver(), session.config_.devices, &aside),
-      arrays(session.driver(), session.config_.devices, &allocations),
+      allocations(session.driver(), session.config_.devices, &aside, session.config_.clears_memory),
+      arrays(session.driver(), session.config_.devices, &allocations, session.config_.clears_memory),
       exports(session.driver(), session.config_.devices, &allocations),
-      memory_pools(session.driver(), session.config_.devices, &aside),
-      virtual_memory(session.driver(), session.config_.devices, &contexts),
+      memory_pools(session.driver(), session.config_.devices, &aside, session.config_.clears_memory),
+      virtual_memory(session.driver(), session.config_.devices, &contexts, session.config_.clears_memory),
       copies(session.driver(), session.gate(),
              [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                session.Send(control, 0, head, bytes);

@@ -68,6 +68,8 @@ class Session {
     uint64_t number;  // for logs
     std::function<bool(const std::string& ticket)> ticket_is_good;
     slice::UnseenMemory* unseen = nullptr;  // null: the driver takes no memory by itself
+    // Zeroes device memory before the client gets it; off only where the driver is known to do that.
+    bool clears_memory = true;
   };
   // `sink` outlives it, and so does what `config` points to.
   Session(Config config, FrameSink* sink);

@@ -10,8 +10,8 @@
 namespace outboard::worker {
 
 VirtualMemory::VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices,
-                             Contexts* contexts)
-    : driver_(driver), devices_(devices), contexts_(*contexts) {}
+                             Contexts* contexts, bool clears)
+    : driver_(driver), devices_(devices), contexts_(*contexts), clears_(clears) {}
 
 VirtualMemory::~VirtualMemory() {
   for (const auto& [handle, memory] : memories_) Refund(memory);
@@ -49,6 +49,7 @@ CUresult VirtualMemory::CreateZeroed(CUmemGenericAllocationHandle* handle, size_
 
 // To write memory takes a context of its device, which the client need not have.
 CUresult VirtualMemory::ZeroOn(CUdevice ordinal, CUmemGenericAllocationHandle handle, size_t bytes) {
+  if (!clears_) return CUDA_SUCCESS;
   CUdevice current;
   if (driver_.cuCtxGetDevice(&current) == CUDA_SUCCESS && current == ordinal) return Zero(ordinal, handle, bytes);
   CUcontext context;

@@ -23,7 +23,9 @@ struct LeasedDevice;
 class VirtualMemory {
  public:
   // All outlive this.
-  VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Contexts* contexts);
+  // `clears`: see Session::Config.
+  VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Contexts* contexts,
+                bool clears = true);
   ~VirtualMemory();  // refunds what is left; the memory itself goes with the process
   VirtualMemory(const VirtualMemory&) = delete;
   VirtualMemory& operator=(const VirtualMemory&) = delete;
@@ -66,6 +68,7 @@ class VirtualMemory {
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
   Contexts& contexts_;
+  const bool clears_;
 
   mutable std::mutex mutex_;
   std::map<CUmemGenericAllocationHandle, Memory> memories_;  // guarded by mutex_, as is what follows

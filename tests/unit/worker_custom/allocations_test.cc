@@ -162,6 +162,13 @@ TEST_F(AllocationsTest, AFreeThatNothingTellsOfStaysChargedUntilTheContextEnds) 
   EXPECT_EQ(ledger_.used(), 0u);
 }
 
+TEST_F(AllocationsTest, MemoryIsLeftAsItIsWhereTheDriverClearsIt) {
+  allocations_.emplace(driver_.table(), devices_, &aside_, /*clears=*/false);
+  driver_.next_addresses = {0x10000};
+  ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
+  EXPECT_TRUE(driver_.zeroed.empty());
+}
+
 TEST_F(AllocationsTest, InfoIsTheSmallerOfSliceAndDevice) {
   driver_.next_addresses = {0x10000};
   ASSERT_EQ(allocations_->Allocate(&address_, 512), CUDA_SUCCESS);
