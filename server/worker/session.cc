@@ -14,6 +14,7 @@ namespace outboard::worker {
 Session::State::State(Session& session, FrameSink* sink)
     : device_infos(DescribeDevices(session.driver(), session.config_.devices)),
       outbox(sink, &credits),
+      own_memory(session.driver(), session.config_.devices),
       contexts(session.driver(), session.config_.devices,
                {.before = [&session](CUcontext context) { session.BeforeEnd(context); },
                 .after = [&session](CUcontext context) { session.AfterEnd(context); }}),

@@ -22,6 +22,7 @@
 #include "server/worker/linkers.h"
 #include "server/worker/memory_pools.h"
 #include "server/worker/outbox.h"
+#include "server/worker/own_memory.h"
 #include "server/worker/session.h"
 #include "server/worker/texture_objects.h"
 #include "server/worker/uploads.h"
@@ -66,6 +67,7 @@ struct Session::State {
 
   Credits credits;
   Outbox outbox;
+  OwnMemory own_memory;
   Contexts contexts;
   AsideRanges aside;
   Allocations allocations;

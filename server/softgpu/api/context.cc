@@ -105,9 +105,13 @@ bool Context::Destroy() {
     for (const auto& range :
          driver.allocations.TakeAll([this](const auto& range) { return range.info.context == this; })) {
       range.info.device->memory->Free(range.begin);  // of another device where another process shares its memory
+      if (range.info.of_module) driver.own_memory.GiveBack(device.ordinal, range.size);
     }
   }
-  if (auto heap = heap_.Unplace()) device.memory->Free(*heap);
+  if (auto heap = heap_.Unplace()) {
+    device.memory->Free(*heap);
+    driver.own_memory.GiveBack(device.ordinal, heap_.limit());
+  }
   prints_.Clear();
   if (!primary) driver.handles.Remove<Context>(handle());
   return true;
@@ -216,17 +220,23 @@ CUresult Context::Synchronize(const std::vector<Point>& points) {
 }
 
 std::optional<uint64_t> Context::Allocate(uint64_t bytes, bool of_module) {
+  if (of_module && !driver.own_memory.Take(device.ordinal, bytes)) return std::nullopt;
   auto address = device.memory->Allocate(bytes);
   if (!address && driver.pools.ReleaseUnused(device)) address = device.memory->Allocate(bytes);
-  if (!address) return std::nullopt;
+  if (!address) {
+    if (of_module) driver.own_memory.GiveBack(device.ordinal, bytes);
+    return std::nullopt;
+  }
+  if (of_module) device.Clear(*address, bytes);
   driver.allocations.Add(*address, bytes, Allocation{&device, this, handle(), driver.NextId(), of_module, nullptr});
   return address;
 }
 
 void Context::FreeModuleMemory(uint64_t address) {
-  if (driver.allocations.Take(address, [this](const auto& range) { return range.info.context == this; })) {
-    device.memory->Free(address);
-  }
+  const auto taken = driver.allocations.Take(address, [this](const auto& range) { return range.info.context == this; });
+  if (!taken) return;
+  device.memory->Free(address);
+  driver.own_memory.GiveBack(device.ordinal, taken->size);
 }
 
 CUresult Context::SetLimit(CUlimit limit, size_t value) {
@@ -275,8 +285,14 @@ CUresult Context::GetLimit(CUlimit limit, size_t* value) const {
 CUresult Context::PrepareHeap() {
   std::lock_guard lock(limits_mutex_);
   if (heap_.placed() || heap_.limit() == 0) return CUDA_SUCCESS;
-  const auto address = device.memory->Allocate(heap_.limit());
-  if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
+  const uint64_t bytes = heap_.limit();
+  if (!driver.own_memory.Take(device.ordinal, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+  const auto address = device.memory->Allocate(bytes);
+  if (!address) {
+    driver.own_memory.GiveBack(device.ordinal, bytes);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  device.Clear(*address, bytes);
   heap_.Place(*address);
   return CUDA_SUCCESS;
 }

@@ -6,6 +6,7 @@
 
 #include "server/softgpu/api/context.h"
 #include "server/softgpu/api/texture_limits.h"
+#include "server/softgpu/device/block_heap.h"
 
 namespace outboard::softgpu::api {
 namespace {
@@ -157,6 +158,10 @@ int Device::Attribute(CUdevice_attribute attribute) const {
     default:
       return TextureLimit(attribute);
   }
+}
+
+void Device::Clear(uint64_t address, uint64_t bytes) const {
+  std::memset(memory->ToHost(address), 0, (bytes + kGranule - 1) / kGranule * kGranule);
 }
 
 }  // namespace outboard::softgpu::api

@@ -51,6 +51,9 @@ class Device {
 
   int Attribute(CUdevice_attribute attribute) const;
 
+  // Zeroes an allocation, as far as kernels reach it: what nobody but the driver can clear before a program has it.
+  void Clear(uint64_t address, uint64_t bytes) const;
+
   // The primary context: one object with one handle for the life of the process, active or not. Thread-safe.
   Context& primary() const { return *primary_; }
   const std::shared_ptr<Context>& shared_primary() const { return primary_; }

@@ -19,6 +19,7 @@
 #include "server/softgpu/api/graph_memory.h"
 #include "server/softgpu/api/host_thread.h"
 #include "server/softgpu/api/memory_pools.h"
+#include "server/softgpu/api/own_memory.h"
 #include "server/softgpu/api/textures.h"
 #include "server/softgpu/api/virtual_memory.h"
 #include "server/softgpu/device/config.h"
@@ -97,6 +98,7 @@ class Driver {
 
   HandleTable handles;
   MemoryPools pools{handles};
+  OwnMemory own_memory;
   VirtualMemory virtual_memory{handles, [this] { return NextId(); }};
   RangeMap<Allocation> allocations;
   RangeMap<Pinned> pinned;
