@@ -2,6 +2,10 @@
 // nothing of slices. Under gpu-run, with OUTBOARD_TRANSPORT_PLUGIN naming the plugin.
 //
 // usage: raw_client take N      what `session_program.py take N` does
+//        raw_client cheat N     waits for a line, lies about memory in all ways, takes blocks of N bytes until memory
+//        is
+//                               out, says "taken" and waits for another line
+//        raw_client twice N     opens a session and then another one with the same ticket; says whether it is refused
 
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -44,6 +49,8 @@ class Session {
 
   // Says goodbye.
   ~Session() { Send({.op = static_cast<uint16_t>(wire::Control::kEnd)}, {}); }
+
+  const std::string& ticket() const { return connection_.ticket(); }
 
   // The result of an operation in the first device's primary context, and what it returned.
   std::pair<CUresult, Bytes> Call(wire::Op op, const std::vector<uint64_t>& parameters) {
@@ -127,13 +134,7 @@ void WaitForLine() {
   std::getline(std::cin, line);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc != 3 || argv[1] != std::string_view("take")) Fail("usage: raw_client take N");
-  const uint64_t block = std::stoull(argv[2]);
-  Session session;
-  Ok(session, wire::Op::koutboardPrimaryCtxRetain, {0});
+void Take(Session& session, uint64_t block) {
   Say("ready");
   WaitForLine();
   std::vector<uint64_t> addresses;
@@ -143,4 +144,65 @@ int main(int argc, char** argv) {
   WaitForLine();
   for (const uint64_t address : addresses) Ok(session, wire::Op::kcuMemFree_v2, {address});
   Say("free " + std::to_string(Number(Ok(session, wire::Op::kcuMemGetInfo_v2, {1, 1}), 1)));
+}
+
+// Gives back what it has not, twice what it has, and what it has by calls that are for other memory; most of it is
+// refused, and nothing of it makes room.
+void Lie(Session& session, uint64_t block) {
+  constexpr uint64_t kStream = 1;  // CU_STREAM_LEGACY
+  const auto try_all = [&](uint64_t address, uint64_t number) {
+    for (int i = 0; i < 2; ++i) {
+      session.Call(wire::Op::koutboardGraphMemFree, {number, kStream});
+      session.Call(wire::Op::koutboardGraphMemRelease, {number});
+      if (number % 100 == 1) {  // not too often, since it is its own addresses that are lost
+        session.Call(wire::Op::koutboardGraphMemSetAside, {number});
+        session.Call(wire::Op::koutboardSetAside, {address});
+        session.Call(wire::Op::koutboardMemPoolSetAside, {address, 1u << 30, kStream});
+      }
+      session.Call(wire::Op::kcuMemFreeAsync, {address, kStream});
+      session.Call(wire::Op::kcuMemFree_v2, {address});
+      session.Call(wire::Op::kcuIpcCloseMemHandle, {address});
+    }
+  };
+  for (uint64_t number = 1; number <= 8; ++number) {
+    if (const auto address = Allocate(session, block)) try_all(*address, 100 + number);
+    auto [result, outputs] = session.Call(wire::Op::koutboardGraphMemAlloc, {1, number, block});
+    if (result == CUDA_SUCCESS) try_all(Number(outputs, 0), number);
+    std::tie(result, outputs) = session.Call(wire::Op::kcuMemAllocAsync, {1, block, kStream});
+    if (result == CUDA_SUCCESS) try_all(Number(outputs, 0), number);
+    session.Call(wire::Op::kcuDevicePrimaryCtxReset_v2, {0});
+    session.Call(wire::Op::kcuDevicePrimaryCtxRelease_v2, {0});
+    Ok(session, wire::Op::koutboardPrimaryCtxRetain, {0});
+  }
+}
+
+void Cheat(Session& session, uint64_t block) {
+  Say("ready");
+  WaitForLine();
+  Lie(session, block);
+  while (Allocate(session, block)) {
+  }
+  Ok(session, wire::Op::kcuCtxSynchronize, {});
+  Say("taken");
+  WaitForLine();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view action = argc == 3 ? argv[1] : "";
+  const uint64_t block = argc == 3 ? std::stoull(argv[2]) : 0;
+  Session session;
+  Ok(session, wire::Op::koutboardPrimaryCtxRetain, {0});
+  if (action == "take") {
+    Take(session, block);
+  } else if (action == "cheat") {
+    Cheat(session, block);
+  } else if (action == "twice") {
+    e2e::RawConnection again(session.ticket());
+    std::string reason;
+    Say(again.Receive(&reason) ? "opened" : "refused");
+  } else {
+    Fail("usage: raw_client take|cheat|twice N");
+  }
 }

@@ -62,8 +62,9 @@ void Fail(const std::string& why) {
   std::exit(1);
 }
 
-RawConnection::RawConnection() : transport_(LoadPlugin()), events_{this, &OnFrame, &OnClosed} {
+RawConnection::RawConnection(const std::string& ticket) : transport_(LoadPlugin()), events_{this, &OnFrame, &OnClosed} {
   Lease lease = AskGpuRun();
+  if (!ticket.empty()) lease.ticket = ticket;
   wire::Preamble preamble;
   preamble.kind = wire::ConnectionKind::kSession;
   preamble.ticket_bytes = static_cast<uint32_t>(lease.ticket.size());

@@ -20,7 +20,8 @@ namespace outboard::e2e {
 // nothing of what is in them. Whatever cannot be had is a Fail.
 class RawConnection {
  public:
-  RawConnection();
+  // By a ticket that gpu-run is asked for, or by this one.
+  explicit RawConnection(const std::string& ticket = "");
   ~RawConnection();  // what was sent is sent before
   RawConnection(const RawConnection&) = delete;
   RawConnection& operator=(const RawConnection&) = delete;
