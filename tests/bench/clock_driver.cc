@@ -53,6 +53,21 @@ CUresult New(T* out) {
   *out = reinterpret_cast<T>(next += 0x10);
   return CUDA_SUCCESS;
 }
+// A graph is as long as its kernels are together, one behind the other.
+struct Graph {
+  int64_t nanoseconds = 0;
+};
+template <class T>
+Graph& GraphOf(T handle) {
+  return *reinterpret_cast<Graph*>(handle);
+}
+template <class T>
+CUresult NewGraph(T* out, int64_t nanoseconds) {
+  return *out = reinterpret_cast<T>(new Graph{nanoseconds}), CUDA_SUCCESS;
+}
+
+int64_t KernelNanoseconds(unsigned blocks, unsigned threads) { return kKernelNanoseconds * blocks * threads; }
+
 CUcontext const kContext = reinterpret_cast<CUcontext>(0x8);
 thread_local CUcontext current = nullptr;
 
@@ -136,9 +151,24 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute, CUfunction) { retu
 CUresult cuFuncGetParamInfo(CUfunction, size_t, size_t*, size_t*) { return CUDA_ERROR_INVALID_VALUE; }
 CUresult cuLaunchKernel(CUfunction, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned,
                         CUstream, void**, void**) {
-  Work(kKernelNanoseconds * blocks * threads);
+  Work(KernelNanoseconds(blocks, threads));
   return CUDA_SUCCESS;
 }
+CUresult cuGraphCreate(CUgraph* graph, unsigned) { return NewGraph(graph, 0); }
+CUresult cuGraphAddKernelNode_v2(CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t,
+                                 const CUDA_KERNEL_NODE_PARAMS* params) {
+  GraphOf(graph).nanoseconds += KernelNanoseconds(params->gridDimX, params->blockDimX);
+  return New(node);
+}
+CUresult cuGraphKernelNodeSetAttribute(CUgraphNode, CUkernelNodeAttrID, const CUkernelNodeAttrValue*) {
+  return CUDA_SUCCESS;
+}
+CUresult cuGraphInstantiateWithFlags(CUgraphExec* launchable, CUgraph graph, unsigned long long) {
+  return NewGraph(launchable, GraphOf(graph).nanoseconds);
+}
+CUresult cuGraphLaunch(CUgraphExec launchable, CUstream) { return Work(GraphOf(launchable).nanoseconds), CUDA_SUCCESS; }
+CUresult cuGraphExecDestroy(CUgraphExec launchable) { return delete &GraphOf(launchable), CUDA_SUCCESS; }
+CUresult cuGraphDestroy(CUgraph graph) { return delete &GraphOf(graph), CUDA_SUCCESS; }
 CUresult cuStreamCreate(CUstream* stream, unsigned) { return New(stream); }
 CUresult cuStreamCreateWithPriority(CUstream* stream, unsigned, int) { return New(stream); }
 CUresult cuStreamDestroy_v2(CUstream) { return CUDA_SUCCESS; }

@@ -23,12 +23,13 @@ START_SECONDS = 60
 class Tenant:
     """A lease with one program."""
 
-    def __init__(self, share, kernel, hard=False, ahead=50):
-        self.share, self.kernel, self.hard, self.ahead = share, kernel, hard, ahead
+    def __init__(self, share, kernel, hard=False, ahead=50, graph=0):
+        self.share, self.kernel, self.hard, self.ahead, self.graph = share, kernel, hard, ahead, graph
 
     def __str__(self):
         waits = " each waited for" if self.ahead == 0 else ""
-        return f"{self.share}{' hard' if self.hard else ''} of {self.kernel / 1000:g} ms{waits}"
+        graphs = f" in graphs of {self.graph}" if self.graph else ""
+        return f"{self.share}{' hard' if self.hard else ''} of {self.kernel / 1000:g} ms{graphs}{waits}"
 
 
 class Case:
@@ -49,6 +50,8 @@ CASES = [
     Case("short-and-long", Tenant(0.75, 1000), Tenant(0.25, 20000)),
     Case("long-and-short", Tenant(0.75, 20000), Tenant(0.25, 1000)),
     Case("many-small", Tenant(0.75, 20), Tenant(0.25, 20000)),
+    Case("graphs-and-launches", Tenant(0.75, 100, graph=100), Tenant(0.25, 1000)),
+    Case("launches-and-graphs", Tenant(0.75, 1000), Tenant(0.25, 100, graph=100)),
     Case("waiting", Tenant(0.75, 1000, ahead=0), Tenant(0.25, 20000)),
     Case("eight", *[Tenant(0.125, 1000)] * 8),
 ]
@@ -84,7 +87,7 @@ class Node:
         program = self.build / "tests/slices/tenant_driver"
         command = [self.build / "bin/gpu-run", "-q", "-n", tenant.share, "-m", "64MiB", "--node", self.address,
                    *(["--hard"] if tenant.hard else []), "--", program, tenant.kernel, seconds, tenant.ahead,
-                   *(["clock"] if by_shape else [])]
+                   tenant.graph, *(["clock"] if by_shape else [])]
         return subprocess.Popen(list(map(str, command)), env=self.environment, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True)
 

@@ -1,8 +1,9 @@
 // Keeps a GPU busy with kernels of one length, and tells how much device time it got.
 //
-// usage: tenant MICROSECONDS SECONDS AHEAD [clock]
-// AHEAD: so many milliseconds of kernels are given ahead; 0: each kernel is waited for. "clock": the driver is the one
-// of tests/bench, whose kernels take their time by their shape; else the kernel looks at the device's clock.
+// usage: tenant MICROSECONDS SECONDS AHEAD GRAPH [clock]
+// AHEAD: so many milliseconds of kernels are given ahead; 0: each kernel is waited for. GRAPH: they are launched as
+// graphs of so many kernels, one behind the other; 0: one by one. "clock": the driver is the one of tests/bench, whose
+// kernels take their time by their shape; else the kernel looks at the device's clock.
 //
 // Prints "ready", waits for a line, runs for that long, and prints the seconds of its kernels that were done by then.
 
@@ -52,13 +53,13 @@ void Ok(CUresult result, int line = __builtin_LINE()) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::fprintf(stderr, "usage: tenant MICROSECONDS SECONDS AHEAD [clock]\n");
+  if (argc < 5) {
+    std::fprintf(stderr, "usage: tenant MICROSECONDS SECONDS AHEAD GRAPH [clock]\n");
     return 2;
   }
-  const int64_t microseconds = std::atoll(argv[1]), ahead = 1000 * std::atoll(argv[3]);
+  const int64_t microseconds = std::atoll(argv[1]), ahead = 1000 * std::atoll(argv[3]), in_graph = std::atoll(argv[4]);
   const auto time = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::atof(argv[2])));
-  const bool by_shape = argc > 4 && std::strcmp(argv[4], "clock") == 0;
+  const bool by_shape = argc > 5 && std::strcmp(argv[5], "clock") == 0;
 
   CUdevice device;
   CUcontext context;
@@ -72,7 +73,7 @@ int main(int argc, char** argv) {
   Ok(cuModuleLoadData(&module, kPtx));
   Ok(cuModuleGetFunction(&function, module, "Spin"));
   Ok(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-  const auto launch = [&] {
+  const auto launch_kernel = [&] {
     uint64_t nanoseconds = static_cast<uint64_t>(microseconds) * 1000;
     void* parameters[] = {&nanoseconds};
     const unsigned threads = !by_shape ? 1 : microseconds < 1000 ? static_cast<unsigned>(microseconds / 5) : kThreads;
@@ -80,9 +81,19 @@ int main(int argc, char** argv) {
         by_shape ? static_cast<unsigned>(std::max<int64_t>(1, microseconds / kBlockMicroseconds)) : 1;
     Ok(cuLaunchKernel(function, blocks, 1, 1, threads, 1, 1, 0, stream, parameters, nullptr));
   };
-  const int64_t per_batch = ahead == 0 ? 1 : std::max<int64_t>(1, kBatchMicroseconds / microseconds);
+  CUgraphExec graph = nullptr;
+  if (in_graph > 0) {
+    CUgraph captured;
+    Ok(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    for (int64_t i = 0; i < in_graph; ++i) launch_kernel();
+    Ok(cuStreamEndCapture(stream, &captured));
+    Ok(cuGraphInstantiate(&graph, captured, 0));
+  }
+  const int64_t microseconds_each = microseconds * std::max<int64_t>(1, in_graph);
+  const auto launch = [&] { graph == nullptr ? launch_kernel() : Ok(cuGraphLaunch(graph, stream)); };
+  const int64_t per_batch = ahead == 0 ? 1 : std::max<int64_t>(1, kBatchMicroseconds / microseconds_each);
   std::vector<CUevent> events(
-      ahead == 0 ? 1 : static_cast<size_t>(std::max<int64_t>(2, ahead / (per_batch * microseconds))));
+      ahead == 0 ? 1 : static_cast<size_t>(std::max<int64_t>(2, ahead / (per_batch * microseconds_each))));
   for (CUevent& event : events) Ok(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
   launch();
   Ok(cuStreamSynchronize(stream));
@@ -102,7 +113,7 @@ int main(int argc, char** argv) {
     for (int64_t i = 0; i < per_batch; ++i) launch();
     Ok(cuEventRecord(event, stream));
   }
-  std::printf("%.6f\n", static_cast<double>(done * microseconds) / 1e6);
+  std::printf("%.6f\n", static_cast<double>(done * microseconds_each) / 1e6);
   std::fflush(stdout);
   std::_Exit(0);  // what was given ahead is of no interest
 }
