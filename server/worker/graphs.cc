@@ -329,7 +329,7 @@ CUresult Graphs::Release(uint64_t number) {
     if (found == state_->graphs.end()) return CUDA_SUCCESS;
     graph = std::move(found->second);
     state_->graphs.erase(found);
-    if (!graph->steps.empty()) state_->destroyed.push_back(graph);
+    if (graph->is_kept) state_->destroyed.push_back(graph);
   }
   state_->End(*graph);
   return CUDA_SUCCESS;

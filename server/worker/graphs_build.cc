@@ -327,6 +327,7 @@ CUresult Graphs::Builder::TakeBlock(CUcontext context, size_t bytes, Block** blo
   *block = staging->Take(bytes, true);
   result = driver_.cuCtxPopCurrent_v2(&context);
   if (*block == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  std::lock_guard lock(state_.mutex);
   graph_.blocks.emplace_back(staging, *block);
   return result;
 }

@@ -50,7 +50,7 @@ struct Graphs::Graph {
   State& state;
   CUgraph graph = nullptr;
   CUgraphExec exec = nullptr;  // null while a graph with conditional handles is not executable
-  std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken
+  std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken; guarded by State::mutex
   std::vector<Entry> nodes;
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
@@ -106,7 +106,7 @@ struct Graphs::State {
   std::mutex mutex;  // never held over a call of the driver
   std::condition_variable changed;
   std::unordered_map<uint64_t, std::shared_ptr<Graph>> graphs;  // guarded by mutex, as is what follows
-  std::vector<std::shared_ptr<Graph>> destroyed;                // with steps, whose launches have not ended
+  std::vector<std::shared_ptr<Graph>> destroyed;                // kept ones, whose launches have not ended
   std::unordered_map<CUcontext, std::shared_ptr<Staging>> stagings;
   bool released = false;
 
