@@ -36,13 +36,6 @@ bool IsShared(shim::Process& process, CUevent event) {
   return process.context_objects().IsShared(reinterpret_cast<wire::HandleId>(event));
 }
 
-// The green context goes, whatever the result, which may be that of an earlier call.
-CUresult Destroy(shim::Process& process, CUgreenCtx green, CUcontext context, CUdevice device) {
-  const CUresult result = shim::ReleasePrimary(process, device, [&] { return remote::cuGreenCtxDestroy(green); });
-  process.ForgetGreenContext(green, context);
-  return result;
-}
-
 }  // namespace
 
 CUresult cuGreenCtxCreate(CUgreenCtx* phCtx, CUdevResourceDesc desc, CUdevice dev, unsigned int flags) {
@@ -68,13 +61,20 @@ CUresult cuGreenCtxCreate(CUgreenCtx* phCtx, CUdevResourceDesc desc, CUdevice de
 
 CUresult cuGreenCtxDestroy(CUgreenCtx hCtx) {
   return shim::Local([&](shim::Process& process) -> CUresult {
+    client::Ids& ids = process.session().ids();
     CUcontext context = nullptr;
-    const CUresult found = process.contexts().FindGreen(hCtx, &context);
-    if (found == CUDA_ERROR_INVALID_CONTEXT) return found;
-    const auto info = process.contexts().Find(context);
-    const CUresult result = found == CUDA_SUCCESS ? Destroy(process, hCtx, context, info->device) : found;
-    process.session().ids().Release(reinterpret_cast<wire::HandleId>(hCtx));
-    process.session().ids().Release(reinterpret_cast<wire::HandleId>(context));
+    CUresult result = process.contexts().FindGreen(hCtx, &context);
+    if (result == CUDA_ERROR_INVALID_CONTEXT) return result;
+    const auto id = reinterpret_cast<wire::HandleId>(hCtx);
+    if (result == CUDA_SUCCESS) {
+      const CUdevice device = process.contexts().Find(context)->device;
+      result = shim::ReleasePrimary(process, device, [&] { return remote::cuGreenCtxDestroy(hCtx); });
+      // The result may be that of an earlier call; and an error that a kernel left behind does not save the context.
+      if (process.contexts().healthy() && ids.IsLive(wire::HandleKind::kGreenContext, id)) return result;
+      process.ForgetGreenContext(hCtx, context);
+    }
+    ids.Release(id);
+    ids.Release(reinterpret_cast<wire::HandleId>(context));
     process.contexts().Remove(context);
     return result;
   });

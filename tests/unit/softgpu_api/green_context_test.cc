@@ -29,7 +29,7 @@ TEST(SmResourceTest, GroupsAreOfTheSmallestSizeThatIsAllowed) {
   EXPECT_EQ(sms, FirstSms(6));
 }
 
-// running(p): p[1] becomes 1 if two blocks run at the same time.
+// running(p): p[1] becomes 1 if another block begins before the first has waited long enough to be sure that none does.
 constexpr char kRunning[] = R"(
 .version 7.0
 .target sm_75
@@ -41,19 +41,24 @@ constexpr char kRunning[] = R"(
   .reg .b32 %r<4>;
   .reg .b64 %rd<2>;
   ld.param.u64 %rd1, [p];
-  atom.global.add.u32 %r1, [%rd1], 1;
+  mov.u32 %r1, %ctaid.x;
+  mov.u32 %r3, 1;
+  setp.eq.u32 %q, %r1, 0;
+  @%q bra FIRST;
+  st.volatile.global.u32 [%rd1], %r3;
+  ret;
+FIRST:
   mov.u32 %r2, 0;
 WAIT:
   ld.volatile.global.u32 %r1, [%rd1];
-  setp.eq.u32 %q, %r1, 1;
-  @%q bra ALONE;
-  mov.u32 %r3, 1;
-  st.global.u32 [%rd1+4], %r3;
-ALONE:
+  setp.ne.u32 %q, %r1, 0;
+  @%q bra SEEN;
   add.u32 %r2, %r2, 1;
-  setp.lt.u32 %q, %r2, 1000;
+  setp.lt.u32 %q, %r2, 300000;
   @%q bra WAIT;
-  atom.global.add.u32 %r1, [%rd1], -1;
+  ret;
+SEEN:
+  st.global.u32 [%rd1+4], %r3;
   ret;
 }
 )";
@@ -156,7 +161,7 @@ TEST_F(GreenContextTest, AKernelHasItsPartOfTheThreads) {
   unsigned both[2];
   ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemcpyDtoH_v2(both, memory_, sizeof both), CUDA_SUCCESS);
-  EXPECT_EQ(both[0], 0u);
+  EXPECT_EQ(both[0], 1u);
   EXPECT_EQ(both[1], 0u) << "two blocks of a green context with half the device ran at the same time";
   EXPECT_EQ(cuModuleUnload(module), CUDA_SUCCESS);
 }

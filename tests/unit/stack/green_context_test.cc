@@ -129,6 +129,20 @@ TEST_F(GreenContextTest, WhatIsMadeInItIsThePrimaryContexts) {
   EXPECT_EQ(after, before);
 }
 
+TEST_F(GreenContextTest, MemoryMadeInItIsRefundedWithThePrimaryContexts) {
+  size_t before = 0, after = 0, total = 0;
+  CUdeviceptr memory = 0;
+  ASSERT_EQ(cuMemGetInfo_v2(&before, &total), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxPushCurrent_v2(converted_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAlloc_v2(&memory, kBytes), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxPopCurrent_v2(nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuGreenCtxDestroy(green_), CUDA_SUCCESS);
+  ASSERT_EQ(cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+  ASSERT_EQ(cuDevicePrimaryCtxRetain(&primary_, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemGetInfo_v2(&after, &total), CUDA_SUCCESS);
+  EXPECT_EQ(after, before + kBytes) << "memory_ is gone, too";
+}
+
 TEST_F(GreenContextTest, CopiesToTheHostHaveLandedAtItsEnd) {
   void* host = nullptr;
   ASSERT_EQ(cuMemHostAlloc(&host, kBytes, 0), CUDA_SUCCESS);
