@@ -94,6 +94,7 @@ bool Exec::Prepare(const Graph& original, const Graph& copy, std::vector<Node*>*
     if (!is_graph) order->push_back(node);
     if (node->is_memory_node()) memory_nodes_.push_back(node);
     if (node->conditional()) conditional_nodes_.push_back(node);
+    if (node->inner().empty()) continue;
     const auto whole = std::ranges::find(original.nodes(), node->origin, [](const auto& each) { return each->id; });
     for (size_t i = 0; i < node->inner().size(); ++i) {
       const Graph& inner = *node->inner()[i];

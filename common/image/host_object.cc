@@ -18,6 +18,8 @@ struct Row {
 };
 
 constexpr uint64_t kRowHead = 60;
+// A longer name is none that a compiler writes; each is looked for anew, so that all of a table for each would be much.
+constexpr uint64_t kMaxLongName = 4096;
 
 std::string_view TrimRight(std::string_view text) { return text.substr(0, text.find_last_not_of(' ') + 1); }
 
@@ -54,8 +56,10 @@ std::optional<ArchiveMember> Named(ArchiveMember member, std::string_view long_n
   } else if (name.starts_with('/')) {
     const std::optional<uint64_t> offset = Number(name.substr(1));
     if (!offset || *offset >= long_names.size()) return std::nullopt;
-    name = long_names.substr(*offset);
-    name = name.substr(0, name.find("/\n"));
+    name = long_names.substr(*offset, kMaxLongName);
+    const size_t end = name.find("/\n");
+    if (end == name.npos) return std::nullopt;
+    name = name.substr(0, end);
   } else if (name.ends_with('/')) {
     name.remove_suffix(1);
   }

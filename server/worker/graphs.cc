@@ -201,7 +201,10 @@ CUresult Graphs::InstantiateAgain(const std::shared_ptr<Graph>& graph, uint64_t 
     CUresult result = Clear(*graph);
     if (result == CUDA_SUCCESS) result = Builder(*state_, *graph, description).Build();
     if (result == CUDA_SUCCESS && !graph->steps.empty()) result = Keep(graph);
-    if (result != CUDA_SUCCESS) return result;
+    if (result != CUDA_SUCCESS) {
+      Clear(*graph);
+      return result;
+    }
     graph->description.assign(description.begin(), description.end());
   }
   const CUresult result = state_->driver.cuGraphInstantiateWithFlags(&graph->exec, graph->graph, flags);
@@ -226,6 +229,7 @@ CUresult Graphs::Clear(Graph& graph) {
   {
     std::unique_lock lock(state_->mutex);
     state_->WaitWhile(lock, [&] { return graph.is_kept; });
+    if (graph.is_kept) return CUDA_ERROR_INVALID_CONTEXT;  // where nothing can be waited for: the driver still has them
     state_->GiveBlocks(graph);  // of one that was never kept
     graph.is_dead = false;
   }

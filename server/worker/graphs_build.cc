@@ -282,6 +282,9 @@ CUresult Graphs::Builder::PutGraph(const Place& place, uint32_t depth, Made* mad
 CUresult Graphs::Builder::PutConditional(const Place& place, uint32_t depth, Made* made) {
   wire::GraphConditional given;
   if (!reader_.Get(&given) || depth >= kMaxGraphDepth || place.changed != nullptr) return kMalformed;
+  // The driver makes all of them before one is read of.
+  if (given.bodies > bodies_left_) return kMalformed;
+  bodies_left_ -= given.bodies;
   if (given.bodies > kMaxGraphBodies || given.type > CU_GRAPH_COND_TYPE_SWITCH) return kMalformed;
   if (std::ranges::find(graph_.conditions, given.handle) == graph_.conditions.end()) return kMalformed;
   CUgraphNodeParams params{};

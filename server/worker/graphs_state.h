@@ -129,7 +129,11 @@ class Graphs::Builder {
  public:
   // All outlive this.
   Builder(State& state, Graph& graph, std::span<const std::byte> description)
-      : state_(state), driver_(state.driver), graph_(graph), reader_(description) {}
+      : state_(state),
+        driver_(state.driver),
+        graph_(graph),
+        reader_(description),
+        bodies_left_(description.size() / sizeof(wire::GraphChild)) {}
 
   // Adds all nodes to the graph.
   CUresult Build();
@@ -184,6 +188,7 @@ class Graphs::Builder {
   const driver::DriverTable& driver_;
   Graph& graph_;
   wire::Reader reader_;
+  uint64_t bodies_left_;  // that what is left of the description can speak of
 };
 
 }  // namespace outboard::worker

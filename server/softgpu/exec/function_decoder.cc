@@ -11,6 +11,8 @@ namespace {
 
 // Of a function's parameters and variables together: far more than hardware has, and safe to add up in 32 bits.
 constexpr uint64_t kMaxFunctionBytes = 16 << 20;
+// Of a kernel's static shared variables, those of its modules among them: likewise.
+constexpr uint64_t kMaxSharedBytes = 16 << 20;
 
 // The carry flag CC.CF lives in the last scratch predicate, which no instruction uses for itself.
 Slot CarrySlot(const RowPlan& rows) { return rows.scratch_predicate + 4 * (kScratchRows - 1); }
@@ -42,8 +44,13 @@ Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes
   }
   const auto [place, is_new] = shared_addresses_.emplace(&variable, 0);
   if (is_new) {
-    place->second = RoundUp(shared_bytes_, std::max(variable.align, 1u));
-    shared_bytes_ = place->second + static_cast<uint32_t>(variable.size);
+    const uint64_t begin = RoundUp(uint64_t{shared_bytes_}, std::max(variable.align, 1u));
+    if (begin + variable.size > kMaxSharedBytes) {
+      Fail("more than 16 MiB of shared variables", variable.name, 0);
+      return Constant(0, bytes);
+    }
+    place->second = static_cast<uint32_t>(begin);
+    shared_bytes_ = static_cast<uint32_t>(begin + variable.size);
   }
   return Constant(place->second, bytes);
 }

@@ -55,7 +55,10 @@ void SharedNames::Meet(std::string_view name, const Name& now, std::vector<std::
   if ((now.function == nullptr) != (known.function == nullptr)) {
     return say(" is in ", now.function ? ", and a variable in " : ", and a function in ");
   }
-  if (now.function) {
+  if (now.function && now.function->is_entry != known.function->is_entry) {
+    say(now.function->is_entry ? " is a kernel in " : " is no kernel in ",
+        now.function->is_entry ? ", and none in " : ", and one in ");
+  } else if (now.function) {
     const bool agrees = now.module == known.module ||  // else that is its compiler's business
                         (HasSameSizes(now.function->returns, known.function->returns) &&
                          HasSameSizes(now.function->params, known.function->params));

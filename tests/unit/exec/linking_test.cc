@@ -166,6 +166,10 @@ TEST(Linking, ModulesThatContradictEachOtherAreRefusedByName) {
             "the function f has other parameters or results in b.ptx than in a.ptx"},
            {f, ".extern .func (.param .b32 r) f(.param .b32 x, .param .b32 y);",
             "the function f has other parameters or results in b.ptx than in a.ptx"},
+           {".visible .entry k() { ret; }", ".weak .func k() { ret; }",
+            "the function k is no kernel in b.ptx, and one in a.ptx"},
+           {".weak .func k() { ret; }", ".visible .entry k() { ret; }",
+            "the function k is a kernel in b.ptx, and none in a.ptx"},
        }) {
     EXPECT_EQ(LinkError({first, second}), message);
   }

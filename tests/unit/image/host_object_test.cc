@@ -75,7 +75,9 @@ TEST(ArchiveMembers, RefusesWhatIsNoArchive) {
   for (const Bytes& bad :
        {FromText("text"), FromText("!<thin>\n"), Archive({FromText("a")}), Archive({ArchiveRow("a/", content, "9")}),
         Archive({ArchiveRow("a/", content, "x")}), Archive({ArchiveRow("a/", content, "18446744073709551615")}),
-        Archive({ArchiveRow("/7", content)}), Archive({ArchiveRow("#1/9", content)})}) {
+        Archive({ArchiveRow("/7", content)}), Archive({ArchiveRow("#1/9", content)}),
+        Archive({ArchiveRow("//", FromText("endless")), ArchiveRow("/0", content)}),
+        Archive({ArchiveRow("//", FromText(std::string(5000, 'a') + "/\n")), ArchiveRow("/0", content)})}) {
     EXPECT_FALSE(ArchiveMembers(Exact(bad))) << testing::ToText(bad);
   }
   EXPECT_TRUE(ArchiveMembers(Exact(Archive({})))->empty());

@@ -26,19 +26,24 @@ TEST_F(DriverOfLinkerTest, AKernelThatCannotRunSpoilsOnlyItself) {
 .target sm_75
 .address_size 64
 .extern .func lost;
+.shared .b8 half[2147483648];
+.shared .b8 other_half[2147483648];
 .visible .entry good() { ret; }
 .visible .entry unknown_form() { nonsense.b32; ret; }
 .visible .entry undefined_name() { call lost; ret; }
+.visible .entry much_shared() { .reg .u32 %r; mov.u32 %r, half; mov.u32 %r, other_half; ret; }
 )";
   CUmodule module = nullptr;
   CUfunction function = nullptr;
   unsigned count = 0;
   ASSERT_EQ(cuModuleLoadData(&module, kPtx), CUDA_SUCCESS);
   EXPECT_EQ(cuModuleGetFunctionCount(&count, module), CUDA_SUCCESS);
-  EXPECT_EQ(count, 3u);
+  EXPECT_EQ(count, 4u);
   EXPECT_EQ(cuModuleGetFunction(&function, module, "good"), CUDA_SUCCESS);
   EXPECT_EQ(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr), CUDA_SUCCESS);
-  for (const auto& [kernel, lacking] : {std::pair("unknown_form", "nonsense.b32"), {"undefined_name", "lost"}}) {
+  for (const auto& [kernel, lacking] : {std::pair("unknown_form", "nonsense.b32"),
+                                        {"undefined_name", "lost"},
+                                        {"much_shared", "16 MiB of shared variables"}}) {
     testing::internal::CaptureStderr();
     EXPECT_EQ(cuModuleGetFunction(&function, module, kernel), CUDA_ERROR_NOT_SUPPORTED);
     const std::string log = testing::internal::GetCapturedStderr();
