@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/worker/graphs_state.h"
+#include "server/worker/home_context.h"
 
 namespace outboard::worker {
 namespace {
@@ -121,7 +122,10 @@ void Graphs::State::WaitWhile(std::unique_lock<std::mutex>& lock, Busy busy) {
     changed.wait_for(lock, kDrainPause);
     lock.unlock();
     // Nothing comes to its end where the context is broken.
-    const CUresult result = driver.cuStreamQuery(CU_STREAM_PER_THREAD);
+    const CUresult result = [&] {
+      const InHomeContext home(driver);  // a green context has no such stream
+      return driver.cuStreamQuery(CU_STREAM_PER_THREAD);
+    }();
     lock.lock();
     if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY) return;
   }
@@ -333,7 +337,11 @@ CUresult Graphs::Release(uint64_t number) {
     if (found == state_->graphs.end()) return CUDA_SUCCESS;
     graph = std::move(found->second);
     state_->graphs.erase(found);
-    if (graph->is_kept) state_->destroyed.push_back(graph);
+    if (graph->is_kept) {
+      state_->destroyed.push_back(graph);
+    } else {
+      state_->GiveBlocks(*graph);
+    }
   }
   state_->End(*graph);
   return CUDA_SUCCESS;

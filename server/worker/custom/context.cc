@@ -53,7 +53,15 @@ void EndGreenContexts(Call& call, CUdevice device) {
   });
 }
 
-CUresult Destroy(Call& call, CUcontext context) { return Looked(call, call.session().contexts().Destroy(context)); }
+// Contexts that cuCtxCreate has made, and no others: the client refuses those itself.
+CUresult Destroy(Call& call, CUcontext context) {
+  HandleTable& handles = call.session().handles();
+  const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, context);
+  if (context != nullptr && (IsPrimaryContext(handle) || handles.OwnerOf(handle) != 0)) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  return Looked(call, call.session().contexts().Destroy(context));
+}
 
 CUresult Release(Call& call, CUdevice device) {
   return Looked(call, call.session().contexts().ReleasePrimary(device));
@@ -117,8 +125,9 @@ CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
   const LeasedDevice* device = call.session().FindDevice(static_cast<CUdevice>(wire::SlotOf(primary)));
   if (primary == 0 || device == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
   ForgetGreenStreams(call, converted);
-  handles.Remove(handle);
-  return Looked(call, call.session().contexts().DestroyGreen(hCtx, device->ordinal));
+  const CUresult result = call.session().contexts().DestroyGreen(hCtx, device->ordinal);
+  if (result == CUDA_SUCCESS) handles.Remove(handle);
+  return Looked(call, result);
 }
 
 // Which context is current, each command says itself.

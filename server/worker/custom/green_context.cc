@@ -43,7 +43,8 @@ CUresult outboardDevSmResourceSplit(Call& call, unsigned long long input, CUdevR
   const auto whole = resources.Find(input);
   if (!whole || made == nullptr) return CUDA_ERROR_INVALID_VALUE;
   *made = count;
-  CUresult result = split(groups, made, &*whole, remaining, flags, minCount);
+  // Without groups it is a question, whose answer is a number.
+  CUresult result = split(groups, made, &*whole, groups == nullptr ? nullptr : remaining, flags, minCount);
   if (groups == nullptr) return result;
   for (unsigned i = 0; result == CUDA_SUCCESS && i < std::min(*made, count); ++i) result = resources.Hide(&groups[i]);
   if (result == CUDA_SUCCESS && remaining != nullptr) result = resources.Hide(remaining);
