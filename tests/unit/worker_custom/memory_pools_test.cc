@@ -237,11 +237,11 @@ TEST_F(MemoryPoolsTest, APoolThatGrowsInAFullSliceGivesThatBackAtOnce) {
   for (const CUdeviceptr address : {Allocate(1024), Allocate(1024)}) {
     ASSERT_EQ(pools_->FreeAsync(address, kStream), CUDA_SUCCESS);
   }
-  ASSERT_TRUE(ledger_.Charge(*ledger_.OpenAccount(), kLimit - 2048));
+  ASSERT_TRUE(ledger_.Charge(*ledger_.OpenAccount(), kPoolLimit - 2048));
   fake_.is_in_pieces = true;
   EXPECT_EQ(Refused(2048), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(fake_.pools.at(pool_).reserved, 2048u) << "no stream has to get anywhere for that";
-  EXPECT_EQ(ledger_.used(), kLimit);
+  EXPECT_EQ(ledger_.used(), kPoolLimit);
 }
 
 TEST_F(MemoryPoolsTest, TrimmingRefunds) {
