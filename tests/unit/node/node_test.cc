@@ -156,15 +156,16 @@ TEST_F(NodeTest, SaysHowALeaseIs) {
   RunUntil([&] { return !node_->Use(lease); });
 }
 
-// The ledger that was made last, as a worker has it.
-slice::Ledger NewestLedger() {
-  int newest = -1;
+// The ledger that was made last but so many, as a worker has it.
+slice::Ledger NewestLedger(size_t but = 0) {
+  std::vector<int> found;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;
     const std::string target = std::filesystem::read_symlink(entry.path(), gone).string();
-    if (target.starts_with("/memfd:outboard-ledger")) newest = std::max(newest, std::stoi(entry.path().filename()));
+    if (target.starts_with("/memfd:outboard-ledger")) found.push_back(std::stoi(entry.path().filename()));
   }
-  Result<slice::Ledger> ledger = slice::Ledger::Map(dup(newest));
+  std::sort(found.begin(), found.end());
+  Result<slice::Ledger> ledger = slice::Ledger::Map(dup(found.at(found.size() - 1 - but)));
   EXPECT_TRUE(ledger) << ledger.error().message;
   return std::move(*ledger);
 }
@@ -215,7 +216,8 @@ TEST_F(NodeTest, SeveralGpusGetAnotherSizeTogether) {
   Node node(&loop_, {{"GPU", "GPU-0", 16 * kGib}, {"GPU", "GPU-1", 16 * kGib}},
             Workers::Config{folder_.path() + "/worker", "driver", {}, /*keep_spare=*/false});
   const std::string lease = std::get<Grant>(node.OpenLease({2})).lease;
-  slice::Ledger second = NewestLedger();
+  slice::Ledger first = NewestLedger(1);
+  slice::Ledger second = NewestLedger(1);  // behind what was just opened
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
   const UniqueFd session(ends[1]);
@@ -223,8 +225,10 @@ TEST_F(NodeTest, SeveralGpusGetAnotherSizeTogether) {
   ASSERT_TRUE(second.Charge(0, 9 * kGib));
   EXPECT_TRUE(node.Resize({lease, 1, {{0, 8 * kGib}, {1, 8 * kGib}}}, false));
   EXPECT_EQ(node.Use(lease)->slices[0].memory_bytes, 16 * kGib);
+  EXPECT_EQ(first.limit(), 16 * kGib);
   EXPECT_EQ(second.limit(), 16 * kGib);
   EXPECT_FALSE(node.Resize({lease, 1, {{0, 8 * kGib}, {1, 9 * kGib}}}, false));
+  EXPECT_EQ(first.limit(), 8 * kGib);
   EXPECT_EQ(second.limit(), 9 * kGib);
   node.EndLease(lease);
 }
