@@ -120,7 +120,7 @@ void Session::EndGreenContexts() {
   });
   handles_.ForEach(wire::HandleKind::kGreenContext, [&](wire::HandleId id, void* object) {
     handles_.Remove(id);
-    driver().cuGreenCtxDestroy(static_cast<CUgreenCtx>(object));
+    if (driver().cuGreenCtxDestroy != nullptr) driver().cuGreenCtxDestroy(static_cast<CUgreenCtx>(object));
   });
 }
 
