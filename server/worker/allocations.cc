@@ -53,12 +53,12 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
   block.charged = WholeGranules(bytes);
   const LeasedDevice& device = *block.device;
   CUresult result = aside_.AllocateElsewhere(
-      address, block.charged, [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, size, device); },
+      address, bytes, [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, size, device); },
       [&](CUdeviceptr unused, size_t size) { FreeCharged(unused, size, device); });
   if (result != CUDA_SUCCESS) return result;
-  result = Zero(block.context, *address, block.charged);
+  result = Zero(block.context, *address, bytes);
   if (result != CUDA_SUCCESS) {
-    FreeCharged(*address, block.charged, device);
+    FreeCharged(*address, bytes, device);
     return result;
   }
   std::lock_guard lock(mutex_);
@@ -67,15 +67,15 @@ CUresult Allocations::Allocate(CUdeviceptr* address, size_t bytes) {
 }
 
 CUresult Allocations::AllocateCharged(CUdeviceptr* address, size_t bytes, const LeasedDevice& device) {
-  if (!device.ledger->Charge(device.account, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (!device.ledger->Charge(device.account, WholeGranules(bytes))) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = driver_.cuMemAlloc_v2(address, bytes);
-  if (result != CUDA_SUCCESS) device.ledger->Refund(device.account, bytes);
+  if (result != CUDA_SUCCESS) device.ledger->Refund(device.account, WholeGranules(bytes));
   return result;
 }
 
 // What the driver does not take back stays charged.
 void Allocations::FreeCharged(CUdeviceptr address, size_t bytes, const LeasedDevice& device) {
-  if (driver_.cuMemFree_v2(address) == CUDA_SUCCESS) device.ledger->Refund(device.account, bytes);
+  if (driver_.cuMemFree_v2(address) == CUDA_SUCCESS) device.ledger->Refund(device.account, WholeGranules(bytes));
 }
 
 CUresult Allocations::Zero(CUcontext context, CUdeviceptr address, size_t bytes) {

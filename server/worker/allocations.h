@@ -28,8 +28,7 @@ CUresult FindCurrent(const driver::DriverTable& driver, std::span<const LeasedDe
                      const LeasedDevice** device);
 
 // Device memory of one session: every byte is charged to the lease before the driver is asked for it, and zeroed before
-// the client hears of it, so that nobody reads what a predecessor left. All of this goes by whole granules, since
-// kernels reach what lies behind the bytes that were asked for.
+// the client hears of it, so that nobody reads what a predecessor left.
 //
 // Thread-safe. The functions work on the calling thread's current context, as the driver's do.
 class Allocations {

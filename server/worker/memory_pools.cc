@@ -135,12 +135,10 @@ CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool 
   const User user(*this, pool);
   if (address == nullptr || bytes == 0 || !user) return driver_.cuMemAllocFromPoolAsync(address, bytes, pool, stream);
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
-  bytes = WholeGranules(bytes);  // all of them are cleared, since kernels reach all of them
   // What is not used is freed in the stream's order, too: it may be memory that the stream is still using.
   const auto free = [&](CUdeviceptr unused, size_t) { driver_.cuMemFreeAsync(unused, stream); };
   CUresult result = aside_.AllocateElsewhere(
-      address, bytes,
-      [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, WholeGranules(size), pool, stream); }, free);
+      address, bytes, [&](CUdeviceptr* out, size_t size) { return AllocateCharged(out, size, pool, stream); }, free);
   if (result != CUDA_SUCCESS) return result;
   if (clears_) result = driver_.cuMemsetD8Async(*address, 0, bytes, stream);
   if (result != CUDA_SUCCESS) {
@@ -148,14 +146,14 @@ CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool 
     return result;
   }
   std::lock_guard lock(mutex_);
-  live_[*address] = {pool, bytes};
-  pools_.at(pool).live += bytes;
+  live_[*address] = {pool, WholeGranules(bytes)};
+  pools_.at(pool).live += WholeGranules(bytes);
   return CUDA_SUCCESS;
 }
 
-// Whole granules of a pool that somebody uses.
+// Of a pool that somebody uses.
 CUresult MemoryPools::AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream) {
-  uint64_t held = bytes, begun, kept;
+  uint64_t held = WholeGranules(bytes), begun, kept;
   {
     std::lock_guard lock(mutex_);
     Pool& its = pools_.at(pool);
@@ -176,7 +174,7 @@ CUresult MemoryPools::AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemo
   {
     std::lock_guard lock(mutex_);
     const Pool& its = pools_.at(pool);
-    is_new = its.begun == begun && its.kept >= kept + bytes;
+    is_new = its.begun == begun && its.kept >= kept + WholeGranules(bytes);
   }
   if (result == CUDA_SUCCESS) is_new ? driver_.cuMemFree_v2(*address) : driver_.cuMemFreeAsync(*address, stream);
   driver_.cuMemPoolTrimTo(pool, 0);

@@ -171,6 +171,11 @@ CUresult cuGraphExecDestroy(CUgraphExec launchable) { return delete &GraphOf(lau
 CUresult cuGraphDestroy(CUgraph graph) { return delete &GraphOf(graph), CUDA_SUCCESS; }
 CUresult cuStreamCreate(CUstream* stream, unsigned) { return New(stream); }
 CUresult cuStreamCreateWithPriority(CUstream* stream, unsigned, int) { return New(stream); }
+CUresult cuStreamGetId(CUstream stream, unsigned long long* id) {
+  return *id = reinterpret_cast<uintptr_t>(stream), CUDA_SUCCESS;
+}
+CUresult cuStreamGetFlags(CUstream, unsigned* flags) { return *flags = CU_STREAM_NON_BLOCKING, CUDA_SUCCESS; }
+CUresult cuStreamGetCtx(CUstream, CUcontext* context) { return *context = kContext, CUDA_SUCCESS; }
 CUresult cuStreamDestroy_v2(CUstream) { return CUDA_SUCCESS; }
 CUresult cuStreamSynchronize(CUstream) { return Wait(); }
 CUresult cuStreamQuery(CUstream) { return Now() >= device_idle_at.load() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY; }

@@ -314,11 +314,13 @@ int Race(const std::vector<Way>& ways, unsigned seed) {
     bytes += taken.piece.bytes;
     held.push_back(taken);
   }
+  Ok(cuCtxSynchronize(), "cuCtxSynchronize");  // behind what was given back without waiting
   Say("has " + std::to_string(bytes));
   WaitForLine();
   Say("free " + std::to_string(FreeBytes()));
   WaitForLine();
   for (const Held& one : held) one.way->give(one.piece);
+  Ok(cuCtxSynchronize(), "cuCtxSynchronize");
   Say("done");
   WaitForLine();
   Say("free " + std::to_string(FreeBytes()));

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <random>
@@ -112,6 +113,8 @@ std::optional<uint64_t> DeviceMemory::Allocate(uint64_t bytes) {
   const std::optional<MemoryObject::Piece> piece = state_->object->Allocate(bytes, chaos);
   if (!piece) return std::nullopt;
   const uint64_t address = state_->base + piece->offset;
+  // Kernels reach the rest of the last granule, and calls do not: nobody else could clear it.
+  std::memset(ToHost(address) + bytes, 0, RoundUpToGranule(bytes) - bytes);
   const std::lock_guard lock(state_->mutex);
   state_->allocations.emplace(address, State::Allocation{bytes, piece->block});
   state_->snapshot.reset();

@@ -43,7 +43,7 @@ TEST_F(AllocationsTest, ChargesAndRefundsWholeGranules) {
 TEST_F(AllocationsTest, HandsOutZeroedMemoryWithoutTouchingTheApplicationsStreams) {
   driver_.next_addresses = {0x10000};
   ASSERT_EQ(allocations_->Allocate(&address_, 513), CUDA_SUCCESS);
-  EXPECT_EQ(driver_.zeroed, (std::map<CUdeviceptr, size_t>{{0x10000, 1024}}));
+  EXPECT_EQ(driver_.zeroed, (std::map<CUdeviceptr, size_t>{{0x10000, 513}}));
   EXPECT_EQ(driver_.created_flags, unsigned{CU_STREAM_NON_BLOCKING});
 }
 
