@@ -97,7 +97,8 @@ void Membership::Leave(uint64_t holder, std::function<void()> left) {
   if (holder == 0 || found == entries_.end()) return left();
   Entry& entry = found->second;
   entry.holder = 0;
-  entry.calls = {[](const Grant&) {}, [](const Refusal&) {}, [](const std::string&) {}};
+  // Who leaves because the lease is being ended, as its programs have, is told why.
+  if (entry.why_ended.empty()) entry.calls = {[](const Grant&) {}, [](const Refusal&) {}, [](const std::string&) {}};
   if (entry.phase == Phase::kAsking) {
     Refuse(found->first, {});
     return left();

@@ -85,7 +85,7 @@ class Membership {
   // A holder's number, by which it leaves.
   uint64_t Admit(PoolTicket ticket, Holder holder);
   // Its lease ends. `left` is called when its parts are free and the pool, if it is there, knows that. Of the holder's
-  // functions none is called any more.
+  // functions none is called any more, but `ended` before that where the pool ends the lease already.
   void Leave(uint64_t holder, std::function<void()> left);
   // The node ends: nothing is admitted any more. `finished` is called when the last lease is over and the pool, if it
   // is there, knows that. The holders have to leave by themselves.

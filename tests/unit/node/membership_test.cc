@@ -335,6 +335,19 @@ TEST_F(MembershipTest, ANodeThatEndsDoesNotWaitForAPoolThatIsAway) {
   EXPECT_TRUE(has_finished);
 }
 
+TEST_F(MembershipTest, WhoLeavesWhileThePoolEndsTheLeaseIsToldWhy) {
+  Join();
+  const auto visit = Open(1, 1);
+  const UniqueFd session = StartSession("0001");
+  member_->End(1, 2, "it was taken away.");
+  bool left = false;
+  member_->Leave(visit->number, [&] { left = true; });
+  RunUntil([&] { return !visit->ended.empty(); });
+  EXPECT_EQ(visit->ended, "it was taken away.");
+  member_->Heard();
+  EXPECT_TRUE(left);
+}
+
 // --- other sizes -----------------------------------------------------------------------------------------------------
 
 TEST_F(MembershipTest, ALeaseIsResizedAndSaidToBeSoAtOnce) {
