@@ -113,9 +113,10 @@ struct Sample<wire::Handle<T>, I> : PlainSample {
   void Untouched(client::Ids& ids, WorkerUnderTest& worker) { ExpectLive(ids, worker); }
 
   std::optional<Bad> MakeBad(int number, client::Ids& ids, WorkerUnderTest& worker) {
-    constexpr CUresult kExpected = kKind == wire::HandleKind::kContext ? CUDA_ERROR_INVALID_CONTEXT
-                                   : kKind == wire::HandleKind::kPool  ? CUDA_ERROR_INVALID_VALUE
-                                                                       : CUDA_ERROR_INVALID_HANDLE;
+    constexpr CUresult kExpected = kKind == wire::HandleKind::kContext        ? CUDA_ERROR_INVALID_CONTEXT
+                                   : kKind == wire::HandleKind::kGreenContext ? CUDA_ERROR_INVALID_CONTEXT
+                                   : kKind == wire::HandleKind::kPool         ? CUDA_ERROR_INVALID_VALUE
+                                                                              : CUDA_ERROR_INVALID_HANDLE;
     constexpr auto kOther = kKind == wire::HandleKind::kEvent ? wire::HandleKind::kStream : wire::HandleKind::kEvent;
     switch (number) {
       case 0:
