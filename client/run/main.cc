@@ -103,8 +103,8 @@ void Tell(const std::string& sentence) { std::fprintf(stderr, "outboard: %s\n", 
 
 Taken TakeFromPool(Place& place, const Options& options, Progress& progress) {
   std::variant<PoolGrant, Refused> answer = place.pool->Take(
-      {options.gpus, options.memory_bytes, options.share, options.hard, options.filters, options.priority, options.wait,
-       options.idle_release, options.longest, ClientName(options.command)},
+      {options.gpus, options.memory_bytes, options.share, options.hard, options.filters, options.from, options.priority,
+       options.wait, options.idle_release, options.longest, ClientName(options.command)},
       [&progress](const std::string& reason) { progress.Say(reason); });
   progress.Clear();
   if (auto* refused = std::get_if<Refused>(&answer)) return std::move(*refused);

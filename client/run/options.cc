@@ -75,6 +75,8 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
   app.add_option("--filter", options.filters,
                  "KEY=VALUE: device.name, device.memory, node.name, node.label.*, cuda.version; repeatable")
       ->allow_extra_args(false);
+  app.add_option("--from", options.from,
+                 "the GPUs that the pool keeps apart under this name, for some tenants (default: the common ones)");
   app.add_option("--wait", wait, "queue for so long: 30s, 5min, 2h; 0: do not (default: for ever)");
   app.add_option("--priority", options.priority, "0 to 9 (default 5)")->check(CLI::Range(0, 9));
   app.add_option("--timeout", longest, "the slice is given back after so long in any case");
@@ -136,11 +138,11 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
   if (!wait.empty()) options.wait = *ParseTime(wait);
   if (!longest.empty()) options.longest = *ParseTime(longest);
   if (!idle_release.empty()) options.idle_release = *ParseTime(idle_release);
-  const bool is_for_pool = options.share != 0 || !options.filters.empty() || options.wait || options.priority ||
-                           !longest.empty() || !idle_release.empty();
+  const bool is_for_pool = options.share != 0 || !options.filters.empty() || !options.from.empty() || options.wait ||
+                           options.priority || !longest.empty() || !idle_release.empty();
   if (is_for_pool && options.pool.empty()) {
     return Wrong(
-        "--share, --filter, --wait, --priority, --timeout and --idle-release are for requests to a pool. Name "
+        "--share, --filter, --from, --wait, --priority, --timeout and --idle-release are for requests to a pool. Name "
         "it with --pool or OUTBOARD_POOL.");
   }
   return options;

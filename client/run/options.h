@@ -25,6 +25,7 @@ struct Options {
   std::string pool;                  // address; empty: none, and then the following are as they are here
   double share = 0;                  // of each GPU's compute; 0: as `gpus` says
   std::vector<std::string> filters;  // "KEY=VALUE"
+  std::string from;                  // the name under which the pool keeps GPUs apart; empty: the common ones
   std::optional<std::chrono::milliseconds> wait = std::nullopt;                // in the queue; nullopt: for ever
   std::optional<int> priority = std::nullopt;                                  // 0 to 9
   std::chrono::milliseconds idle_release = std::chrono::milliseconds::zero();  // zero: never

@@ -56,6 +56,7 @@ AllocateRequest ToRequest(const PoolWish& wish, const std::string& name, std::op
   request.set_share(wish.share);
   request.set_hard(wish.is_hard);
   for (const std::string& filter : wish.filters) request.add_filters(filter);
+  request.set_pool(wish.from);
   if (wish.priority) request.set_priority(*wish.priority);
   if (wait) {
     request.set_wait_ms(static_cast<uint64_t>(wait->count()));

@@ -24,6 +24,7 @@ struct PoolWish {
   double share = 0;           // of each GPU's compute; 0: as `gpus` says
   bool is_hard = false;       // the share is a ceiling, even when nobody else wants the GPU
   std::vector<std::string> filters;
+  std::string from;  // the name under which the pool keeps GPUs apart; empty: the common ones
   std::optional<int> priority;
   std::optional<std::chrono::milliseconds> wait;  // in the queue; nullopt: for ever
   std::chrono::milliseconds idle_release{0};      // 0: never

@@ -39,6 +39,19 @@ class Admin(PoolTest):
         self.assertIn(f'lease: "{lease}"', self.admin("leases", "-o", "yaml"))
         self.assertTrue(self.admin("top").startswith("1 of 1 nodes up, 2 GPUs, 0.50 of them leased"))
 
+    def test_gpus_that_are_kept_apart_are_for_who_names_them(self):
+        self.start_pool(config=PATIENT + "pools: [{name: vision, gpus: [GPU-n1-0]}]\n")
+        self.node("n1", 1)
+
+        def gpu_run(*options):
+            return self.run_to_end(program("gpu-run"), *options, "--wait", "0", "true")
+
+        self.assertEqual(gpu_run()[0], 75, "no common GPU is there")
+        status, _, errors = gpu_run("--from", "vision")
+        self.assertEqual(status, 125, "the slice is granted, and what is at the node's address is none")
+        self.assertIn("n1:7000", errors)
+        self.assertNotEqual(gpu_run("--from", "none")[0], 0)
+
     def test_says_why_a_request_waits(self):
         self.start_pool()
         node = self.node("n1", 1)

@@ -256,6 +256,8 @@ def main():
             if stack is not None:
                 stack = copy_stack(stack, pathlib.Path(copies) / "stack")
             programs = [pathlib.Path(shutil.copy(program, copies)) for program in programs]
+            for archive in arguments.programs.resolve().glob("*.a"):  # that programs read
+                shutil.copy(archive, copies)
 
         def execute_all(runs):
             return pool.map(lambda run: execute(run, driver, user), runs)

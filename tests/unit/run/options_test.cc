@@ -69,12 +69,13 @@ TEST(RunOptions, WhatIsWantedOfAPool) {
   const Options options =
       Good({"--pool",         "h:1",          "-n",     "0.5",    "--share",    "25%", "--filter",  "device.name=H200",
             "--filter",       "node.name=n1", "--wait", "5min",   "--priority", "7",   "--timeout", "2h",
-            "--idle-release", "90",           "a",      "--wait", "x"});
+            "--idle-release", "90",           "--from", "vision", "a",          "--wait", "x"});
   EXPECT_EQ(options.pool, "h:1");
   EXPECT_EQ(options.share, 0.25);
   EXPECT_EQ(options.filters, (std::vector<std::string>{"device.name=H200", "node.name=n1"}));
   EXPECT_EQ(options.wait, std::chrono::minutes(5));
   EXPECT_EQ(options.priority, 7);
+  EXPECT_EQ(options.from, "vision");
   EXPECT_EQ(options.longest, std::chrono::hours(2));
   EXPECT_EQ(options.idle_release, std::chrono::seconds(90));
   EXPECT_EQ(options.command, (Command{"a", "--wait", "x"}));
