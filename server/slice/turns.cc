@@ -54,6 +54,12 @@ void Turns::SetShare(uint64_t lease, double share, bool is_hard, Time now) {
   found->is_hard = is_hard;
   CapAllowance(*found);
   if (!is_hard) found->is_exhausted = false;
+  if (is_hard && turn_ && turn_->lease == lease && turn_->until == Time::max()) {
+    // What it has had while nothing kept it from the GPU is not counted.
+    started_ = counted_ = now;
+    allotment_ = found->allowance;
+    turn_->until = now + allotment_;
+  }
 }
 
 void Turns::Leave(uint64_t lease, Time now) {

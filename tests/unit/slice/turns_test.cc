@@ -29,7 +29,7 @@ class Simulation {
     bool is_hard = false;
     Duration rests{0};        // now and then
     Duration used{0};         // device time so far
-    Time wakes = kFirstTurn;      // from then on it has work
+    Time wakes = kFirstTurn;  // from then on it has work
     Duration longest_use{0};  // in one turn
     uint64_t turns = 0;
   };
@@ -455,6 +455,19 @@ TEST(Turns, AnotherHardShareIsTheCeilingFromThenOn) {
   simulation.turns().SetShare(0, 1, false, simulation.now());  // all of it: there is nothing to keep it from
   simulation.Run(1s);
   EXPECT_GT(Seconds(simulation.used(0)), 2.85);
+}
+
+TEST(Turns, ACeilingEndsATurnThatHadNoEnd) {
+  Turns turns;
+  turns.Join(1, 1, false, kFirstTurn);
+  turns.Want(1);
+  ASSERT_EQ(turns.Decide(kFirstTurn)->until, Time::max());
+  const Time later = kFirstTurn + 10s;
+  turns.SetShare(1, 0.5, true, later);
+  const auto turn = turns.Decide(later);
+  ASSERT_TRUE(turn);
+  EXPECT_GT(turn->until, later);
+  EXPECT_LE(turn->until, later + turns.round());
 }
 
 TEST(Turns, TurnsGrowWhereChangingIsSlow) {
