@@ -46,10 +46,11 @@ class GreenContextTest : public StackTest {
     ASSERT_EQ(cuGreenCtxRecordEvent(green_, event_), CUDA_SUCCESS);
     ASSERT_EQ(cuGreenCtxWaitEvent(green_, event_), CUDA_SUCCESS);
     ASSERT_EQ(cuGreenCtxStreamCreate(&stream, green_, CU_STREAM_NON_BLOCKING, 0), CUDA_SUCCESS);
-    ASSERT_EQ(cuMemsetD32Async(memory_, 1, 4, stream), CUDA_SUCCESS);
+    ASSERT_EQ(cuMemsetD32Async(memory_ + 4096, 1, 4, stream), CUDA_SUCCESS);
     ASSERT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
     EXPECT_EQ(RoundTrips(), before);
     EXPECT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
+    EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);  // the other stream's work
   }
 
   static constexpr unsigned kFlags = CU_DEV_SM_RESOURCE_SPLIT_IGNORE_SM_COSCHEDULING;

@@ -88,6 +88,7 @@ TEST_F(VirtualMemoryTest, APieceIsOneRoundTripAndItsEndAnother) {
   MapNew(range_);
   ASSERT_EQ(cuMemsetD8Async(range_, 1, kPiece, stream_), CUDA_SUCCESS);
   EXPECT_EQ(RoundTrips() - before, 1u);
+  ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);  // unmapping does not wait for work
   before = RoundTrips();
   ASSERT_EQ(cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
   EXPECT_EQ(RoundTrips() - before, 1u);
