@@ -101,7 +101,7 @@ struct Value : Plain<T> {
   static void PutFixed(Writer& writer, const T& arg, const Nothing&) { writer.Put(arg); }
   static bool TakeFixed(Reader& reader, Bound& bound) { return reader.Get(&bound.value); }
   // What came may be none of an enumeration's values: that is for the driver to find.
-  [[gnu::no_sanitize("enum")]] static T Pass(Bound& bound) { return bound.value; }
+  __attribute__((no_sanitize("enum"))) static T Pass(Bound& bound) { return bound.value; }
 };
 
 // Flags of which the driver takes those in kAccepted for sure. Others make the call wait for its answer.
