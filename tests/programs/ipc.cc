@@ -140,6 +140,7 @@ int main(int argc, char**) {
   check::Ok(cuMemAlloc(&word, sizeof(int)));
   check::Ok(cuMemsetD8(values, 0, kBytes));
   check::Ok(cuMemsetD8(word, 0, sizeof(int)));
+  check::Ok(cuCtxSynchronize());  // the streams, and the other process's, do not wait for the legacy one
   check::Ok(cuStreamCreate(&releasing, CU_STREAM_NON_BLOCKING));
   check::Ok(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS));
   const std::string memory_handle = Export(values);
