@@ -27,7 +27,8 @@ class Nvml {
     if (init == nullptr || init() != NVML_SUCCESS) find_ = nullptr;
   }
 
-  std::optional<uint64_t> BytesOf(const std::string& uuid, unsigned pid) const {
+  // Those of a GPU that have a context there; nullopt: it is not known.
+  std::optional<std::vector<nvmlProcessInfo_v2_t>> ProcessesOf(const std::string& uuid) const {
     nvmlDevice_t device;
     if (find_ == nullptr || list_ == nullptr || find_(uuid.c_str(), &device) != NVML_SUCCESS) return std::nullopt;
     std::vector<nvmlProcessInfo_v2_t> processes(64);
@@ -40,12 +41,8 @@ class Nvml {
       }
       if (result != NVML_SUCCESS) return std::nullopt;
       processes.resize(std::min<size_t>(count, processes.size()));
-      break;
+      return processes;
     }
-    for (const nvmlProcessInfo_v2_t& process : processes) {
-      if (process.pid == pid && process.usedGpuMemory != NVML_VALUE_NOT_AVAILABLE) return process.usedGpuMemory;
-    }
-    return std::nullopt;
   }
 
  private:
@@ -87,11 +84,19 @@ UnseenMemory::Read ReadProcessByNvml(std::string library, std::vector<std::strin
     std::string library;
     std::vector<std::string> uuids;
     std::unique_ptr<const Nvml> nvml;
+    bool was_listed = false;  // so that where it is not listed any more it has no context
   };
   const auto source = std::make_shared<Source>(Source{std::move(library), std::move(uuids), nullptr});
-  return [source](size_t device) {
+  return [source](size_t device) -> std::optional<uint64_t> {
     if (source->nvml == nullptr) source->nvml = std::make_unique<const Nvml>(source->library);
-    return source->nvml->BytesOf(source->uuids.at(device), static_cast<unsigned>(getpid()));
+    const auto processes = source->nvml->ProcessesOf(source->uuids.at(device));
+    if (!processes) return std::nullopt;
+    const auto mine = std::find_if(processes->begin(), processes->end(), [](const nvmlProcessInfo_v2_t& process) {
+      return process.pid == static_cast<unsigned>(getpid());
+    });
+    if (mine == processes->end()) return source->was_listed ? std::optional<uint64_t>(0) : std::nullopt;
+    source->was_listed = true;
+    return mine->usedGpuMemory == NVML_VALUE_NOT_AVAILABLE ? std::nullopt : std::optional(mine->usedGpuMemory);
   };
 }
 

@@ -37,6 +37,8 @@ TEST_F(UnseenMemoryTest, WhatIsThereFirstIsTheContextAndTheRestGrowth) {
   EXPECT_EQ(ledger_.used(), 350u);
   Look(0);
   EXPECT_EQ(ledger_.used(), 0u) << "the context is gone";
+  Look(320);
+  EXPECT_EQ(ledger_.unseen(), (Unseen{320, 0})) << "of the next one";
 }
 
 TEST_F(UnseenMemoryTest, WhereTheDriverHasLessThanItWasAskedForThereIsNothing) {
@@ -71,7 +73,8 @@ TEST(ProcessByNvml, IsFoundByItsNumberAmongOthers) {
   setenv("FAKE_NVML_PROCESSES", (many + mine + ":77").c_str(), 1);
   EXPECT_EQ(read(0), 77u);
   setenv("FAKE_NVML_PROCESSES", "7:1", 1);
-  EXPECT_EQ(read(0), std::nullopt) << "processes of another namespace";
+  EXPECT_EQ(read(0), 0u) << "it has no context any more";
+  EXPECT_EQ(ReadProcessByNvml(OUTBOARD_FAKE_NVML, {"GPU-1"})(0), std::nullopt) << "processes of another namespace";
   setenv("FAKE_NVML_PROCESSES", (mine + ":" + std::to_string(~0ull)).c_str(), 1);
   EXPECT_EQ(read(0), std::nullopt) << "NVML_VALUE_NOT_AVAILABLE";
   unsetenv("FAKE_NVML_PROCESSES");
