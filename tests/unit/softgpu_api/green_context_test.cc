@@ -5,7 +5,7 @@
 
 #include "server/softgpu/api/sm_resource.h"
 
-// Green contexts, beside what tests/programs/green_contexts.cc and wrong_uses.cc show.
+// Green contexts, beside what tests/programs/green_contexts.cc and wrong_uses/ show.
 
 namespace outboard::softgpu::api {
 namespace {
