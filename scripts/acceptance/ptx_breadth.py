@@ -30,6 +30,8 @@ def programs(text, pattern, *libraries):
 
 LINES = (
     programs("cuBLAS: sgemm, dgemm, gemmEx of fp16 and bf16, batches, gemv, dot, trsm and others", "blas_.*", "cublas"),
+    programs("cuDNN: convolutions and their gradients by each algorithm, pooling, softmax, normalisations and others",
+             "dnn_.*", "cudnn"),
     programs("cuFFT: complex and real, one and two dimensions, sizes 8 to 4096", "fft", "cufft"),
     programs("cuRAND: XORWOW, Philox and others give what its host generators give", "random_numbers", "curand"),
     programs("cuSOLVER: LU, Cholesky, QR", "solver", "cusolver", "cublas"),
