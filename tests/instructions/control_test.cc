@@ -470,6 +470,97 @@ TEST_P(Control, IndirectCallsWithManyTargets) {
   Expect(kVirtual + Kernel(direct), 48, [](uint32_t i) { return i > 30 ? i : i * i; });
 }
 
+// So much text that functions in a table are decoded one by one, when they are called.
+const std::string kPadding = "//" + std::string(size_t{2} << 20, 'x') + "\n";
+
+TEST_P(Control, ManyTargetsOfMuchText) {
+  std::string functions = kVirtual;
+  functions.insert(functions.find("shl.b32"), kPadding);
+  Expect(functions + Kernel(kVirtualCall), 48, [](uint32_t i) {
+    return i % 3 == 0 ? 2 * i : i % 3 == 1 ? (i > 30 ? i : i * i) : -i;
+  });
+  std::string wrong = kVirtualCall;
+  const std::string load = "ld.global.u64 %f, [%a];\n";
+  wrong.replace(wrong.find(load), load.size(), "mov.u64 %f, 64;\n");
+  ExpectFault(functions + Kernel(wrong), FaultKind::kInvalidPc, "call (r), %f, (p), prototype;");
+}
+
+// `own` has shared memory of its own, `sum` reads the kernel's, and `lacking` cannot run.
+TEST_P(Control, SharedMemoryOfLateFunctions) {
+  const std::string functions = R"(.shared .align 4 .b8 cells[128];
+.extern .shared .align 16 .b8 dynamic[];
+.func (.param .b32 result) own(.param .b32 n)
+{
+.shared .align 4 .b8 mine[128];
+.reg .b32 %n, %t, %a;
+ld.param.b32 %n, [n];
+mov.u32 %t, %tid.x;
+shl.b32 %t, %t, 2;
+mov.u32 %a, mine;
+add.u32 %a, %a, %t;
+st.shared.u32 [%a], 1000;
+ld.shared.u32 %t, [%a];
+add.u32 %n, %n, %t;
+st.param.b32 [result], %n;
+ret;
+}
+.func (.param .b32 result) sum(.param .b32 n)
+{
+.reg .b32 %n, %t, %a;
+)" + kPadding + R"(ld.param.b32 %n, [n];
+mov.u32 %t, %tid.x;
+shl.b32 %t, %t, 2;
+mov.u32 %a, cells;
+add.u32 %a, %a, %t;
+ld.shared.u32 %a, [%a];
+add.u32 %n, %n, %a;
+mov.u32 %a, dynamic;
+add.u32 %a, %a, %t;
+ld.shared.u32 %a, [%a];
+add.u32 %n, %n, %a;
+st.param.b32 [result], %n;
+ret;
+}
+.func (.param .b32 result) lacking(.param .b32 n)
+{
+.reg .b32 %n;
+ld.param.b32 %n, [n];
+setp.frobnicate.u32 %n, %n;
+ret;
+}
+.global .align 8 .u64 methods[3] = {own, sum, lacking};
+)";
+  // Calls `own` or `sum`, by whether the thread's number is even, or what stands first in the table from `first` on.
+  const auto kernel = [](int first) {
+    std::string body = R"(.reg .b32 %t, %d, %c;
+mov.u32 %t, %tid.x;
+shl.b32 %t, %t, 2;
+mov.u32 %d, dynamic;
+add.u32 %d, %d, %t;
+mov.u32 %c, cells;
+add.u32 %c, %c, %t;
+mul.lo.u32 %t, %i, 7;
+st.shared.u32 [%c], %t;
+mul.lo.u32 %t, %i, 3;
+st.shared.u32 [%d], %t;
+)" + std::string(kVirtualCall);
+    body.replace(body.find("rem.u32 %k, %i, 3;"), 18,
+                 "and.b32 %k, %i, 1; add.u32 %k, %k, " + std::to_string(first) + ";");
+    return Kernel(body);
+  };
+  const Params params = Params().Add(kDataAddress);
+  machine_.Fill(0);
+  ASSERT_TRUE(machine_.Load(functions + kernel(0)));
+  ASSERT_TRUE(machine_.RunWell("test", {2}, {32}, params, 128));
+  for (uint32_t i = 0; i < 64; ++i) EXPECT_EQ(machine_.Read<uint32_t>(8 * i), i % 2 == 0 ? i + 1000 : 11 * i) << i;
+
+  ASSERT_TRUE(machine_.Load(functions + kernel(2)));
+  const std::optional<Fault> fault = machine_.Run("test", {}, {1}, params, 128);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->kind, FaultKind::kIllegalInstruction);
+  EXPECT_NE(fault->message.find("setp.frobnicate.u32 (function lacking"), std::string::npos) << fault->message;
+}
+
 TEST_P(Control, IndirectCallOfNothing) {
   std::string wrong = kVirtualCall;
   const std::string load = "ld.global.u64 %f, [%a];\n";

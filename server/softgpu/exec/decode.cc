@@ -6,7 +6,7 @@
 #include <set>
 
 #include "common/base/round_up.h"
-#include "server/softgpu/exec/function_decoder.h"
+#include "server/softgpu/exec/late_functions.h"
 #include "server/softgpu/ptx/parser.h"
 
 namespace outboard::softgpu {
@@ -79,7 +79,7 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
   ProgramDecoder shared(program, forms, result.get());
   shared.Reach(kernel);
   std::vector<std::set<uint32_t>> callees;
-  bool is_indirect = false;
+  bool is_indirect = false, is_late = false;
   // Reach() appends to the list while functions are decoded.
   for (size_t next = 0; next < shared.reached().size(); ++next) {
     FunctionDecoder decoder(&shared, shared.reached()[next], next == 0);
@@ -87,7 +87,12 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
     callees.push_back(decoder.callees());
     if (decoder.has_indirect_call() && !is_indirect) {
       is_indirect = true;
-      for (const uint32_t function : program.address_taken()) shared.Reach(function);
+      is_late = LateFunctions::AreMeantFor(program);
+      if (is_late) {
+        LateFunctions::Reach(&shared);
+      } else {
+        for (const uint32_t function : program.address_taken()) shared.Reach(function);
+      }
     }
   }
   shared.FinishShared();
@@ -99,12 +104,29 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
   }
   const std::optional<uint32_t> depth = is_indirect ? std::nullopt : StackDepth(result->functions, callees).Of(0);
   result->local_bytes = depth ? RoundUp(*depth, 16) : kRecursionBytes + result->functions[0].local_bytes;
-  result->shared_bytes = shared.shared_bytes();
+  result->shared_bytes = shared.shared().bytes;
+  result->reserved_shared = shared.shared().reserved;
+  result->reserved_shared_bytes = shared.shared().reserved_bytes;
+  if (is_late) result->late = std::make_unique<LateFunctions>(program, forms, shared.shared());
   result->SetConstants(shared.constants());
   result->info.static_shared_bytes = result->shared_bytes - result->reserved_shared_bytes;
   result->info.local_bytes = result->functions[0].local_bytes;
   // What a compiler would need is not known; rows in use at once are a fair guess, within hardware's bounds.
   result->info.registers = std::clamp(result->functions[0].frame_bytes / kWordRowBytes, 16u, 255u);
+  return result;
+}
+
+Result<std::unique_ptr<Kernel>> DecodeLate(const Program& program, uint32_t function, const Forms& forms,
+                                           const SharedLayout& layout) {
+  auto result = std::make_unique<Kernel>();
+  ProgramDecoder shared(program, forms, result.get(), layout);
+  shared.Reach(function);
+  for (size_t next = 0; next < shared.reached().size(); ++next) {
+    FunctionDecoder(&shared, shared.reached()[next], false).Decode();
+  }
+  shared.FinishShared();
+  if (std::string failures = shared.Failures(); !failures.empty()) return Error{std::move(failures)};
+  result->SetConstants(shared.constants());
   return result;
 }
 

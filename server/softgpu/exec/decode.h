@@ -4,6 +4,7 @@
 
 #include "common/base/result.h"
 #include "server/softgpu/exec/forms.h"
+#include "server/softgpu/exec/function_decoder.h"
 #include "server/softgpu/exec/program.h"
 
 namespace outboard::softgpu {
@@ -11,6 +12,11 @@ namespace outboard::softgpu {
 // Decodes a kernel (an .entry of the program, by its index in functions()) and every function that it can reach. The
 // error lists each form that the engine lacks, with the function and line where it stands first.
 Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms);
+
+// Decodes a function that is none of the kernels, and every function that it can reach by name, for a kernel whose
+// shared variables are laid out. It is the first of the result's functions.
+Result<std::unique_ptr<Kernel>> DecodeLate(const Program& program, uint32_t function, const Forms& forms,
+                                           const SharedLayout& shared);
 
 // What the heads of the kernel and its variables say; static shared memory is that of the functions whose bodies parse.
 KernelInfo Describe(const Program& program, uint32_t kernel);

@@ -34,7 +34,8 @@ Slot ProgramDecoder::Constant(uint64_t value, uint32_t bytes) {
 
 Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes) {
   if (variable.unsized_array) {
-    dynamic_align_ = std::max(dynamic_align_, variable.align);
+    if (!is_fixed_) AlignDynamic(variable.align);
+    if (variable.align > shared_.dynamic_align) Fail("dynamic shared memory that is aligned more", variable.name, 0);
     Slot& slot = dynamic_slots_[bytes == 8];
     if (slot == kNoSlot) {
       slot = kConstantBit | static_cast<Slot>(constants_.size());
@@ -42,15 +43,16 @@ Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes
     }
     return slot;
   }
-  const auto [place, is_new] = shared_addresses_.emplace(&variable, 0);
+  const auto [place, is_new] = shared_.addresses.emplace(&variable, 0);
   if (is_new) {
-    const uint64_t begin = RoundUp(uint64_t{shared_bytes_}, std::max(variable.align, 1u));
+    if (is_fixed_) Fail("a shared variable of a function that is called through a pointer", variable.name, 0);
+    const uint64_t begin = RoundUp(uint64_t{shared_.bytes}, std::max(variable.align, 1u));
     if (begin + variable.size > kMaxSharedBytes) {
       Fail("more than 16 MiB of shared variables", variable.name, 0);
       return Constant(0, bytes);
     }
     place->second = static_cast<uint32_t>(begin);
-    shared_bytes_ = static_cast<uint32_t>(begin + variable.size);
+    shared_.bytes = static_cast<uint32_t>(begin + variable.size);
   }
   return Constant(place->second, bytes);
 }
@@ -61,12 +63,13 @@ Slot ProgramDecoder::ReservedShared(std::string_view special, uint32_t bytes) {
   constexpr std::string_view kPrefix = "%reserved_smem_offset_";
   if (!special.starts_with(kPrefix)) return kNoSlot;
   special.remove_prefix(kPrefix.size());
-  if (kernel->reserved_shared_bytes == 0) {
-    kernel->reserved_shared = RoundUp(shared_bytes_, kAlign);
-    kernel->reserved_shared_bytes = kBytes;
-    shared_bytes_ = kernel->reserved_shared + kBytes;
+  if (shared_.reserved_bytes == 0) {
+    if (is_fixed_) Fail("reserved shared memory in a function that is called through a pointer", special, 0);
+    shared_.reserved = RoundUp(shared_.bytes, kAlign);
+    shared_.reserved_bytes = kBytes;
+    shared_.bytes = shared_.reserved + kBytes;
   }
-  const uint32_t begin = kernel->reserved_shared;
+  const uint32_t begin = shared_.reserved;
   const uint32_t value = special == "cap"   ? kBytes
                          : special == "end" ? begin + kBytes
                          : special == "1"   ? begin + kBytes / 2
@@ -74,10 +77,14 @@ Slot ProgramDecoder::ReservedShared(std::string_view special, uint32_t bytes) {
   return Constant(value, bytes);
 }
 
+void ProgramDecoder::AlignDynamic(uint32_t align) {
+  shared_.dynamic_align = std::max(shared_.dynamic_align, align);
+  uses_dynamic_ = true;
+}
+
 void ProgramDecoder::FinishShared() {
-  if (dynamic_slots_[0] == kNoSlot && dynamic_slots_[1] == kNoSlot) return;
-  shared_bytes_ = RoundUp(shared_bytes_, dynamic_align_);
-  const uint64_t address = shared_bytes_;
+  if (uses_dynamic_) shared_.bytes = RoundUp(shared_.bytes, shared_.dynamic_align);
+  const uint64_t address = shared_.bytes;
   for (const uint32_t bytes : {4u, 8u}) {
     const Slot slot = dynamic_slots_[bytes == 8];
     if (slot == kNoSlot) continue;

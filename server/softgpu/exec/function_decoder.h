@@ -14,12 +14,23 @@
 
 namespace outboard::softgpu {
 
+// Where a kernel's shared variables are.
+struct SharedLayout {
+  std::unordered_map<const ptx::Variable*, uint32_t> addresses;
+  uint32_t bytes = 0;
+  uint32_t dynamic_align = 16;
+  uint32_t reserved = 0, reserved_bytes = 0;  // as in Kernel
+};
+
 // What the functions of one kernel share while they are decoded: constants, shared memory, the list of functions,
 // failures.
 class ProgramDecoder {
  public:
   ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel)
       : program(program), forms(forms), kernel(kernel) {}
+  // For functions of a kernel whose shared variables have their places: others fail.
+  ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel, const SharedLayout& shared)
+      : program(program), forms(forms), kernel(kernel), shared_(shared), is_fixed_(true) {}
 
   // The row that holds `value` in every lane. `bytes`: 4 or 8.
   Slot Constant(uint64_t value, uint32_t bytes);
@@ -28,6 +39,8 @@ class ProgramDecoder {
   // unsized) lies behind all other variables, so its rows are filled by FinishShared, when every function is decoded.
   Slot SharedAddress(const ptx::Variable& variable, uint32_t bytes);
   void FinishShared();
+  // Dynamic shared memory is to begin at a multiple of `align`, whoever uses it.
+  void AlignDynamic(uint32_t align);
 
   // The row that holds one of the special registers %reserved_smem_offset_*: where shared memory for system software
   // is. kNoSlot for what is none.
@@ -41,8 +54,8 @@ class ProgramDecoder {
 
   const std::vector<uint32_t>& reached() const { return reached_; }
   const std::vector<std::byte>& constants() const { return constants_; }
-  // Static shared memory, rounded up to where dynamic shared memory begins.
-  uint32_t shared_bytes() const { return shared_bytes_; }
+  // After FinishShared; `bytes` are rounded up to where dynamic shared memory begins.
+  const SharedLayout& shared() const { return shared_; }
   std::string Failures() const;
 
   const Program& program;
@@ -52,9 +65,9 @@ class ProgramDecoder {
  private:
   std::map<std::pair<uint64_t, uint32_t>, Slot> constant_slots_;
   std::vector<std::byte> constants_;
-  std::unordered_map<const ptx::Variable*, uint32_t> shared_addresses_;
-  uint32_t shared_bytes_ = 0;
-  uint32_t dynamic_align_ = 16;
+  SharedLayout shared_;
+  const bool is_fixed_ = false;
+  bool uses_dynamic_ = false;
   Slot dynamic_slots_[2] = {kNoSlot, kNoSlot};  // of 4 and of 8 bytes
   std::vector<uint32_t> reached_;
   std::unordered_map<uint32_t, uint32_t> reached_index_;

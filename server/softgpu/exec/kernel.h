@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -41,9 +42,22 @@ struct CallSite {
 // Why a Control::kTrap is there: because the program has it, or because it needs multicast objects.
 enum TrapReason : int64_t { kTrapAsked, kTrapMulticast };
 
-// A kernel with everything it calls, ready to run. Immutable after decoding.
+class Kernel;
+class LateFunctions;
+
+// A function in the code that it was decoded with: an index in Kernel::functions.
+struct Callee {
+  const Kernel* code;
+  uint32_t function;
+};
+
+// A kernel with everything it calls, ready to run; or a function that is called through pointers, with what it calls
+// itself (LateFunctions): then what is said of a kernel as a whole is empty. Immutable after decoding.
 class Kernel {
  public:
+  Kernel();
+  ~Kernel();
+
   KernelInfo info;
   std::vector<Inst> code;
   std::vector<FunctionCode> functions;
@@ -56,6 +70,11 @@ class Kernel {
   uint32_t shared_bytes = 0;  // static, with the reserved ones; dynamic shared memory begins at the next multiple of 16
   // Shared memory for system software, zero when a block begins; 0 bytes where the code does not ask where it is.
   uint32_t reserved_shared = 0, reserved_shared_bytes = 0;
+
+  std::unique_ptr<LateFunctions> late;  // null: all that the kernel can call is decoded
+
+  // What a function pointer points to, if that is a function. `failure`: why it cannot run, if it is one.
+  std::optional<Callee> FunctionAt(uint64_t pointer, std::string* failure) const;
 
   std::byte* constants() const { return constants_.get(); }
   void SetConstants(const std::vector<std::byte>& bytes);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "server/softgpu/exec/block.h"
 #include "server/softgpu/exec/builtins.h"
@@ -56,9 +57,9 @@ void Warp::Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t l
   others_.clear();
   free_frames_.clear();
   for (const auto& frame : frame_store_) free_frames_.push_back(frame.get());
-  root_ = Frame{.rows = rows, .lanes = lanes};
+  root_ = Frame{.rows = rows, .code = kernel, .lanes = lanes};
   context.live = lanes;
-  context.base[1] = kernel->constants();
+  code_ = nullptr;
   context.fault = {};
   clock_ = 0;
   patience_ = grant_ = 0;
@@ -78,6 +79,11 @@ void Warp::Enter(Split split) {
   if (split.frame != nullptr) {
     context.base[0] = split.frame->rows;
     context.local_base = split.frame->local_base;
+    if (split.frame->code != code_) {
+      code_ = split.frame->code;
+      context.base[1] = code_->constants();
+      context.operands = code_->operands.data();
+    }
   }
 }
 
@@ -213,7 +219,7 @@ bool Warp::BranchIndexed(const Inst& inst, uint32_t mask) {
     for (uint32_t other = rest; other != 0; other &= other - 1) {
       if (index[FirstLane(other)] == index[lane]) group |= 1u << FirstLane(other);
     }
-    Park({.mask = group, .pc = kernel_->targets[static_cast<size_t>(inst.imm) + index[lane]], .frame = here.frame});
+    Park({.mask = group, .pc = code_->targets[static_cast<size_t>(inst.imm) + index[lane]], .frame = here.frame});
     rest &= ~group;
   }
   --budget_;
@@ -226,10 +232,10 @@ std::byte* Warp::LocalOf(const Frame* frame, uint32_t lane) const {
 }
 
 bool Warp::Call(const Inst& inst, uint32_t mask) {
-  const CallSite& site = kernel_->calls[inst.extra];
+  const CallSite& site = code_->calls[inst.extra];
   const uint32_t rest = now_.mask & ~mask;
   if (site.builtin != Builtin::kNone) return CallBuiltin(inst, site, mask);
-  if (!site.indirect) return CallFunction(inst, site, site.function, mask, rest);
+  if (!site.indirect) return CallFunction(inst, site, {code_, site.function}, mask, rest);
 
   const uint64_t* pointers = RowOf<uint64_t>(context, inst.a);
   const uint64_t pointer = pointers[FirstLane(mask)];
@@ -237,23 +243,25 @@ bool Warp::Call(const Inst& inst, uint32_t mask) {
   for (uint32_t other = mask; other != 0; other &= other - 1) {
     if (pointers[FirstLane(other)] == pointer) group |= 1u << FirstLane(other);
   }
-  const auto function = kernel_->function_of_pointer.find(pointer);
-  if (function == kernel_->function_of_pointer.end()) {
+  std::string failure;
+  const std::optional<Callee> callee = kernel_->FunctionAt(pointer, &failure);
+  if (!callee) {
     context.fault.address = pointer;
-    return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask));
+    const FaultKind kind = failure.empty() ? FaultKind::kInvalidPc : FaultKind::kIllegalInstruction;
+    return Fault(kind, inst, FirstLane(mask), std::move(failure));
   }
-  if (kernel_->functions[function->second].params.size() != site.params.size()) {
+  if (callee->code->functions[callee->function].params.size() != site.params.size()) {
     return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask),
                  "the function pointer's function takes another number of arguments");
   }
   // Lanes with other targets take this call again. Lanes that do not call go on behind it.
   Park({.mask = mask & ~group, .pc = now_.pc, .frame = now_.frame});
-  return CallFunction(inst, site, function->second, group, rest);
+  return CallFunction(inst, site, *callee, group, rest);
 }
 
-bool Warp::CallFunction(const Inst& inst, const CallSite& site, uint32_t function, uint32_t mask, uint32_t others) {
-  const FunctionCode& code = kernel_->functions[function];
-  const uint32_t local_base = now_.frame->local_base + kernel_->functions[now_.frame->function].local_bytes;
+bool Warp::CallFunction(const Inst& inst, const CallSite& site, const Callee& callee, uint32_t mask, uint32_t others) {
+  const FunctionCode& code = callee.code->functions[callee.function];
+  const uint32_t local_base = now_.frame->local_base + code_->functions[now_.frame->function].local_bytes;
   if (uint64_t{local_base} + code.local_bytes > context.local_bytes)
     return Fault(FaultKind::kStackOverflow, inst, FirstLane(mask));
   if (free_frames_.empty()) {
@@ -265,7 +273,8 @@ bool Warp::CallFunction(const Inst& inst, const CallSite& site, uint32_t functio
   *frame = Frame{.rows = frames_->Take(code.frame_bytes),
                  .caller = now_.frame,
                  .site = &site,
-                 .function = function,
+                 .code = callee.code,
+                 .function = callee.function,
                  .return_pc = now_.pc + 1,
                  .lanes = mask,
                  .local_base = local_base,
@@ -300,13 +309,13 @@ bool Warp::CallBuiltin(const Inst& inst, const CallSite& site, uint32_t mask) {
 void Warp::Leave(Frame* frame, uint32_t mask) {
   frame->lanes &= ~mask;
   if (frame->lanes != 0 || frame->site == nullptr) return;
-  frames_->Give(kernel_->functions[frame->function].frame_bytes, frame->rows);
+  frames_->Give(frame->code->functions[frame->function].frame_bytes, frame->rows);
   free_frames_.push_back(frame);
 }
 
 void Warp::Return(uint32_t mask) {
   Frame* frame = now_.frame;
-  const FunctionCode& code = kernel_->functions[frame->function];
+  const FunctionCode& code = frame->code->functions[frame->function];
   for (size_t i = 0; i < frame->site->returns.size() && i < code.returns.size(); ++i) {
     const uint32_t bytes = std::min(frame->site->returns[i].size, code.returns[i].size);
     for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
@@ -355,7 +364,7 @@ bool Warp::Barrier(const Inst& inst, uint32_t mask) {
 void Warp::ReleaseBarrier(uint32_t number, const Reduced& reduced) {
   for (Split& split : others_) {
     if (split.wait != Wait::kBarrier || split.number != number) continue;
-    const Inst& inst = kernel_->code[split.pc];
+    const Inst& inst = split.frame->code->code[split.pc];
     if (inst.dst != kNoSlot) {
       auto* row = reinterpret_cast<uint32_t*>(split.frame->rows + inst.dst);
       if (inst.imm == kBarrierPopc) {
@@ -388,13 +397,12 @@ bool Warp::AccessFaulted(const Inst& inst) {
 
 std::vector<uint32_t> Warp::WaitingLines() const {
   std::vector<uint32_t> lines;
-  for (const Split& split : others_) lines.push_back(kernel_->code[split.pc].line);
+  for (const Split& split : others_) lines.push_back(split.frame->code->code[split.pc].line);
   return lines;
 }
 
 Warp::Outcome Warp::Run() {
   budget_ = kSlice;
-  const Inst* const code = kernel_->code.data();
   for (;;) {
     if (now_.mask == 0) {
       if (context.live == 0) return Outcome::kDone;
@@ -403,6 +411,7 @@ Warp::Outcome Warp::Run() {
     if (budget_ <= 0) return Outcome::kYielded;
 
     // Most instructions neither move the program counter nor change who is active.
+    const Inst* const code = code_->code.data();
     const Inst* next = code + now_.pc;
     uint32_t mask;
     for (;; ++next) {

@@ -33,6 +33,7 @@ struct Frame {
   std::byte* rows = nullptr;
   Frame* caller = nullptr;
   const CallSite* site = nullptr;  // null for the kernel itself
+  const Kernel* code = nullptr;    // where the function is
   uint32_t function = 0;
   uint32_t return_pc = 0;
   uint32_t lanes = 0;       // that have not returned
@@ -101,7 +102,7 @@ class Warp {
   bool BranchIndexed(const Inst& inst, uint32_t mask);
   bool Call(const Inst& inst, uint32_t mask);
   bool CallBuiltin(const Inst& inst, const CallSite& site, uint32_t mask);
-  bool CallFunction(const Inst& inst, const CallSite& site, uint32_t function, uint32_t mask, uint32_t others);
+  bool CallFunction(const Inst& inst, const CallSite& site, const Callee& callee, uint32_t mask, uint32_t others);
   void Return(uint32_t mask);
   void Exit(uint32_t mask);
   bool Barrier(const Inst& inst, uint32_t mask);
@@ -112,6 +113,7 @@ class Warp {
 
   Block* block_ = nullptr;
   const Kernel* kernel_ = nullptr;
+  const Kernel* code_ = nullptr;  // of the running frame
   FramePool* frames_ = nullptr;
   Split now_;
   std::vector<Split> others_;
