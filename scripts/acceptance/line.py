@@ -101,3 +101,13 @@ def commit():
     asked = subprocess.run(["git", "-c", "safe.directory=*", "rev-parse", "--quiet", "--verify", "HEAD"],
                            cwd=ROOT, capture_output=True)
     return None if asked.returncode == 0 else "there is no commit to clone"
+
+
+V3 = cpu("avx2", "bmi2", "fma")
+V4 = cpu("avx512f", "avx512bw", "avx512dq", "avx512vl")
+
+
+def bench(row, environment=""):
+    """The command that measures one row and prints "ROW VALUE"."""
+    return (f"{environment} scripts/bench {row} --json build/accept/bench.json && python3 -c \"import json; "
+            f"print('{row}', json.load(open('build/accept/bench.json'))['{row}']['value'])\"").strip()

@@ -1,7 +1,7 @@
 """What must hold of PTX in breadth: programs with the toolkit's libraries on the software GPU, and what of the
 libraries' own PTX loads."""
 
-from acceptance.line import Line, toolkit
+from acceptance.line import V3, V4, Line, bench, toolkit
 
 PREPARE = "scripts/build release product libraries"
 
@@ -43,4 +43,17 @@ LINES = (
              str(path_of(name)) for name in WITH_PTX if path_of(name).exists()),
          figure=r"^(\d+ of \d+) entry kernels load \(([\d.]+) %\)$", unit="%", limit=">= 99",
          needs=(library("cublas"),), quick="", seconds=HOUR),
+    Line("Tiled matmul 512^3, one core, v4: at least 2.5 GFLOP/s",
+         bench("softgpu_matmul_gflops", "SOFTGPU_CPU=v4"), figure=r"softgpu_matmul_gflops ([\d.e+-]+)", unit="GFLOP/s",
+         limit=">= 2.5", needs=(V4,)),
+    Line("Tiled matmul 512^3, one core, v3: at least 1.2 GFLOP/s",
+         bench("softgpu_matmul_gflops", "SOFTGPU_CPU=v3"), figure=r"softgpu_matmul_gflops ([\d.e+-]+)", unit="GFLOP/s",
+         limit=">= 1.2", needs=(V3,)),
+    Line("Vector add of 16M floats, one core: at most 90 ms",
+         bench("softgpu_vecadd_ms"), figure=r"softgpu_vecadd_ms ([\d.e+-]+)", unit="ms", limit="<= 90"),
+    Line("6 500 lines of PTX loaded and one of their kernels run: at most 20 ms",
+         bench("softgpu_load_ms"), figure=r"softgpu_load_ms ([\d.e+-]+)", unit="ms", limit="<= 20"),
+    Line("cublasSgemm 512^3 on the cores of this machine: at most 1.5 s",
+         bench("softgpu_cublas_sgemm_s"), figure=r"softgpu_cublas_sgemm_s ([\d.e+-]+)", unit="s", limit="<= 1.5",
+         needs=(library("cublas"),)),
 )

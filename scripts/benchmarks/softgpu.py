@@ -4,7 +4,7 @@ machine's highest."""
 import dataclasses
 import os
 
-from benchmarks.run import pinned, samples
+from benchmarks.run import NotRun, pinned, samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,11 @@ class Row:
     scale: float  # value = scale * seconds, or scale / seconds for a rate
     rate: bool
     one_core: bool  # pinned to one core, one worker thread; else all cores of this process
+    library: str = ""  # of the toolkit, without which the program is not built
 
     def measure(self, paths):
+        if self.library and not (paths.bench / self.program).exists():
+            raise NotRun(f"{self.program} is not built; that needs a toolkit with {self.library}")
         environment = dict(os.environ, LD_LIBRARY_PATH=str(paths.driver))
         on_device, plain = [paths.bench / self.program], [paths.bench / "baseline", self.baseline]
         pinning = "not pinned"
@@ -39,6 +42,7 @@ class Row:
 
 ROWS = {
     "softgpu_matmul_gflops": Row("matmul_static", "matmul", "matmul", "GFLOP/s", 2 * 512**3 / 1e9, True, True),
+    "softgpu_cublas_sgemm_s": Row("cublas_sgemm_shared", "matmul", "matmul", "s", 1, False, False, "cuBLAS"),
     "softgpu_launch_us": Row("launch_driver", "launch", "launch", "us", 1e6, False, False),
     "softgpu_launch_sync_us": Row("launch_driver", "launch", "launch_sync", "us", 1e6, False, False),
     "softgpu_load_ms": Row("load_driver", "load", "load", "ms", 1e3, False, True),
