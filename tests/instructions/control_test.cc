@@ -1,5 +1,6 @@
 // Branches, loops, calls and forward progress (PTX ISA, section 9.7.12), with lanes that go different ways.
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -105,6 +106,90 @@ st.global.u32 [%out], %r;
            for (uint64_t x = i + 1; x != 1; ++turns) x = x % 2 == 1 ? 3 * x + 1 : x / 2;
            return turns;
          });
+}
+
+// A comparison and the branch behind it run as one, in each way in which lanes can part there.
+TEST_P(Control, BranchesBehindComparisons) {
+  struct Case {
+    const char* branch;  // what stands behind "setp.lt.u32 %p, %i, %k;"
+    uint32_t (*expected)(uint32_t i, uint32_t k);
+  };
+  constexpr Case kCases[] = {
+      {"@%p bra AWAY;", [](uint32_t i, uint32_t k) { return i < k ? 1u : 11u; }},
+      {"@!%p bra AWAY;", [](uint32_t i, uint32_t k) { return i < k ? 11u : 1u; }},
+      // Another predicate than the one that was just written.
+      {"@%q bra AWAY;", [](uint32_t i, uint32_t) { return i % 2 == 0 ? 1u : 11u; }},
+      // Written for some lanes only.
+      {"@%q setp.ge.u32 %p, %i, %k;\n@%p bra AWAY;",
+       [](uint32_t i, uint32_t k) { return (i % 2 == 0 ? i >= k : i < k) ? 1u : 11u; }},
+      // Both at once.
+      {"setp.lt.or.u32 %p, %i, %k, %q;\n@%p bra AWAY;",
+       [](uint32_t i, uint32_t k) { return i < k || i % 2 == 0 ? 1u : 11u; }},
+      // The branch can be reached without the comparison, with the negated predicate.
+      {"@%q not.pred %p, %p;\n@%q bra HERE;\nsetp.ge.u32 %p, %i, %k;\nHERE:\n@%p bra AWAY;",
+       [](uint32_t i, uint32_t k) { return i >= k ? 1u : 11u; }},
+  };
+  for (const Case& test : kCases) {
+    for (const uint32_t k : {0u, 1u, 20u, 40u, 100u}) {
+      const std::string ptx = Kernel(
+          ".reg .b32 %r, %t, %k;\n.reg .pred %p, %q;\nand.b32 %t, %i, 1;\n"
+          "setp.eq.u32 %q, %t, 0;\nmov.u32 %k, " +
+          std::to_string(k) + ";\nmov.u32 %r, 1;\nsetp.lt.u32 %p, %i, %k;\n" + test.branch +
+          "\nadd.u32 %r, %r, 10;\nAWAY:\nst.global.u32 [%out], %r;\n");
+      Expect(ptx, 40, [&](uint32_t i) { return test.expected(i, k); });
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// The comparison is the same in every block, so it is run once per launch, and the branch is the first that is left.
+TEST_P(Control, BranchBehindAComparisonOfTheLaunch) {
+  Expect(R"(.visible .entry test(.param .u64 out)
+{
+.reg .b64 %out, %o;
+.reg .b32 %t, %r;
+.reg .pred %p;
+ld.param.u64 %out, [out];
+mov.u32 %t, %tid.x;
+setp.lt.u32 %p, %t, 7;
+@%p bra AWAY;
+mov.u32 %r, %ctaid.x;
+mad.lo.u32 %r, %r, 32, %t;
+mul.wide.u32 %o, %r, 8;
+add.u64 %out, %out, %o;
+st.global.u32 [%out], %r;
+AWAY:
+ret;
+}
+)",
+         32, [](uint32_t i) { return i % 32 < 7 ? 0 : i; });
+}
+
+// Some lanes read a predicate after a branch that its comparison was part of; a value waits in a split meanwhile.
+TEST_P(Control, ValuesOfLanesThatWait) {
+  Expect(Kernel(R"(.reg .b32 %a, %e, %c, %r;
+.reg .pred %p, %q;
+ld.global.u32 %a, [%out];
+add.u32 %a, %a, %i;
+mov.u32 %r, 0;
+TURN:
+add.u32 %r, %r, 1;
+setp.lt.u32 %p, %r, %i;
+@%p bra TURN;
+and.b32 %e, %i, 1;
+setp.eq.u32 %q, %e, 0;
+@%q bra EVEN;
+ld.global.u32 %c, [%out];
+add.u32 %c, %c, 5;
+add.u32 %r, %r, %c;
+bra END;
+EVEN:
+add.u32 %r, %r, %a;
+END:
+@!%p add.u32 %r, %r, 1000;
+st.global.u32 [%out], %r;
+)"),
+         40, [](uint32_t i) { return std::max(i, 1u) + (i % 2 == 0 ? i : 5) + 1000; });
 }
 
 // Two loops, the inner one with an early exit from both.

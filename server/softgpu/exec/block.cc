@@ -38,9 +38,15 @@ bool HasAddress(FaultKind kind) { return kind == FaultKind::kIllegalAddress || k
 
 uint32_t FirstBit(uint32_t bits) { return static_cast<uint32_t>(__builtin_ctz(bits)); }
 
-void FreeAligned(std::byte* bytes) { ::operator delete (bytes, std::align_val_t{64}); }
-
 }  // namespace
+
+void Block::FreeAligned::operator()(std::byte* bytes) const { ::operator delete (bytes, std::align_val_t{64}); }
+
+Block::AlignedBytes Block::AllocateAligned(size_t bytes) {
+  AlignedBytes result(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64})));
+  std::memset(result.get(), 0, bytes);
+  return result;
+}
 
 Block::~Block() {
   if (local_ != nullptr) munmap(local_, local_mapped_);
@@ -68,12 +74,15 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
   const uint32_t frame_bytes = kernel.functions[0].frame_bytes;
   const size_t wanted = size_t{frame_bytes} * warp_count_;
   if (wanted > row_bytes_) {
-    rows_ = {static_cast<std::byte*>(::operator new (wanted, std::align_val_t{64})), FreeAligned};
-    std::memset(rows_.get(), 0, wanted);
+    rows_ = AllocateAligned(wanted);
     row_bytes_ = wanted;
   }
   const uint32_t dynamic_begin = kernel.shared_bytes;
-  shared_.resize(std::max<size_t>(shared_.size(), size_t{dynamic_begin} + launch.dynamic_shared_bytes + 64));
+  const size_t shared_bytes = size_t{dynamic_begin} + launch.dynamic_shared_bytes + 64;
+  if (shared_bytes > shared_bytes_) {
+    shared_ = AllocateAligned(shared_bytes);
+    shared_bytes_ = shared_bytes;
+  }
   const uint64_t local_per_warp = uint64_t{kernel.local_bytes} * kLanes;
   MapLocal(local_per_warp * warp_count_);
 
@@ -81,7 +90,7 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
     WarpContext& context = warps_[w]->context;
     context.local = local_ + local_per_warp * w;
     context.local_bytes = local_ == nullptr ? 0 : kernel.local_bytes;
-    context.shared = shared_.data();
+    context.shared = shared_.get();
     context.shared_bytes = dynamic_begin + launch.dynamic_shared_bytes;
     context.params = launch.params.data();
     context.param_bytes = static_cast<uint32_t>(launch.params.size());
@@ -126,7 +135,7 @@ void Block::Start(uint64_t index) {
   const uint32_t sm_id =
       sms != nullptr ? (*sms)[index % sms->size()] : static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
   live_threads_ = threads_;
-  std::memset(shared_.data() + kernel_->reserved_shared, 0, kernel_->reserved_shared_bytes);
+  std::memset(shared_.get() + kernel_->reserved_shared, 0, kernel_->reserved_shared_bytes);
   for (; barriers_in_use_ != 0; barriers_in_use_ &= barriers_in_use_ - 1) barriers_[FirstBit(barriers_in_use_)] = {};
   for (uint32_t w = 0; w < warp_count_; ++w) {
     WarpContext& context = warps_[w]->context;

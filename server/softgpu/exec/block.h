@@ -51,6 +51,12 @@ class Block {
     Warp::Reduced reduced;
   };
 
+  struct FreeAligned {
+    void operator()(std::byte* bytes) const;
+  };
+  using AlignedBytes = std::unique_ptr<std::byte, FreeAligned>;
+  static AlignedBytes AllocateAligned(size_t bytes);  // zeros, at a multiple of a CPU's widest vector
+
   bool IsComplete(const BarrierState& barrier) const;
   void Release(uint32_t number);
   void SetFault(const Warp& warp);
@@ -67,9 +73,10 @@ class Block {
   uint32_t threads_ = 0;
   uint32_t live_threads_ = 0;
   FramePool frames_;
-  std::unique_ptr<std::byte, void (*)(std::byte*)> rows_{nullptr, [](std::byte*) {}};
+  AlignedBytes rows_;
   size_t row_bytes_ = 0;
-  std::vector<std::byte> shared_;
+  AlignedBytes shared_;
+  size_t shared_bytes_ = 0;
   std::byte* local_ = nullptr;  // mapped, so that deep stacks cost only what is touched
   uint64_t local_mapped_ = 0;
   std::array<BarrierState, kBarriers> barriers_;

@@ -35,8 +35,15 @@ void FunctionDecoder::DecodeBranch(const Instruction& instruction) {
   if (instruction.operands.size() != 1 || instruction.operands[0].kind != Operand::Kind::kLabel)
     return Fail("bra to no label");
   const bool is_conditional = guard_ != kNoSlot;
-  jumps_.emplace_back(static_cast<uint32_t>(shared_->kernel->code.size()), instruction.operands[0].value);
-  Emit(Control::kBranch);
+  std::vector<Inst>& code = shared_->kernel->code;
+  if (is_conditional && comparison_ != kNoSlot && comparison_ + 1 == code.size() && code.back().dst == (guard_ & ~1u)) {
+    // Nothing can jump to between the two, or there would be a record there.
+    code.back().control = Control::kBranch;
+    code.back().extra = guard_ & 1 ? kBranchUnless : 0;
+  } else {
+    Emit(Control::kBranch);
+  }
+  jumps_.emplace_back(static_cast<uint32_t>(code.size() - 1), instruction.operands[0].value);
   guard_ = kNoSlot;
   if (is_conditional) Emit(Control::kJoin);  // lanes that did not take it may have waited here
 }

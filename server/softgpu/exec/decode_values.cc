@@ -81,6 +81,7 @@ void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode
   const Slot a = SourceSlot(operands[1], letter), b = SourceSlot(operands[2], letter);
   const Slot result = is_plain ? RegisterSlot(target) : Scratch('p');
   EmitSlots(name, result, a, b);
+  if (is_plain && guard_ == kNoSlot) comparison_ = static_cast<uint32_t>(shared_->kernel->code.size() - 1);
   if (is_plain) return;
 
   const Slot other = !boolean.empty() && operands.size() > 3 ? PredicateSlot(operands[3]) : kNoSlot;

@@ -135,6 +135,7 @@ void FunctionDecoder::Decode() {
     if (rows_.invariant[i]) StartInstruction(body_.instructions[i]);
   }
   code.entry = static_cast<uint32_t>(shared_->kernel->code.size());
+  comparison_ = kNoSlot;  // what is run once per launch is not a branch's
   for (size_t i = 0; i < body_.instructions.size(); ++i) {
     const Instruction& instruction = body_.instructions[i];
     line_ = instruction.line;

@@ -171,6 +171,8 @@ class FunctionDecoder {
   std::set<uint32_t> callees_;
   bool has_indirect_call_ = false;
 
+  uint32_t comparison_ = kNoSlot;  // the last record of a comparison that a branch behind it may take over
+
   uint32_t line_ = 0;
   uint32_t guard_ = kNoSlot;
   uint32_t scratch_used_[3] = {0, 0, 0};

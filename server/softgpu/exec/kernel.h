@@ -51,6 +51,11 @@ struct Callee {
   uint32_t function;
 };
 
+// A branch may bring its comparison: the record is that of the comparison, its predicate `dst` a register of the frame,
+// with Control::kBranch and its target. Lanes go to the target for which the predicate holds, or with kBranchUnless in
+// Inst::extra does not.
+inline constexpr uint32_t kBranchUnless = 1;
+
 // A kernel with everything it calls, ready to run; or a function that is called through pointers, with what it calls
 // itself (LateFunctions): then what is said of a kernel as a whole is empty. Immutable after decoding.
 class Kernel {

@@ -87,7 +87,8 @@ void Warp::Enter(Split split) {
   }
 }
 
-void Warp::Park(Split split) {
+// Inline, as a split that is made in memory field by field and then copied in wider pieces makes the CPU wait.
+[[gnu::always_inline]] inline void Warp::Park(Split split) {
   if (split.mask == 0) return;
   split.stamp = ++clock_;
   others_.push_back(split);
@@ -401,6 +402,8 @@ std::vector<uint32_t> Warp::WaitingLines() const {
   return lines;
 }
 
+uint32_t Warp::Predicate(Slot slot) const { return *reinterpret_cast<const uint32_t*>(context.base[0] + slot); }
+
 Warp::Outcome Warp::Run() {
   budget_ = kSlice;
   for (;;) {
@@ -413,11 +416,12 @@ Warp::Outcome Warp::Run() {
     // Most instructions neither move the program counter nor change who is active.
     const Inst* const code = code_->code.data();
     const Inst* next = code + now_.pc;
+    const uint32_t active = now_.mask;
     uint32_t mask;
     for (;; ++next) {
-      mask = now_.mask;
+      mask = active;
       if (next->guard != kNoSlot) {
-        const uint32_t predicate = *reinterpret_cast<const uint32_t*>(context.base[0] + (next->guard & ~1u));
+        const uint32_t predicate = Predicate(next->guard & ~1u);
         mask &= next->guard & 1 ? ~predicate : predicate;
         if (mask == 0) continue;
       }
@@ -454,7 +458,15 @@ Warp::Outcome Warp::Run() {
         break;
       }
       case Control::kBranch:
-        Branch(inst, mask);
+        if (inst.run != nullptr) {
+          inst.run(inst, context, mask);
+          mask &= inst.extra & kBranchUnless ? ~Predicate(inst.dst) : Predicate(inst.dst);
+        }
+        if (mask == 0) {
+          ++now_.pc;
+        } else {
+          Branch(inst, mask);
+        }
         break;
       case Control::kBranchIndexed:
         if (!BranchIndexed(inst, mask)) return Outcome::kFaulted;

@@ -110,6 +110,7 @@ class Warp {
   bool Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string text = {});
   bool AccessFaulted(const Inst& inst);
   std::byte* LocalOf(const Frame* frame, uint32_t lane) const;
+  uint32_t Predicate(Slot slot) const;  // of the running frame
 
   Block* block_ = nullptr;
   const Kernel* kernel_ = nullptr;

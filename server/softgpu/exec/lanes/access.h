@@ -1,6 +1,6 @@
 #pragma once
 
-#include "server/softgpu/exec/lanes/lane_ops.h"
+#include "server/softgpu/exec/lanes/vectors.h"
 #include "server/softgpu/exec/memory.h"
 
 // How handlers get at memory: every access of every active lane is checked for range and alignment before a byte moves.
@@ -14,21 +14,19 @@ struct Window {
   u64 begin;
   u64 size;
   std::byte* host;
+  u64 lane_bytes = 0;  // how far each lane's piece lies behind that of the lane before
 };
 
-// How the addresses of half a warp lie to each other.
-enum class Pattern { kUniform, kContiguous, kScattered };
-inline constexpr u32 kHalf = kLanes / 2;
-
-template <class A>
-inline Pattern PatternOf(const A* address, u32 stride) {
+// Whether `kCount` addresses lie `stride` apart.
+template <u32 kCount, class A>
+[[gnu::always_inline]] inline bool IsEven(const A* address, A stride) {
   const A first = address[0];
-  A apart = 0;
-  for (u32 i = 0; i < kHalf; ++i) apart |= (address[i] - first) ^ static_cast<A>(i * stride);
-  if (apart == 0) return Pattern::kContiguous;
-  A differ = 0;
-  for (u32 i = 0; i < kHalf; ++i) differ |= address[i] ^ first;
-  return differ == 0 ? Pattern::kUniform : Pattern::kScattered;
+  Vector<A> differ = {};
+#pragma GCC unroll 16
+  for (u32 i = 0; i < kCount; i += VectorOf<A>::kLanesEach) {
+    differ |= LoadVectorAt<A>(address + i) ^ ((Iota<A>() + static_cast<A>(i)) * stride + first);
+  }
+  return IsZero<A>(differ);
 }
 
 // Whether the accesses of `bytes` at address[lane] + offset lie in `window` and are aligned, for every lane of `mask`.
@@ -37,28 +35,18 @@ inline Pattern PatternOf(const A* address, u32 stride) {
 // - it) is negative; both signs are gathered over the lanes, so the loop has no branch.
 template <class A>
 inline bool Fits(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask) {
-  using Signed = std::make_signed_t<A>;
+  constexpr A kSign = A{1} << (8 * sizeof(A) - 1);
   if (window.size < bytes) return false;
   const A base = static_cast<A>(offset - window.begin);
   const A limit = static_cast<A>(window.size - bytes);
-  A outside = 0, low_bits = 0;
-  if (mask == kAllLanes) {
-    for (u32 i = 0; i < kLanes; ++i) {
-      const A o = address[i] + base;
-      outside |= o | static_cast<A>(limit - o);
-      low_bits |= o;
-    }
-  } else {
-    alignas(64) s32 lanes[kLanes];
-    ExpandMask(mask, lanes);
-    for (u32 i = 0; i < kLanes; ++i) {
-      const A o = address[i] + base;
-      const A take = static_cast<A>(static_cast<Signed>(lanes[i]));
-      outside |= (o | static_cast<A>(limit - o)) & take;
-      low_bits |= o & take;
-    }
+  Vector<A> outside = {}, low_bits = {};
+  for (u32 lane = 0; lane < kLanes; lane += VectorOf<A>::kLanesEach) {
+    const Vector<A> o = LoadVectorAt<A>(address + lane) + base;
+    const Vector<A> take = mask == kAllLanes ? ~Vector<A>{} : MaskAt<A>(mask, lane);
+    outside |= (o | (limit - o)) & take;
+    low_bits |= o & take;
   }
-  return static_cast<Signed>(outside) >= 0 && (low_bits & (bytes - 1)) == 0;
+  return IsZero<A>((outside & kSign) | (low_bits & static_cast<A>(bytes - 1)));
 }
 
 template <class T>
@@ -78,56 +66,69 @@ inline void ForLanes(u32 mask, Move move) {
   for (u32 rest = mask; rest != 0; rest &= rest - 1) move(static_cast<u32>(__builtin_ctz(rest)));
 }
 
-// The extent that the accesses are most likely in: the one that this instruction hit last, or else that of the first
-// active lane. Empty where the access is not allowed.
+// The extent that this instruction hit last. Empty where the access is not allowed.
 template <AccessKind kKind>
-inline Window DeviceWindow(const Inst& inst, WarpContext& warp, u64 first_address) {
-  const Extent*& hit = warp.hit[reinterpret_cast<uintptr_t>(&inst) / sizeof(Inst) % WarpContext::kHits];
-  if (first_address - hit->begin >= hit->end - hit->begin) {
-    if (const Extent* extent = FindExtent(warp, first_address)) hit = extent;
-  }
+[[gnu::always_inline]] inline Window LastWindow(const Extent* hit) {
   const u64 size = hit->end - hit->begin;
   return {hit->begin, kKind == AccessKind::kRead || hit->writable ? size : 0, hit->host};
 }
+inline const Extent*& LastHit(const Inst& inst, WarpContext& warp) {
+  return warp.hit[reinterpret_cast<uintptr_t>(&inst) / sizeof(Inst) % WarpContext::kHits];
+}
 
-// The quick way for one element per lane in device or shared memory. Moves the data by one of three functions: for the
-// sixteen lanes from `lane` on, uniform(lane, place of all) or contiguous(lane, place of the first); for one lane,
-// each(lane, place). False when an access is out of the window or misaligned; nothing has moved then.
-template <class A, class Uniform, class Contiguous, class Each>
-inline bool AccessWindow(const A* address, u64 offset, const Window& window, u32 bytes, u32 mask, Uniform uniform,
-                         Contiguous contiguous, Each each) {
-  const u64 shift = offset - window.begin;
-  const auto place = [&](u32 lane) { return window.host + static_cast<A>(address[lane] + shift); };
-  if (mask != kAllLanes) {
-    if (!Fits(address, offset, window, bytes, mask)) return false;
-    ForLanes(mask, [&](u32 lane) { each(lane, place(lane)); });
-    return true;
+// The extent that the accesses are most likely in: the one that this instruction hit last, or else that of the first
+// active lane.
+template <AccessKind kKind>
+inline Window DeviceWindow(const Inst& inst, WarpContext& warp, u64 first_address) {
+  const Extent*& hit = LastHit(inst, warp);
+  if (first_address - hit->begin >= hit->end - hit->begin) {
+    if (const Extent* extent = FindExtent(warp, first_address)) hit = extent;
   }
-  const Pattern patterns[2] = {PatternOf(address, bytes), PatternOf(address + kHalf, bytes)};
-  if (patterns[0] == Pattern::kScattered || patterns[1] == Pattern::kScattered) {
-    if (!Fits(address, offset, window, bytes, mask)) return false;
-  } else {
-    // The ends of an even row of addresses speak for all between them.
-    for (const u32 lane : {u32{0}, kHalf - 1, kHalf, kLanes - 1}) {
-      const A o = static_cast<A>(address[lane] + shift);
-      if (window.size < bytes || o > window.size - bytes || (o & (bytes - 1)) != 0) return false;
+  return LastWindow<kKind>(hit);
+}
+
+// Calls use(addresses, offset, window) for the piece of memory that the accesses are most likely in, the addresses
+// being a row of u32 or u64, and returns what it does. False when there is no such piece.
+template <AccessKind kKind, class Use>
+inline bool UseWindow(const Inst& inst, WarpContext& warp, u32 mask, Use use) {
+  const u64 offset = static_cast<u64>(inst.imm) + (inst.extra & kFrameLocal ? warp.local_base : 0);
+  Window window{0, warp.shared_bytes, warp.shared};
+  switch (inst.space) {
+    case MemorySpace::kShared:
+      break;
+    case MemorySpace::kLocal:
+      window = {0, warp.local_bytes, warp.local, warp.local_bytes};
+      break;
+    case MemorySpace::kParam:
+      return false;
+    default: {
+      if (inst.extra & kNarrowAddress) return false;
+      const u64 first = Row<const u64>(warp, inst.a)[__builtin_ctz(mask)] + offset;
+      if (inst.space == MemorySpace::kGlobal || first < kSharedWindow) {
+        window = DeviceWindow<kKind>(inst, warp, first);
+      } else if ((first & kWindowMask) == kSharedWindow) {
+        window.begin = kSharedWindow;
+      } else if ((first & kWindowMask) == kLocalWindow) {
+        window = {kLocalWindow, warp.local_bytes, warp.local, warp.local_bytes};
+      } else {
+        return false;
+      }
     }
   }
-  for (u32 half = 0; half < 2; ++half) {
-    const u32 lane = half * kHalf;
-    switch (patterns[half]) {
-      case Pattern::kUniform:
-        uniform(lane, place(lane));
-        break;
-      case Pattern::kContiguous:
-        contiguous(lane, place(lane));
-        break;
-      case Pattern::kScattered:
-        for (u32 i = lane; i < lane + kHalf; ++i) each(i, place(i));
-        break;
-    }
+  if (inst.extra & kNarrowAddress) return use(Row<const u32>(warp, inst.a), offset, window);
+  return use(Row<const u64>(warp, inst.a), offset, window);
+}
+
+// The places of accesses that fit into the window; of inactive lanes, any.
+template <class A>
+inline void FillPlaces(const A* address, u64 offset, const Window& window, std::byte** places) {
+  const A shift = static_cast<A>(offset - window.begin);
+  // A number, as an inactive lane's place may be beyond all memory.
+  const u64 host = reinterpret_cast<u64>(window.host);
+  for (u32 lane = 0; lane < kLanes; ++lane) {
+    places[lane] =
+        reinterpret_cast<std::byte*>(host + u64{lane} * window.lane_bytes + static_cast<A>(address[lane] + shift));
   }
-  return true;
 }
 
 inline u64 AddressOf(const Inst& inst, WarpContext& warp, u32 lane) {
@@ -147,26 +148,57 @@ __attribute__((noinline, unused)) bool ResolveLanes(const Inst& inst, WarpContex
   return true;
 }
 
-// One element of T per lane: the quick way where it goes, else the exact one.
-template <AccessKind kKind, class Uniform, class Contiguous, class Each>
-inline void Access(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, Uniform uniform, Contiguous contiguous,
-                   Each each) {
+// The place of each active lane's access: the quick way where it goes, else the exact one. Of inactive lanes, any.
+// False with warp.fault set when one is refused.
+template <AccessKind kKind>
+[[gnu::noinline]] bool Resolve(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
+  const auto fill = [&](const auto* address, u64 offset, const Window& window) {
+    if (!Fits(address, offset, window, bytes, mask)) return false;
+    FillPlaces(address, offset, window, places);
+    return true;
+  };
+  return UseWindow<kKind>(inst, warp, mask, fill) || ResolveLanes(inst, warp, bytes, mask, kKind, places);
+}
+
+template <u32 kCount>
+using LaneCount = std::integral_constant<u32, kCount>;
+
+// The accesses of `kCount` lanes whose addresses are all the same or lie one element apart, by one of two functions:
+// uniform(count, place of all) or contiguous(count, place of the first); `count` is a LaneCount. False when they do
+// not, or when an access is out of the window or misaligned; nothing has moved then.
+template <u32 kCount, class A, class Uniform, class Contiguous>
+[[gnu::always_inline]] inline bool AccessEvenly(const A* address, u64 offset, const Window& window, u32 bytes,
+                                                Uniform uniform, Contiguous contiguous) {
+  const A first = address[0], step = address[1] - first;
+  const A o = static_cast<A>(first + (offset - window.begin));
+  // The ends of an even row of addresses speak for all between them.
+  const auto fits = [&](u64 span) __attribute__((always_inline)) {
+    return window.size >= span && o <= window.size - span && (o & (bytes - 1)) == 0;
+  };
+  if (step == bytes) {
+    if (!IsEven<kCount, A>(address, bytes) || !fits(u64{bytes} * kCount)) return false;
+    contiguous(LaneCount<kCount>(), window.host + o);
+    return true;
+  }
+  if (step != 0 || !IsEven<kCount, A>(address, 0) || !fits(bytes)) return false;
+  uniform(LaneCount<kCount>(), window.host + o);
+  return true;
+}
+
+// The same for a whole warp with all lanes active, in shared memory or where in device memory the instruction hit last.
+template <AccessKind kKind, class Uniform, class Contiguous>
+[[gnu::always_inline]] inline bool TryEvenly(const Inst& inst, WarpContext& warp, u32 bytes, Uniform uniform,
+                                             Contiguous contiguous) {
   const u64 offset = static_cast<u64>(inst.imm);
   if (inst.space == MemorySpace::kShared) {
     const Window window{0, warp.shared_bytes, warp.shared};
-    if (inst.extra & kNarrowAddress) {
-      if (AccessWindow(Row<const u32>(warp, inst.a), offset, window, bytes, mask, uniform, contiguous, each)) return;
-    } else if (AccessWindow(Row<const u64>(warp, inst.a), offset, window, bytes, mask, uniform, contiguous, each)) {
-      return;
-    }
-  } else if (inst.space <= MemorySpace::kGlobal && (inst.extra & kNarrowAddress) == 0) {
-    const u64* address = Row<const u64>(warp, inst.a);
-    const Window window = DeviceWindow<kKind>(inst, warp, address[__builtin_ctz(mask)] + offset);
-    if (AccessWindow(address, offset, window, bytes, mask, uniform, contiguous, each)) return;
+    if (inst.extra & kNarrowAddress)
+      return AccessEvenly<kLanes>(Row<const u32>(warp, inst.a), offset, window, bytes, uniform, contiguous);
+    return AccessEvenly<kLanes>(Row<const u64>(warp, inst.a), offset, window, bytes, uniform, contiguous);
   }
-  std::byte* places[kLanes];
-  if (!ResolveLanes(inst, warp, bytes, mask, kKind, places)) return;
-  ForLanes(mask, [&](u32 lane) { each(lane, places[lane]); });
+  if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0) return false;
+  const Window window = LastWindow<kKind>(LastHit(inst, warp));
+  return AccessEvenly<kLanes>(Row<const u64>(warp, inst.a), offset, window, bytes, uniform, contiguous);
 }
 
 }  // namespace

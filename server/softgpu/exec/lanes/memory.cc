@@ -9,75 +9,90 @@
 namespace outboard::softgpu {
 namespace {
 
-template <class T>
-void Load(const Inst& inst, WarpContext& warp, u32 mask) {
-  using S = typename Storage<T>::type;
-  S* to = Row<S>(warp, inst.dst);
-  Access<AccessKind::kRead>(
-      inst, warp, sizeof(T), mask,
-      [&](u32 lane, const std::byte* from) {
-        const S value = static_cast<S>(LoadFrom<T>(from));
-        for (u32 i = 0; i < kHalf; ++i) to[lane + i] = value;
-      },
-      [&](u32 lane, const std::byte* from) {
-        for (u32 i = 0; i < kHalf; ++i) to[lane + i] = static_cast<S>(LoadFrom<T>(from + u64{i} * sizeof(T)));
-      },
-      [&](u32 lane, const std::byte* from) { to[lane] = static_cast<S>(LoadFrom<T>(from)); });
-}
-
-template <class T>
-void Store(const Inst& inst, WarpContext& warp, u32 mask) {
-  using S = typename Storage<T>::type;
-  const S* values = Row<const S>(warp, inst.b);
-  Access<AccessKind::kWrite>(
-      inst, warp, sizeof(T), mask,
-      [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane + kHalf - 1])); },
-      [&](u32 lane, std::byte* to) {
-        for (u32 i = 0; i < kHalf; ++i) StoreTo(to + u64{i} * sizeof(T), static_cast<T>(values[lane + i]));
-      },
-      [&](u32 lane, std::byte* to) { StoreTo(to, static_cast<T>(values[lane])); });
+// The value at places[lane] + offset for each lane of `mask`.
+template <class T, class S>
+inline void LoadRow(S* to, std::byte* const* places, u64 offset, u32 mask) {
+  if (sizeof(T) < 4 || mask != kAllLanes)
+    return ForLanes(mask, [&](u32 lane) { to[lane] = static_cast<S>(LoadFrom<T>(places[lane] + offset)); });
+  if constexpr (sizeof(T) >= 4) {
+    constexpr u32 kHalf = kLanes / 2;  // often all of one row of a block
+    for (u32 half = 0; half < kLanes; half += kHalf) {
+      const u64* const at = reinterpret_cast<const u64*>(places + half);
+      if (IsEven<kHalf, u64>(at, 0)) {
+        FillRow<kHalf>(to + half, LoadFrom<T>(places[half] + offset));
+      } else if (IsEven<kHalf, u64>(at, sizeof(T))) {
+        CopyRow<kHalf, T>(to + half, places[half] + offset);
+      } else {
+        for (u32 lane = half; lane < half + kHalf; lane += VectorOf<T>::kLanesEach)
+          GatherVector(to + lane, places + lane, offset);
+      }
+    }
+  }
 }
 
 // A vector of more than four elements has its slots in a list, at WarpContext::operands + Inst::d.
 
-// The places of a vector access: in one piece of device memory when they fit, else lane by lane.
-template <AccessKind kKind>
-inline bool ResolveVector(const Inst& inst, WarpContext& warp, u32 bytes, u32 mask, std::byte** places) {
-  if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0)
-    return ResolveLanes(inst, warp, bytes, mask, kKind, places);
-  const u64* address = Row<const u64>(warp, inst.a);
-  const u64 offset = static_cast<u64>(inst.imm);
-  const Window window = DeviceWindow<kKind>(inst, warp, address[__builtin_ctz(mask)] + offset);
-  if (!Fits(address, offset, window, bytes, mask)) return ResolveLanes(inst, warp, bytes, mask, kKind, places);
-  for (u32 lane = 0; lane < kLanes; ++lane) places[lane] = window.host + (address[lane] + offset - window.begin);
-  return true;
-}
-
+// By places of all kinds.
 template <class T, int kWidth>
-void LoadVector(const Inst& inst, WarpContext& warp, u32 mask) {
+[[gnu::noinline]] void LoadVector(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
-  std::byte* places[kLanes];
-  if (!ResolveVector<AccessKind::kRead>(inst, warp, kWidth * sizeof(T), mask, places)) return;
+  alignas(64) std::byte* places[kLanes];
+  if (!Resolve<AccessKind::kRead>(inst, warp, kWidth * sizeof(T), mask, places)) return;
   const Slot own[] = {inst.dst, inst.dst2, inst.b, inst.c};
   const Slot* const slots = kWidth <= 4 ? own : warp.operands + inst.d;
   for (int k = 0; k < kWidth; ++k) {
     if (slots[k] == kNoSlot) continue;
-    S* to = Row<S>(warp, slots[k]);
-    ForLanes(mask, [&](u32 lane) { to[lane] = static_cast<S>(LoadFrom<T>(places[lane] + k * sizeof(T))); });
+    LoadRow<T>(Row<S>(warp, slots[k]), places, k * sizeof(T), mask);
   }
 }
 
 template <class T, int kWidth>
-void StoreVector(const Inst& inst, WarpContext& warp, u32 mask) {
+[[gnu::noinline]] void StoreVector(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
-  std::byte* places[kLanes];
-  if (!ResolveVector<AccessKind::kWrite>(inst, warp, kWidth * sizeof(T), mask, places)) return;
+  alignas(64) std::byte* places[kLanes];
+  if (!Resolve<AccessKind::kWrite>(inst, warp, kWidth * sizeof(T), mask, places)) return;
   const Slot own[] = {inst.b, inst.c, inst.d, inst.dst};
   const Slot* const slots = kWidth <= 4 ? own : warp.operands + inst.d;
   for (int k = 0; k < kWidth; ++k) {
     const S* from = Row<const S>(warp, slots[k]);
     ForLanes(mask, [&](u32 lane) { StoreTo(places[lane] + k * sizeof(T), static_cast<T>(from[lane])); });
   }
+}
+
+template <class T>
+void Load(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  const auto uniform = [&](auto count, const std::byte* from) __attribute__((always_inline)) {
+    FillRow<count>(Row<S>(warp, inst.dst), static_cast<S>(LoadFrom<T>(from)));
+  };
+  const auto contiguous = [&](auto count, const std::byte* from) __attribute__((always_inline)) {
+    S* const to = Row<S>(warp, inst.dst);
+    if constexpr (sizeof(T) >= 4) {
+      CopyRow<count, T>(to, from);
+    } else {
+      for (u32 i = 0; i < count; ++i) to[i] = static_cast<S>(LoadFrom<T>(from + u64{i} * sizeof(T)));
+    }
+  };
+  if (mask == kAllLanes && TryEvenly<AccessKind::kRead>(inst, warp, sizeof(T), uniform, contiguous)) return;
+  LoadVector<T, 1>(inst, warp, mask);
+}
+
+template <class T>
+void Store(const Inst& inst, WarpContext& warp, u32 mask) {
+  using S = typename Storage<T>::type;
+  const auto uniform = [&](auto count, std::byte* to) __attribute__((always_inline)) {
+    StoreTo(to, static_cast<T>(Row<const S>(warp, inst.b)[count - 1]));
+  };
+  const auto contiguous = [&](auto count, std::byte* to) __attribute__((always_inline)) {
+    const S* const values = Row<const S>(warp, inst.b);
+    if constexpr (sizeof(T) >= 4) {
+      CopyRow<count, T>(to, values);
+    } else {
+      for (u32 i = 0; i < count; ++i) StoreTo(to + u64{i} * sizeof(T), static_cast<T>(values[i]));
+    }
+  };
+  if (mask == kAllLanes && TryEvenly<AccessKind::kWrite>(inst, warp, sizeof(T), uniform, contiguous)) return;
+  StoreVector<T, 1>(inst, warp, mask);
 }
 
 // A kernel's parameter at a fixed offset: one value for all lanes.
