@@ -143,6 +143,67 @@ mad.wide.u32 %a, %half, 4, %a;
   EXPECT_TRUE(machine.RunWell("test", {}, {32}, Params().Add(kEnd - 64).Add(kDataAddress)));
 }
 
+// The same in shared and local memory, at the widths of elements that move as they are and that do not.
+TEST_P(Faults, RowsOfAddressesInABlocksMemory) {
+  struct Row {
+    const char* access;
+    uint32_t first, step;  // the address of lane 0, and how far the lanes' lie apart
+    uint32_t thread;       // the first at fault
+    FaultKind kind;
+  };
+  constexpr uint32_t kNobody = 32;
+  const Row kRows[] = {
+      {"ld.shared.u32 %r, [%n];", 128, 4, kNobody, {}},
+      {"ld.shared.u32 %r, [%n];", 132, 4, 31, kIllegal},
+      {"ld.shared.u32 %r, [%n];", 0xfffffffc, 4, 0, kIllegal},
+      {"ld.shared.u32 %r, [%n];", 256, 0, 0, kIllegal},
+      {"ld.shared.u32 %r, [%n];", 252, 0, kNobody, {}},
+      {"ld.shared.u32 %r, [%n];", 2, 4, 0, kMisaligned},
+      {"ld.shared.u32 %r, [%n+128];", 0, 4, kNobody, {}},
+      {"ld.shared.u32 %r, [%n+128];", 4, 4, 31, kIllegal},
+      {"ld.shared.u32 %r, [%a];", 132, 4, 31, kIllegal},
+      {"ld.shared.u8 %r, [%n];", 224, 1, kNobody, {}},
+      {"ld.shared.u8 %r, [%n];", 225, 1, 31, kIllegal},
+      {"ld.shared.u64 %x, [%n];", 0, 8, kNobody, {}},
+      {"ld.shared.u64 %x, [%n];", 8, 8, 31, kIllegal},
+      {"ld.shared.v2.u32 {%r,%i}, [%n];", 8, 8, 31, kIllegal},
+      {"st.shared.u32 [%n], %r;", 128, 4, kNobody, {}},
+      {"st.shared.u32 [%n], %r;", 132, 4, 31, kIllegal},
+      {"st.shared.u16 [%n], %r;", 194, 2, 31, kIllegal},
+      {"ld.local.u32 %r, [%n];", 252, 0, kNobody, {}},
+      {"ld.local.u32 %r, [%n];", 132, 4, 31, kIllegal},
+      {"st.local.u32 [%n], %r;", 256, 0, 0, kIllegal},
+      {"ld.u32 %r, [%s];", 128, 4, kNobody, {}},
+      {"ld.u32 %r, [%s];", 132, 4, 31, kIllegal},
+      {"ld.u32 %r, [%l];", 132, 4, 31, kIllegal},
+  };
+  Machine machine(level());
+  for (const Row& row : kRows) {
+    ASSERT_TRUE(machine.Load(std::string(R"(.visible .entry test(.param .u32 first, .param .u32 step)
+{
+.shared .align 16 .b8 room[256];
+.local .align 16 .b8 own[256];
+.reg .b64 %a, %s, %l, %x;
+.reg .b32 %i, %n, %r, %step;
+ld.param.u32 %n, [first];
+ld.param.u32 %step, [step];
+mov.u32 %i, %tid.x;
+mad.lo.u32 %n, %i, %step, %n;
+cvt.u64.u32 %a, %n;
+cvta.shared.u64 %s, %a;
+cvta.local.u64 %l, %a;
+mov.u32 %r, 0;
+st.shared.u32 [room], %r;
+st.local.u32 [own], %r;
+)") + row.access + "\nret;\n}\n"));
+    const std::optional<Fault> fault = machine.Run("test", {}, {32}, Params().Add(row.first).Add(row.step));
+    ASSERT_EQ(fault.has_value(), row.thread != kNobody) << row.access << " from " << row.first;
+    if (!fault) continue;
+    EXPECT_EQ(static_cast<int>(fault->kind), static_cast<int>(row.kind)) << row.access << " from " << row.first;
+    EXPECT_EQ(fault->thread[0], row.thread) << row.access << " from " << row.first;
+  }
+}
+
 // A generic address in a window is refused with the whole address.
 TEST_P(Faults, GenericWindows) {
   Machine machine(level());

@@ -46,7 +46,7 @@ enum class Control : uint8_t {
   kChecked,        // run the handler, which may have set WarpContext::fault
   kSync,           // a warp-level operation: wait for the lanes named in the row `d`, then as kChecked
   kJoin,           // a place where splits of a warp may meet
-  kBranch,         // to imm
+  kBranch,         // to imm; with a handler, which compares, as kernel.h says
   kBranchIndexed,  // to the targets in Kernel::targets[imm .. imm + extra), chosen by the row `a`
   kCall,           // call site Kernel::calls[extra]
   kReturn,

@@ -152,6 +152,27 @@ END:
   EXPECT_NE(rows.Of("%a"), rows.Of("%t"));
 }
 
+// From FAR the way leads back through the text twice before it comes to where %a is needed.
+TEST(PlanRows, OfWhatIsNeededSeveralJumpsBack) {
+  const Rows rows(kBegin + R"(
+bra DEFINE;
+USE:
+st.global.u32 [%d], %a;
+bra END;
+DEFINE:
+ld.global.u32 %a, [%d];
+bra FAR;
+NEAR:
+bra USE;
+FAR:
+ld.global.u32 %t, [%d+4];
+st.global.u32 [%d], %t;
+bra NEAR;
+END:
+)" + kEnd);
+  EXPECT_NE(rows.Of("%a"), rows.Of("%t"));
+}
+
 TEST(PlanRows, OfACopyAreThoseOfItsOriginal) {
   const Rows rows(kBegin + R"(
 ld.global.u32 %a, [%d];
