@@ -223,6 +223,19 @@ Builtin BuiltinOf(std::string_view name) {
   return Builtin::kNone;
 }
 
+bool IsOfDriver(std::string_view name) { return name.starts_with("__cuda_syscall_"); }
+
+std::string RefusalOfCall(std::string_view name) {
+  // The second generation of the runtime, which current compilers call, has a prefix of its own.
+  constexpr std::string_view kPrefix = "__cudaCDP2";
+  const std::string call =
+      name.starts_with(kPrefix) ? "cuda" + std::string(name.substr(kPrefix.size())) : std::string(name);
+  if (call.starts_with("cudaLaunchDevice") || call.starts_with("cudaGetParameterBuffer"))
+    return "kernels that launch kernels (dynamic parallelism) are not supported: a call of " + call;
+  if (IsOfDriver(name)) return "what the device's runtime asks of a driver is not supported: a call of " + call;
+  return "";
+}
+
 std::optional<std::string> BuiltinCall::Run() {
   switch (site.builtin) {
     case Builtin::kVprintf:

@@ -11,6 +11,13 @@ namespace outboard::softgpu {
 // The function of the device's runtime with this name; kNone for none.
 Builtin BuiltinOf(std::string_view name);
 
+// Functions that a driver gives to the device's runtime (libcudadevrt), which no text defines.
+bool IsOfDriver(std::string_view name);
+
+// Why a kernel that calls this function cannot run, as a failure of its decoding: it launches kernels, or asks the
+// driver for something else that needs the host. Empty for other functions.
+std::string RefusalOfCall(std::string_view name);
+
 // One lane's call of a function that the device's runtime provides: vprintf, __assertfail, malloc, free,
 // cudaGraphSetConditional.
 struct BuiltinCall {

@@ -95,6 +95,8 @@ void FunctionDecoder::DecodeCall(const Instruction& instruction) {
     site.indirect = true;
     has_indirect_call_ = true;
     pointer = SourceSlot(*target, 'l');
+  } else if (std::string refusal = RefusalOfCall(target->name); !refusal.empty()) {
+    return Fail(std::move(refusal));
   } else {
     const Symbol symbol = shared_->program.Resolve(module_, target->name);
     if (symbol.kind == Symbol::Kind::kFunction) {

@@ -5,10 +5,9 @@
 #include <set>
 #include <utility>
 
+#include "common/base/round_up.h"
 #include "server/softgpu/exec/builtins.h"
 #include "server/softgpu/ptx/lexer.h"
-
-#include "common/base/round_up.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -17,11 +16,8 @@ bool IsDeviceVariable(const ptx::Variable& variable) {
   return variable.space == ptx::Space::kGlobal || variable.space == ptx::Space::kConst;
 }
 
-// What a name is for that the software GPU will not find anywhere: the runtime of kernels that launch kernels.
-const char* PurposeOf(std::string_view name) {
-  return name.starts_with("__cudaCDP2") || name.starts_with("__cuda_syscall_") ? " (launches by kernels: not supported)"
-                                                                               : "";
-}
+// Who would define a name that is defined nowhere.
+const char* OwnerOf(std::string_view name) { return name.starts_with("__cudaCDP2") ? " (libcudadevrt has it)" : ""; }
 
 }  // namespace
 
@@ -124,7 +120,8 @@ bool Program::IsUndefined(size_t module, std::string_view name) const {
   const auto declared = modules_[module]->symbols.find(name);
   if (declared == modules_[module]->symbols.end() || Resolve(module, name).kind != Symbol::Kind::kNone) return false;
   const bool is_function = declared->second < 0;
-  if (is_function) return BuiltinOf(name) == Builtin::kNone;
+  // A call of what a driver has is refused with the kernel that makes it, not with the program.
+  if (is_function) return BuiltinOf(name) == Builtin::kNone && !IsOfDriver(name);
   return modules_[module]->variables[static_cast<size_t>(declared->second)].linkage == ptx::Linkage::kExtern;
 }
 
@@ -155,7 +152,7 @@ std::vector<std::string> Program::Undefined() const {
       if (!IsUndefined(module, token.text) || !said.emplace(module, token.text).second) continue;
       sentences.push_back(std::string(token.text) + ", which " + modules_[module]->name + " uses in " +
                           std::string(function->name) + " (PTX line " + std::to_string(token.line) +
-                          "), is defined nowhere" + PurposeOf(token.text));
+                          "), is defined nowhere" + OwnerOf(token.text));
     }
   }
   return sentences;

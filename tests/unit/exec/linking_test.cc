@@ -234,6 +234,16 @@ TEST(Undefined, FunctionsOfTheRuntimeAreDefined) {
   EXPECT_EQ(program->Undefined(), std::vector<std::string>{});
 }
 
+TEST(Undefined, SaysWhoHasTheDevicesRuntime) {
+  const auto program =
+      Linked({".extern .func __cudaCDP2LaunchDeviceV2; .visible .entry k() { call __cudaCDP2LaunchDeviceV2; ret; }"});
+  ASSERT_NE(program, nullptr);
+  EXPECT_EQ(
+      program->Undefined(),
+      std::vector<std::string>{
+          "__cudaCDP2LaunchDeviceV2, which a.ptx uses in k (PTX line 3), is defined nowhere (libcudadevrt has it)"});
+}
+
 TEST(InOneLine, CutsVeryMany) {
   EXPECT_EQ(InOneLine({}), "");
   EXPECT_EQ(InOneLine({"a", "b"}), "a; b");
