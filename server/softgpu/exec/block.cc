@@ -201,15 +201,24 @@ void Block::Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lane
   barrier.reduced.count += static_cast<uint32_t>(__builtin_popcount(true_lanes));
   barrier.reduced.all = barrier.reduced.all && true_lanes == lanes;
   barrier.reduced.any = barrier.reduced.any || true_lanes != 0;
-  if (IsComplete(barrier)) Release(number);
+  if (IsComplete(number)) Release(number);
 }
 
 // A thread count counts whole warps: one whose live threads have all arrived is 32, however many it has (PTX ISA, bar).
-bool Block::IsComplete(const BarrierState& barrier) const {
+bool Block::IsComplete(uint32_t number) const {
+  const BarrierState& barrier = barriers_[number];
+  const auto all_of = [&](uint32_t w) { return (warps_[w]->context.live & ~barrier.lanes[w]) == 0; };
+  if (number == kClusterBarrier) {
+    // Some of those that have arrived may have exited.
+    for (uint32_t w = 0; w < warp_count_; ++w) {
+      if (!all_of(w)) return false;
+    }
+    return true;
+  }
   if (barrier.expected == 0) return barrier.arrived >= live_threads_;
   uint32_t threads = 0;
   for (uint32_t w = 0; w < warp_count_; ++w) {
-    if (barrier.lanes[w] != 0 && (warps_[w]->context.live & ~barrier.lanes[w]) == 0) threads += kLanes;
+    if (barrier.lanes[w] != 0 && all_of(w)) threads += kLanes;
   }
   return threads >= barrier.expected;
 }
@@ -225,7 +234,7 @@ void Block::Release(uint32_t number) {
 void Block::ThreadsExited(uint32_t count) {
   live_threads_ -= count;
   for (uint32_t rest = barriers_in_use_; rest != 0; rest &= rest - 1) {
-    if (IsComplete(barriers_[FirstBit(rest)])) Release(FirstBit(rest));
+    if (IsComplete(FirstBit(rest))) Release(FirstBit(rest));
   }
 }
 

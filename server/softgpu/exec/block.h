@@ -40,7 +40,10 @@ class Block {
   void Arrive(uint32_t number, uint32_t count, uint32_t warp, uint32_t lanes, uint32_t true_lanes);
   void ThreadsExited(uint32_t count);
   DeviceRuntime& runtime() { return *runtime_; }
+  // Lanes of a warp that have arrived at a barrier which is not complete yet.
+  uint32_t Pending(uint32_t number, uint32_t warp) const { return barriers_[number].lanes[warp]; }
   static constexpr uint32_t kBarriers = 16;
+  static constexpr uint32_t kClusterBarrier = kBarriers;  // of all threads; who has arrived waits later, or never
 
  private:
   static constexpr uint32_t kMaxWarps = 32;
@@ -57,7 +60,7 @@ class Block {
   using AlignedBytes = std::unique_ptr<std::byte, FreeAligned>;
   static AlignedBytes AllocateAligned(size_t bytes);  // zeros, at a multiple of a CPU's widest vector
 
-  bool IsComplete(const BarrierState& barrier) const;
+  bool IsComplete(uint32_t number) const;
   void Release(uint32_t number);
   void SetFault(const Warp& warp);
   void SetDeadlock();
@@ -79,7 +82,7 @@ class Block {
   size_t shared_bytes_ = 0;
   std::byte* local_ = nullptr;  // mapped, so that deep stacks cost only what is touched
   uint64_t local_mapped_ = 0;
-  std::array<BarrierState, kBarriers> barriers_;
+  std::array<BarrierState, kBarriers + 1> barriers_;
   uint32_t barriers_in_use_ = 0;  // one bit each: somebody has arrived
   std::array<uint32_t, 3> ctaid_{};
   Extent no_extent_;

@@ -117,7 +117,15 @@ void FunctionDecoder::DecodeCall(const Instruction& instruction) {
 
 void FunctionDecoder::DecodeBarrier(const Instruction& instruction, const Opcode& opcode) {
   const std::span<const Operand> operands = instruction.operands;
-  if (opcode.Has("cluster")) return Fail(std::string(instruction.opcode));
+  if (opcode.Has("cluster")) {
+    // barrier.cluster.arrive[.sem][.aligned];  barrier.cluster.wait[.acquire][.aligned]
+    if (!operands.empty() || opcode.Has("arrive") == opcode.Has("wait")) return Fail(std::string(instruction.opcode));
+    Inst& inst = Emit(Control::kBarrier);
+    inst.imm = opcode.Has("arrive") ? kBarrierArrive : kBarrierSync;
+    inst.extra = kOfCluster;
+    Emit(Control::kJoin).guard = kNoSlot;
+    return;
+  }
   if (opcode.Has("warp")) {
     if (operands.size() != 1) return Fail("bar.warp.sync without a mask");
     const Slot mask = SourceSlot(operands[0], 'w');

@@ -17,6 +17,22 @@ constexpr uint64_t kMaxSharedBytes = 16 << 20;
 // The carry flag CC.CF lives in the last scratch predicate, which no instruction uses for itself.
 Slot CarrySlot(const RowPlan& rows) { return rows.scratch_predicate + 4 * (kScratchRows - 1); }
 
+// What a register of clusters holds, of which each is one block. Nothing for others.
+std::optional<uint32_t> OfOneBlock(std::string_view special) {
+  if (special == "%cluster_ctarank" || special.starts_with("%cluster_ctaid.")) return 0;
+  if (special == "%cluster_nctarank" || special.starts_with("%cluster_nctaid.")) return 1;
+  return std::nullopt;
+}
+
+// The register of the blocks that is the same as one of the clusters; else itself.
+std::string OfBlocks(std::string_view special) {
+  for (const std::string_view prefix : {"%clusterid.", "%nclusterid."}) {
+    if (special.starts_with(prefix))
+      return (prefix[1] == 'n' ? "%nctaid." : "%ctaid.") + std::string(special.substr(prefix.size()));
+  }
+  return std::string(special);
+}
+
 }  // namespace
 
 Slot ProgramDecoder::Constant(uint64_t value, uint32_t bytes) {
@@ -125,6 +141,8 @@ void FunctionDecoder::Decode() {
   Result<ptx::Body> body = ptx::ParseBody(shared_->program.module(module_), function_);
   if (!body) return Fail(body.error().message);
   body_ = std::move(*body);
+  const uint32_t* cluster = function_.required_cluster;
+  if (cluster[0] > 1 || cluster[1] > 1 || cluster[2] > 1) Fail("clusters of more than one block (.reqnctapercluster)");
   rows_ = PlanRows(function_, body_);
   LayOutLocals();
 
@@ -294,13 +312,15 @@ Slot FunctionDecoder::SourceSlot(const Operand& operand, char letter) {
     }
     case Operand::Kind::kSpecial: {
       if (const Slot row = shared_->ReservedShared(operand.name, bytes); row != kNoSlot) return row;
-      const Form* form = shared_->forms.Find("mov." + std::string(operand.name));
+      if (const std::optional<uint32_t> value = OfOneBlock(operand.name)) return shared_->Constant(*value, bytes);
+      const std::string name = "mov." + OfBlocks(operand.name);
+      const Form* form = shared_->forms.Find(name);
       if (form == nullptr) {
         Fail("the special register " + std::string(operand.name));
         return shared_->Constant(0, bytes);
       }
       const Slot row = Scratch(form->signature[0]);
-      EmitSlots("mov." + std::string(operand.name), row);
+      EmitSlots(name, row);
       if (form->signature[0] == letter) return row;
       const Slot converted = Scratch(letter);
       EmitSlots(letter == 'l' ? "cvt.u64.u32" : "cvt.u32.u64", converted, row);
@@ -319,6 +339,7 @@ Slot FunctionDecoder::PredicateSlot(const Operand& operand) {
   if (operand.kind == Operand::Kind::kInteger) {
     return shared_->Constant(operand.value != 0 ? kAllLanes : 0, 4);  // its first word is the mask
   }
+  if (operand.kind == Operand::Kind::kSpecial && operand.name == "%is_explicit_cluster") return shared_->Constant(0, 4);
   if (operand.kind != Operand::Kind::kRegister) {
     Fail("a predicate operand of this kind");
     return shared_->Constant(0, 4);

@@ -56,6 +56,9 @@ struct Callee {
 // Inst::extra does not.
 inline constexpr uint32_t kBranchUnless = 1;
 
+// Inst::extra of a Control::kBarrier.
+enum BarrierScope : uint32_t { kOfBlock, kOfCluster };
+
 // A kernel with everything it calls, ready to run; or a function that is called through pointers, with what it calls
 // itself (LateFunctions): then what is said of a kernel as a whole is empty. Immutable after decoding.
 class Kernel {

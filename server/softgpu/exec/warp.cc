@@ -343,7 +343,24 @@ void Warp::Exit(uint32_t mask) {
   block_->ThreadsExited(Count(mask));
 }
 
+// barrier.cluster: a cluster is one block.
+void Warp::ClusterBarrier(const Inst& inst, uint32_t mask) {
+  if (inst.imm == kBarrierArrive) {
+    block_->Arrive(Block::kClusterBarrier, 0, context.warp_id, mask, 0);
+    ++now_.pc;
+    return;
+  }
+  const uint32_t waiting = mask & block_->Pending(Block::kClusterBarrier, context.warp_id);
+  Park({.mask = now_.mask & ~waiting, .pc = now_.pc + 1, .frame = now_.frame});
+  Park({.mask = waiting, .pc = now_.pc, .frame = now_.frame, .wait = Wait::kBarrier, .number = Block::kClusterBarrier});
+  now_.mask = 0;
+}
+
 bool Warp::Barrier(const Inst& inst, uint32_t mask) {
+  if (inst.extra == kOfCluster) {
+    ClusterBarrier(inst, mask);
+    return true;
+  }
   const uint32_t lane = FirstLane(mask);
   const uint32_t number = RowOf<uint32_t>(context, inst.a)[lane];
   const uint32_t count = inst.b == kNoSlot ? 0 : RowOf<uint32_t>(context, inst.b)[lane];

@@ -106,6 +106,7 @@ class Warp {
   void Return(uint32_t mask);
   void Exit(uint32_t mask);
   bool Barrier(const Inst& inst, uint32_t mask);
+  void ClusterBarrier(const Inst& inst, uint32_t mask);
   void Leave(Frame* frame, uint32_t mask);
   bool Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string text = {});
   bool AccessFaulted(const Inst& inst);
