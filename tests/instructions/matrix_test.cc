@@ -232,9 +232,18 @@ void PutTile(Machine& machine, size_t at, const Tile& tile, const std::vector<ui
   }
 }
 
-// `rounding`: ".rz" or nothing. The tiles lie one behind the other, C the third.
+// Instructions by which a warp copies words; of the labels there is one for each.
+std::string CopyText(const std::string& from, const std::string& to, uint32_t bytes, const std::string& label) {
+  return "mov.u32 %i, %tid.x;\n" + label + ":\nmul.wide.u32 %o, %i, 4;\nadd.u64 %p, " + from.substr(from.find('%')) +
+         ", %o;\nld" + from.substr(0, from.find('%')) + ".u32 %w, [%p];\nadd.u64 %p, " + to.substr(to.find('%')) +
+         ", %o;\nst" + to.substr(0, to.find('%')) + ".u32 [%p], %w;\nadd.u32 %i, %i, 32;\nsetp.lt.u32 %more, %i, " +
+         std::to_string(bytes / 4) + ";\n@%more bra " + label + ";\nbar.warp.sync 0xffffffff;\n";
+}
+
+// `rounding`: ".rz" or nothing. The tiles lie one behind the other, C the third. `space`: which of them the
+// instructions name.
 void TestWmma(Machine& machine, int level, const Product& product, const std::array<bool, 4>& is_row,
-              const std::string& rounding = "") {
+              const std::string& rounding = "", const std::string& space = ".global") {
   const Tile a{'a', product.a, product.m(), product.k(), is_row[0]},
       b{'b', product.b, product.k(), product.n(), is_row[1]}, c{'c', product.c, product.m(), product.n(), is_row[2]},
       d{'d', product.d, product.m(), product.n(), is_row[3]};
@@ -245,11 +254,13 @@ void TestWmma(Machine& machine, int level, const Product& product, const std::ar
   };
   const auto memory_text = [&](const Tile& tile) {
     return std::string(tile.fragment == 'd' ? "wmma.store." : "wmma.load.") + tile.fragment + ".sync.aligned." +
-           tile.Layout() + "." + product.shape + ".global." + tile.type + " ";
+           tile.Layout() + "." + product.shape + space + "." + tile.type + " ";
   };
+  const bool is_shared = space == ".shared";
+  const std::string in = is_shared ? "%room" : "%in", out = is_shared ? "%result" : "%out";
   const auto load = [&](const Tile& tile, uint32_t offset) {
-    return memory_text(tile) + Registers(tile.fragment, tile.Count()) + ", [%in+" + std::to_string(offset) + "], " +
-           std::to_string(tile.Stride()) + ";\n";
+    return memory_text(tile) + Registers(tile.fragment, tile.Count()) + ", [" + in + "+" + std::to_string(offset) +
+           "], " + std::to_string(tile.Stride()) + ";\n";
   };
   const bool is_bits = product.a == "b1";
   std::string text = "wmma.mma" + (is_bits ? product.finish : "") + ".sync.aligned." + a.Layout() + "." + b.Layout() +
@@ -268,13 +279,24 @@ void TestWmma(Machine& machine, int level, const Product& product, const std::ar
     PutTile(machine, at + a.Bytes(), b, inputs[warp].b);
     PutTile(machine, at + a.Bytes() + b.Bytes(), c, inputs[warp].c);
   }
+  std::string before, after_it;
+  if (is_shared) {
+    const std::string end = std::to_string(warp_bytes);
+    before = ".shared .align 32 .b8 room[" + std::to_string(warp_bytes + d.Bytes()) +
+             "];\n.reg .b64 %room, %result, %p;\n.reg .b32 %w;\n.reg .pred %more;\nmov.u64 %room, room;\nadd.u64 "
+             "%result, %room, " +
+             end + ";\n" + CopyText(".global%in", ".shared%room", warp_bytes, "IN") +
+             CopyText(".global%out", ".shared%result", d.Bytes(), "ZEROS");
+    after_it = CopyText(".shared%result", ".global%out", d.Bytes(), "OUT");
+  }
   ASSERT_TRUE(machine.Load(
       ".visible .entry test(.param .u64 in, .param .u64 out)\n{\n" + Declarations(product) +
       "mov.u32 %i, %ctaid.x;\nmul.wide.u32 %o, %i, " + std::to_string(warp_bytes) +
       ";\nadd.u64 %in, %in, %o;\nmul.wide.u32 %o, %i, " + std::to_string(d.Bytes()) + ";\nadd.u64 %out, %out, %o;\n" +
-      load(a, 0) + load(b, a.Bytes()) + load(c, a.Bytes() + b.Bytes()) + text + " " + Registers('d', d.Count()) + ", " +
-      Registers('a', a.Count()) + ", " + Registers('b', b.Count()) + ", " + Registers('c', c.Count()) + ";\n" +
-      memory_text(d) + "[%out], " + Registers('d', d.Count()) + ", " + std::to_string(d.Stride()) + ";\nret;\n}\n"));
+      before + load(a, 0) + load(b, a.Bytes()) + load(c, a.Bytes() + b.Bytes()) + text + " " +
+      Registers('d', d.Count()) + ", " + Registers('a', a.Count()) + ", " + Registers('b', b.Count()) + ", " +
+      Registers('c', c.Count()) + ";\n" + memory_text(d) + "[" + out + "], " + Registers('d', d.Count()) + ", " +
+      std::to_string(d.Stride()) + ";\n" + after_it + "ret;\n}\n"));
   ASSERT_TRUE(machine.RunWell("test", {kWarps}, {32}, Params().Add(kDataAddress).Add(kDataAddress + kOutputs)));
 
   for (uint32_t warp = 0; warp < kWarps; ++warp) {
@@ -296,12 +318,14 @@ void TestWmma(Machine& machine, int level, const Product& product, const std::ar
   RecordTested("wmma.mma." + product.shape + rounding + product.Types() + product.finish, level);
 }
 
-// Every matrix once in rows and once in columns.
+// Every matrix once in rows and once in columns, in every space.
 void TestLayouts(Machine& machine, int level, const Product& product, const std::string& rounding = "") {
   constexpr std::array<bool, 4> kInRows[] = {
-      {true, true, true, true}, {false, false, true, false}, {true, false, false, true}};
+      {true, true, true, true}, {false, false, true, false}, {true, false, false, true}, {false, true, false, false}};
   for (const std::array<bool, 4>& is_row : kInRows) {
-    if (!::testing::Test::HasFatalFailure()) TestWmma(machine, level, product, is_row, rounding);
+    for (const std::string space : {".global", ".shared", ""}) {
+      if (!::testing::Test::HasFatalFailure()) TestWmma(machine, level, product, is_row, rounding, space);
+    }
   }
 }
 

@@ -26,8 +26,8 @@ const std::string kRegisters = ".reg .b32 %r<4>;\n";
 std::string Vector(uint32_t width) { return width == 1 ? "" : ".v" + std::to_string(width); }
 std::string VectorForm(uint32_t width) { return width == 1 ? "" : "v" + std::to_string(width) + "."; }
 
-// Spellings that mean the same are tried in one space only.
-bool IsTried(const Where& where, const MemoryType& type) {
+// Types that mean the same as another are tried with all kinds of registers in one space only.
+bool IsTriedWithAll(const Where& where, const MemoryType& type) {
   return (where.space == Where::kGlobal && !where.generic) || type.spelling[0] == 'b' || type.spelling[0] == 's';
 }
 
@@ -116,6 +116,7 @@ void TestLoad(Machine& machine, int level, const Load& load) {
 
 std::vector<Destination> DestinationsOf(const Where& where, const MemoryType& type, uint32_t width) {
   std::vector<Destination> destinations = {Destination::kPlain};
+  if (!IsTriedWithAll(where, type)) return destinations;
   if (type.bytes < 8 && type.spelling[0] != 'f') destinations.push_back(Destination::kWide);
   if (width > 1) destinations.push_back(Destination::kWithSink);
   if (type.bytes == 8 && !where.narrow) destinations.push_back(Destination::kOverAddress);
@@ -128,7 +129,6 @@ TEST_P(MemoryForms, Loads) {
   Machine machine(level());
   for (const Where& where : LoadPlaces()) {
     for (const MemoryType& type : kTypes) {
-      if (!IsTried(where, type)) continue;
       for (const uint32_t width : {1, 2, 4}) {
         for (const Destination destination : DestinationsOf(where, type, width)) {
           TestLoad(machine, level(), {where, type, width, destination});
@@ -238,10 +238,9 @@ TEST_P(MemoryForms, Stores) {
   Machine machine(level());
   for (const Where& where : StorePlaces()) {
     for (const MemoryType& type : kTypes) {
-      if (!IsTried(where, type)) continue;
       for (const uint32_t width : {1, 2, 4}) {
         for (const bool wide : {false, true}) {
-          if (wide && (type.bytes == 8 || type.spelling[0] == 'f')) continue;
+          if (wide && (type.bytes == 8 || type.spelling[0] == 'f' || !IsTriedWithAll(where, type))) continue;
           TestStore(machine, level(), {where, type, width, wide});
           if (HasFatalFailure()) return;
         }
@@ -326,15 +325,28 @@ TEST_P(MemoryForms, Modifiers) {
                                "ld.global.L1::evict_last.u32",
                                "ldu.global.u32",
                                "ld.acquire.cta.u32",
-                               "ld.relaxed.cluster.u32"};
-  const std::string stores[] = {"st.volatile.global.u32", "st.relaxed.gpu.global.u32", "st.release.sys.global.u32",
-                                "st.weak.global.u32",     "st.global.wb.u32",          "st.global.cg.u32",
-                                "st.global.cs.u32",       "st.global.wt.u32",          "st.global.L1::no_allocate.u32",
-                                "st.release.cta.u32"};
-  const auto kernel = [](const std::string& load, const std::string& store) {
+                               "ld.relaxed.cluster.u32",
+                               "ld.global.L2::cache_hint.u32",
+                               "ld.global.nc.L1::no_allocate.L2::cache_hint.L2::256B.u32"};
+  const std::string stores[] = {"st.volatile.global.u32",
+                                "st.relaxed.gpu.global.u32",
+                                "st.release.sys.global.u32",
+                                "st.weak.global.u32",
+                                "st.global.wb.u32",
+                                "st.global.cg.u32",
+                                "st.global.cs.u32",
+                                "st.global.wt.u32",
+                                "st.global.L1::no_allocate.u32",
+                                "st.release.cta.u32",
+                                "st.global.L2::cache_hint.u32"};
+  const auto policy = [](const std::string& opcode) {
+    return std::string(opcode.find("cache_hint") == std::string::npos ? "" : ", %o");
+  };
+  const auto kernel = [&](const std::string& load, const std::string& store) {
     return ".visible .entry test(.param .u64 data)\n{\n.reg .b64 %d, %o;\n.reg .b32 %i, %r;\nld.param.u64 %d, [data];\n"
            "mov.u32 %i, %tid.x;\nmul.wide.u32 %o, %i, 4;\nadd.u64 %d, %d, %o;\n" +
-           load + " %r, [%d];\nadd.u32 %r, %r, 1;\n" + store + " [%d+1024], %r;\nret;\n}\n";
+           load + " %r, [%d]" + policy(load) + ";\nadd.u32 %r, %r, 1;\n" + store + " [%d+1024], %r" + policy(store) +
+           ";\nret;\n}\n";
   };
   const auto run = [&](const std::string& load, const std::string& store) {
     ASSERT_TRUE(machine.Load(kernel(load, store)));

@@ -70,6 +70,49 @@ TEST_P(TextureFacts, Queries) {
   }
 }
 
+// What a texture gives is its format's business: which type the instruction names makes no difference.
+TEST_P(TextureFacts, NamedTypes) {
+  const std::pair<std::string, std::string> kPlaces[] = {{"1d", "{%f0}"},
+                                                         {"2d", "{%f0, %f1}"},
+                                                         {"3d", "{%f0, %f1, %f2, %f2}"},
+                                                         {"a1d", "{%r9, %f1}"},
+                                                         {"a2d", "{%r9, %f1, %f2, %f2}"},
+                                                         {"cube", "{%f0, %f1, %f2, %f2}"},
+                                                         {"1d", "{%r8}"},
+                                                         {"2d", "{%r8, %r9}"},
+                                                         {"3d", "{%r8, %r9, %r9, %r9}"},
+                                                         {"a1d", "{%r9, %r8}"},
+                                                         {"a2d", "{%r9, %r8, %r8, %r8}"}};
+  for (const auto& [geometry, place] : kPlaces) {
+    for (const std::string operation : {"tex", "tex.level", "tld4.r", "tld4.g", "tld4.b", "tld4.a"}) {
+      const bool is_gather = operation.starts_with("tld4"), is_float = place.find("%f") != std::string::npos;
+      if (is_gather && (!is_float || (geometry != "2d" && geometry != "a2d"))) continue;
+      if (operation == "tex.level" && !is_float) continue;
+      std::vector<uint32_t> first;
+      for (const std::string type : {"f32", "u32", "s32"}) {
+        const std::string text = operation + "." + geometry + ".v4." + type + (is_float ? ".f32" : ".s32") +
+                                 " {%r20, %r21, %r22, %r23}, [%handle, " + place + "]" +
+                                 (operation == "tex.level" ? ", %f3;" : ";");
+        ASSERT_TRUE(Load(text));
+        for (uint32_t lane = 0; lane < 32; ++lane) {
+          for (uint32_t k = 0; k < 8; ++k)
+            machine_.Write(lane * kLaneBytes + 4 * k, static_cast<float>(lane * (k + 3) % 17) / 16);
+          for (uint32_t k = 8; k < 12; ++k) machine_.Write(lane * kLaneBytes + 4 * k, lane * k % 7);
+        }
+        ASSERT_EQ(Run(kTexture), std::nullopt) << text;
+        std::vector<uint32_t> results;
+        for (uint32_t i = 0; i < 32 * 4; ++i)
+          results.push_back(machine_.Read<uint32_t>(i / 4 * kLaneBytes + kResultOffset + i % 4 * 4));
+        if (first.empty()) first = results;
+        EXPECT_EQ(results, first) << text;
+      }
+      // The texture has one channel.
+      const bool gives_zeros = is_gather && operation != "tld4.r";
+      EXPECT_EQ(first == std::vector<uint32_t>(32 * 4, 0), gives_zeros) << operation << geometry;
+    }
+  }
+}
+
 TEST_P(TextureFacts, OnlyActiveLanesRead) {
   ASSERT_TRUE(Load("@%p3 tex.2d.v4.f32.f32 {%r20, %r21, %r22, %r23}, [%handle, {%f0, %f1}];"));
   machine_.Fill(0);
