@@ -20,25 +20,34 @@ Graphs::Graphs(const driver::DriverTable& driver, slice::Gate& gate, const Handl
 
 Graphs::~Graphs() = default;
 
+Graphs::Generation::~Generation() {
+  std::lock_guard lock(state.mutex);
+  state.generations.erase(this);
+  for (const auto& [staging, block] : blocks) {
+    if (state.IsThere(staging)) staging->Give(block);
+  }
+  state.changed.notify_all();
+}
+
 // The driver's stream has come to the node; nothing of the driver's may be called.
 void Graphs::Step::Run(void* raw) {
   Step& step = *static_cast<Step*>(raw);
-  Graph& graph = step.graph;
-  State& state = graph.state;
+  Generation& generation = step.generation;
+  State& state = generation.state;
   std::unique_lock lock(state.mutex);
-  if (graph.launches.empty()) return;
-  const std::shared_ptr<Graph::Launched> launched = graph.launches.front();
+  if (generation.launches.empty()) return;
+  const std::shared_ptr<Generation::Launched> launched = generation.launches.front();
   const uint64_t word = launched->words[step.word];
   const bool acts = word != 0 && !state.released;
   lock.unlock();
   if (acts) step.Act(*launched, word);
   lock.lock();
-  if (--launched->steps_left == 0 && !graph.launches.empty()) graph.launches.pop_front();
+  if (--launched->steps_left == 0 && !generation.launches.empty()) generation.launches.pop_front();
   state.changed.notify_all();
 }
 
-void Graphs::Step::Act(const Graph::Launched& launched, uint64_t word) {
-  State& state = graph.state;
+void Graphs::Step::Act(const Generation::Launched& launched, uint64_t word) {
+  State& state = generation.state;
   const Form* const form = launched.forms[index].get();
   switch (kind) {
     case wire::GraphNodeKind::kHostCall:
@@ -64,16 +73,7 @@ void Graphs::Step::Act(const Graph::Launched& launched, uint64_t word) {
 }
 
 // On a thread of the driver's, which permits no calls.
-void Graphs::Ended::Run(void* raw) {
-  const std::unique_ptr<Ended> ended(static_cast<Ended*>(raw));
-  State& state = *ended->state;
-  std::lock_guard lock(state.mutex);
-  ended->graph->is_kept = false;
-  ended->graph->launches.clear();
-  state.GiveBlocks(*ended->graph);
-  std::erase(state.destroyed, ended->graph);
-  state.changed.notify_all();
-}
+void Graphs::Ended::Run(void* ended) { delete static_cast<Ended*>(ended); }
 
 std::shared_ptr<Graphs::Graph> Graphs::State::Find(uint64_t number) {
   std::lock_guard lock(mutex);
@@ -83,8 +83,16 @@ std::shared_ptr<Graphs::Graph> Graphs::State::Find(uint64_t number) {
 
 CUresult Graphs::State::Add(uint64_t number, const std::shared_ptr<Graph>& graph) {
   std::lock_guard lock(mutex);
-  if (graphs.size() + destroyed.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (graphs.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
   return graphs.emplace(number, graph).second ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+std::shared_ptr<Graphs::Generation> Graphs::State::Begin() {
+  auto generation = std::make_shared<Generation>(*this);
+  std::lock_guard lock(mutex);
+  if (generations.size() >= kMaxGraphs) return nullptr;
+  generations.insert(generation.get());
+  return generation;
 }
 
 std::shared_ptr<Staging> Graphs::State::StagingOf(CUcontext context) {
@@ -100,12 +108,9 @@ void Graphs::State::End(Graph& graph) {
   if (graph.graph != nullptr) driver.cuGraphDestroy(std::exchange(graph.graph, nullptr));
 }
 
-void Graphs::State::GiveBlocks(Graph& graph) {
-  for (const auto& [staging, block] : graph.blocks) {
-    const auto found = stagings.find(staging->context());
-    if (found != stagings.end() && found->second == staging) staging->Give(block);
-  }
-  graph.blocks.clear();
+bool Graphs::State::IsThere(const std::shared_ptr<Staging>& staging) const {
+  const auto found = stagings.find(staging->context());
+  return found != stagings.end() && found->second == staging;
 }
 
 void Graphs::State::EndStaging(Staging& staging) {
@@ -116,40 +121,32 @@ void Graphs::State::EndStaging(Staging& staging) {
   driver.cuCtxPopCurrent_v2(&context);
 }
 
-template <class Busy>
-void Graphs::State::WaitWhile(std::unique_lock<std::mutex>& lock, Busy busy) {
-  while (!released && busy()) {
-    changed.wait_for(lock, kDrainPause);
-    lock.unlock();
-    // Nothing comes to its end where the context is broken.
-    const CUresult result = [&] {
-      const InHomeContext home(driver);  // a green context has no such stream
-      return driver.cuStreamQuery(CU_STREAM_PER_THREAD);
-    }();
-    lock.lock();
-    if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY) return;
-  }
-}
-
-// Has the driver tell when it has done with a graph that has steps, and keeps them until then.
-CUresult Graphs::Keep(const std::shared_ptr<Graph>& graph) {
+// Has the driver keep hold of the graph's generation, which has steps, until it has done with them.
+CUresult Graphs::Keep(Graph& graph) {
   const driver::DriverTable& driver = state_->driver;
-  if (driver.cuUserObjectCreate == nullptr || driver.cuGraphRetainUserObject == nullptr)
+  if (driver.cuUserObjectCreate == nullptr || driver.cuGraphRetainUserObject == nullptr ||
+      driver.cuGraphReleaseUserObject == nullptr)
     return CUDA_ERROR_NOT_SUPPORTED;
-  auto ended = std::make_unique<Ended>(Ended{state_, graph});
+  auto ended = std::make_unique<Ended>(Ended{state_, graph.generation});
   CUuserObject object;
   CUresult result = driver.cuUserObjectCreate(&object, ended.get(), &Ended::Run, 1, CU_USER_OBJECT_NO_DESTRUCTOR_SYNC);
   if (result != CUDA_SUCCESS) return result;
   static_cast<void>(ended.release());  // the object's from here on
-  result = driver.cuGraphRetainUserObject(graph->graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
+  result = driver.cuGraphRetainUserObject(graph.graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
   if (result != CUDA_SUCCESS) {
     driver.cuUserObjectRelease(object, 1);
     return result;
   }
-  graph->kept = object;
-  std::lock_guard lock(state_->mutex);
-  graph->is_kept = true;
+  graph.kept = object;
   return CUDA_SUCCESS;
+}
+
+// Builds the driver's graph, which has no nodes, as a new generation.
+CUresult Graphs::BuildAnew(Graph& graph, std::span<const std::byte> description) {
+  graph.generation = state_->Begin();
+  if (graph.generation == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = Builder(*state_, graph, description).Build();
+  return result == CUDA_SUCCESS && !graph.generation->steps.empty() ? Keep(graph) : result;
 }
 
 CUresult Graphs::CreateCondition(uint64_t number, CUcontext context, unsigned value, unsigned flags,
@@ -159,7 +156,7 @@ CUresult Graphs::CreateCondition(uint64_t number, CUcontext context, unsigned va
     return CUDA_ERROR_NOT_SUPPORTED;
   auto graph = state_->Find(number);
   if (graph == nullptr) {
-    graph = std::make_shared<Graph>(*state_);
+    graph = std::make_shared<Graph>();
     if (CUresult result = driver.cuGraphCreate(&graph->graph, 0); result != CUDA_SUCCESS) return result;
     if (CUresult result = state_->Add(number, graph); result != CUDA_SUCCESS) {
       state_->End(*graph);
@@ -178,65 +175,51 @@ CUresult Graphs::CreateCondition(uint64_t number, CUcontext context, unsigned va
 CUresult Graphs::Instantiate(uint64_t number, uint64_t flags, std::span<const std::byte> description) {
   const driver::DriverTable& driver = state_->driver;
   if (driver.cuGraphCreate == nullptr || driver.cuGraphInstantiateWithFlags == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  if (const auto graph = state_->Find(number)) return InstantiateAgain(graph, flags, description);
-  auto graph = std::make_shared<Graph>(*state_);
+  if (const auto graph = state_->Find(number)) return InstantiateAgain(*graph, flags, description);
+  auto graph = std::make_shared<Graph>();
   CUresult result = driver.cuGraphCreate(&graph->graph, 0);
-  if (result == CUDA_SUCCESS) result = Builder(*state_, *graph, description).Build();
-  if (result == CUDA_SUCCESS && !graph->steps.empty()) result = Keep(graph);
+  if (result == CUDA_SUCCESS) result = BuildAnew(*graph, description);
   if (result == CUDA_SUCCESS) result = driver.cuGraphInstantiateWithFlags(&graph->exec, graph->graph, flags);
   if (result == CUDA_SUCCESS) result = state_->Add(number, graph);
-  if (result == CUDA_SUCCESS) return result;
-  {
-    std::lock_guard lock(state_->mutex);
-    state_->GiveBlocks(*graph);  // it has never run
-  }
-  state_->End(*graph);
+  if (result != CUDA_SUCCESS) state_->End(*graph);
   return result;
 }
 
 // A graph with conditional handles. What it was built of is built again only where it has to be: whether a handle may
 // have a second node after the first one is the driver's to say.
-CUresult Graphs::InstantiateAgain(const std::shared_ptr<Graph>& graph, uint64_t flags,
-                                  std::span<const std::byte> description) {
-  std::lock_guard order(graph->order);
-  if (graph->graph == nullptr || graph->exec != nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const bool is_built = !graph->description.empty() && std::ranges::equal(graph->description, description);
-  if (!is_built || !graph->steps.empty()) {
-    CUresult result = Clear(*graph);
-    if (result == CUDA_SUCCESS) result = Builder(*state_, *graph, description).Build();
-    if (result == CUDA_SUCCESS && !graph->steps.empty()) result = Keep(graph);
+CUresult Graphs::InstantiateAgain(Graph& graph, uint64_t flags, std::span<const std::byte> description) {
+  std::lock_guard order(graph.order);
+  if (graph.graph == nullptr || graph.exec != nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (graph.generation == nullptr || !std::ranges::equal(graph.description, description)) {
+    CUresult result = Clear(graph);
+    if (result == CUDA_SUCCESS) result = BuildAnew(graph, description);
     if (result != CUDA_SUCCESS) {
-      Clear(*graph);
+      Clear(graph);
       return result;
     }
-    graph->description.assign(description.begin(), description.end());
+    graph.description.assign(description.begin(), description.end());
   }
-  const CUresult result = state_->driver.cuGraphInstantiateWithFlags(&graph->exec, graph->graph, flags);
-  if (result != CUDA_SUCCESS) EndExec(*graph);
+  const CUresult result = state_->driver.cuGraphInstantiateWithFlags(&graph.exec, graph.graph, flags);
+  if (result != CUDA_SUCCESS) EndExec(graph);
   return result;
 }
 
-// Ends the executable graph, if there is one, of a graph that stays.
+// Ends the executable graph, if there is one, of a graph that stays. Steps are never another executable graph's: launches
+// of this one may still take their words.
 void Graphs::EndExec(Graph& graph) {
   const driver::DriverTable& driver = state_->driver;
   if (graph.exec != nullptr) driver.cuGraphExecDestroy(std::exchange(graph.exec, nullptr));
-  // What the driver has under way has hold of the object, too.
-  CUuserObject kept = std::exchange(graph.kept, nullptr);
-  if (kept != nullptr && driver.cuGraphReleaseUserObject != nullptr)
-    driver.cuGraphReleaseUserObject(graph.graph, kept, 1);
+  if (graph.kept == nullptr) return;
+  driver.cuGraphReleaseUserObject(graph.graph, std::exchange(graph.kept, nullptr), 1);
+  graph.generation.reset();  // the driver has hold of it as long as launches are under way
 }
 
-// Takes all nodes out of a graph that is not executable, once its launches have ended.
+// Takes all nodes out of a graph that is not executable.
 CUresult Graphs::Clear(Graph& graph) {
   const driver::DriverTable& driver = state_->driver;
+  EndExec(graph);
+  graph.generation.reset();
   if (driver.cuGraphGetNodes == nullptr || driver.cuGraphDestroyNode == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  {
-    std::unique_lock lock(state_->mutex);
-    state_->WaitWhile(lock, [&] { return graph.is_kept; });
-    if (graph.is_kept) return CUDA_ERROR_INVALID_CONTEXT;  // where nothing can be waited for: the driver still has them
-    state_->GiveBlocks(graph);  // of one that was never kept
-    graph.is_dead = false;
-  }
   size_t count = 0;
   CUresult result = driver.cuGraphGetNodes(graph.graph, nullptr, &count);
   std::vector<CUgraphNode> nodes(count);
@@ -244,11 +227,6 @@ CUresult Graphs::Clear(Graph& graph) {
   for (CUgraphNode node : nodes) {
     if (result == CUDA_SUCCESS) result = driver.cuGraphDestroyNode(node);
   }
-  graph.description.clear();
-  graph.nodes.clear();
-  graph.memory.clear();
-  graph.is_chain = true;
-  if (result == CUDA_SUCCESS) graph.steps.clear();
   return result;
 }
 
@@ -258,33 +236,35 @@ CUresult Graphs::Launch(uint64_t number, CUstream stream, std::span<const unsign
   if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
   // Held so that the words of launches are in the order in which the driver runs them. The steps do not take it.
   std::lock_guard order(graph->order);
-  if (graph->exec == nullptr || words.size() != graph->words) return CUDA_ERROR_INVALID_VALUE;
-  const CUresult result = graph->steps.empty() ? state_->driver.cuGraphLaunch(graph->exec, stream)
-                                               : LaunchSteps(*graph, stream, words, bytes);
-  if (result == CUDA_SUCCESS) state_->memory.Use(graph->memory, stream);
+  if (graph->exec == nullptr || words.size() != graph->generation->words) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult result = graph->generation->steps.empty()
+                              ? state_->driver.cuGraphLaunch(graph->exec, stream)
+                              : LaunchSteps(*graph, stream, words, bytes);
+  if (result == CUDA_SUCCESS) state_->memory.Use(graph->generation->memory, stream);
   return result;
 }
 
 CUresult Graphs::LaunchSteps(Graph& graph, CUstream stream, std::span<const unsigned long long> words,
                              std::span<const std::byte> bytes) {
-  const auto launched = std::make_shared<Graph::Launched>();
+  Generation& generation = *graph.generation;
+  const auto launched = std::make_shared<Generation::Launched>();
   const auto get_id = state_->driver.cuStreamGetId;
   // Beside a step of any other graph the device may be at work.
-  const bool may_be_held = graph.is_chain && get_id != nullptr;
+  const bool may_be_held = generation.is_chain && get_id != nullptr;
   if (!may_be_held || get_id(stream, &launched->stream) != CUDA_SUCCESS) launched->stream = 0;
   launched->words.assign(words.begin(), words.end());
   launched->bytes.assign(bytes.begin(), bytes.end());
-  launched->steps_left = graph.steps.size();
+  launched->steps_left = generation.steps.size();
   {
     std::lock_guard lock(state_->mutex);
-    if (graph.is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    for (const auto& step : graph.steps) launched->forms.push_back(step->form);
-    graph.launches.push_back(launched);
+    if (generation.is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    for (const auto& step : generation.steps) launched->forms.push_back(step->form);
+    generation.launches.push_back(launched);
   }
   const CUresult result = state_->driver.cuGraphLaunch(graph.exec, stream);
   if (result != CUDA_SUCCESS) {
     std::lock_guard lock(state_->mutex);
-    std::erase(graph.launches, launched);
+    std::erase(generation.launches, launched);
   }
   return result;
 }
@@ -310,10 +290,12 @@ CUresult Graphs::SetEnabled(uint64_t number, uint64_t node, bool enabled) {
   const auto graph = state_->Find(number);
   if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
   std::lock_guard order(graph->order);
-  if (graph->exec == nullptr || node >= graph->nodes.size() || graph->nodes[node].node == nullptr)
+  if (graph->exec == nullptr || node >= graph->generation->nodes.size())
     return CUDA_ERROR_INVALID_VALUE;
+  const CUgraphNode found = graph->generation->nodes[node].node;
+  if (found == nullptr) return CUDA_ERROR_INVALID_VALUE;
   const auto set = state_->driver.cuGraphNodeSetEnabled;
-  return set == nullptr ? CUDA_ERROR_NOT_SUPPORTED : set(graph->exec, graph->nodes[node].node, enabled ? 1 : 0);
+  return set == nullptr ? CUDA_ERROR_NOT_SUPPORTED : set(graph->exec, found, enabled ? 1 : 0);
 }
 
 CUresult Graphs::Destroy(uint64_t number) {
@@ -337,24 +319,26 @@ CUresult Graphs::Release(uint64_t number) {
     if (found == state_->graphs.end()) return CUDA_SUCCESS;
     graph = std::move(found->second);
     state_->graphs.erase(found);
-    if (graph->is_kept) {
-      state_->destroyed.push_back(graph);
-    } else {
-      state_->GiveBlocks(*graph);
-    }
   }
   state_->End(*graph);
   return CUDA_SUCCESS;
 }
 
 void Graphs::Drain() {
-  std::unique_lock lock(state_->mutex);
-  const auto is_busy = [](const auto& graph) { return !graph->launches.empty(); };
-  state_->WaitWhile(lock, [&] {
-    bool busy = std::ranges::any_of(state_->destroyed, is_busy);
-    for (const auto& [number, graph] : state_->graphs) busy = busy || is_busy(graph);
-    return busy;
-  });
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  const auto is_busy = [](const Generation* generation) { return !generation->launches.empty(); };
+  while (!state.released && std::ranges::any_of(state.generations, is_busy)) {
+    state.changed.wait_for(lock, kDrainPause);
+    lock.unlock();
+    // Nothing comes to its end where the context is broken.
+    const CUresult result = [&] {
+      const InHomeContext home(state.driver);  // a green context has no such stream
+      return state.driver.cuStreamQuery(CU_STREAM_PER_THREAD);
+    }();
+    lock.lock();
+    if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY) return;
+  }
 }
 
 void Graphs::ForgetContext(CUcontext context) {
@@ -365,14 +349,12 @@ void Graphs::ForgetContext(CUcontext context) {
     if (found == state_->stagings.end()) return;
     staging = std::move(found->second);
     state_->stagings.erase(found);
-    const auto end_if_its = [&](Graph& graph) {
-      const auto is_its = [&](const auto& each) { return each.first == staging; };
-      if (!std::ranges::any_of(graph.blocks, is_its)) return;
-      graph.is_dead = true;
-      graph.launches.clear();
-    };
-    for (const auto& [number, graph] : state_->graphs) end_if_its(*graph);
-    for (const auto& graph : state_->destroyed) end_if_its(*graph);
+    const auto is_its = [&](const auto& each) { return each.first == staging; };
+    for (Generation* const generation : state_->generations) {
+      if (!std::ranges::any_of(generation->blocks, is_its)) continue;
+      generation->is_dead = true;
+      generation->launches.clear();
+    }
     state_->changed.notify_all();
   }
   state_->EndStaging(*staging);
@@ -386,7 +368,7 @@ void Graphs::ReleaseAll() {
 
 bool Graphs::empty() const {
   std::lock_guard lock(state_->mutex);
-  return state_->graphs.empty() && state_->destroyed.empty() && state_->stagings.empty();
+  return state_->graphs.empty() && state_->generations.empty() && state_->stagings.empty();
 }
 
 void Graphs::EndAll() {
@@ -397,7 +379,6 @@ void Graphs::EndAll() {
     for (auto& [number, graph] : state_->graphs) all.push_back(std::move(graph));
     for (auto& [context, staging] : state_->stagings) kept.push_back(std::move(staging));
     state_->graphs.clear();
-    state_->destroyed.clear();  // the driver has them already
     state_->stagings.clear();
   }
   for (const auto& graph : all) state_->End(*graph);

@@ -55,7 +55,7 @@ const T* Graphs::Builder::Take(uint64_t count) {
 CUresult Graphs::Builder::Build() {
   wire::GraphHead head;
   if (!reader_.Get(&head)) return kMalformed;
-  graph_.words = head.words;
+  generation_.words = head.words;
   const CUresult result = AddNodes(head.nodes, graph_.graph, 0);
   return result == CUDA_SUCCESS && !reader_.AtEnd() ? kMalformed : result;
 }
@@ -73,12 +73,12 @@ CUresult Graphs::Builder::AddNodes(uint64_t count, CUgraph into, uint32_t depth)
       place.behind.push_back(last[dependencies[k]]);
     }
     const std::span behind(dependencies, head.dependencies);
-    if (i != 0 && std::ranges::find(behind, i - 1) == behind.end()) graph_.is_chain = false;
-    const size_t number = graph_.nodes.size();
-    graph_.nodes.push_back({head.kind, nullptr, nullptr});
+    if (i != 0 && std::ranges::find(behind, i - 1) == behind.end()) generation_.is_chain = false;
+    const size_t number = generation_.nodes.size();
+    generation_.nodes.push_back({head.kind, nullptr, nullptr});
     Made made;
     if (CUresult result = Put(head.kind, place, depth, &made); result != CUDA_SUCCESS) return result;
-    graph_.nodes[number] = {head.kind, made.node, made.step};
+    generation_.nodes[number] = {head.kind, made.node, made.step};
     last.push_back(made.last);
   }
   return CUDA_SUCCESS;
@@ -89,9 +89,9 @@ CUresult Graphs::Builder::Change() {
     wire::GraphChange change;
     wire::GraphNodeHead head;
     if (!reader_.Get(&change) || !reader_.Get(&head) || head.dependencies != 0) return kMalformed;
-    if (change.node >= graph_.nodes.size() || graph_.nodes[change.node].kind != head.kind) return kMalformed;
+    if (change.node >= generation_.nodes.size() || generation_.nodes[change.node].kind != head.kind) return kMalformed;
     Made made;
-    const CUresult result = Put(head.kind, {.changed = &graph_.nodes[change.node]}, 0, &made);
+    const CUresult result = Put(head.kind, {.changed = &generation_.nodes[change.node]}, 0, &made);
     if (result != CUDA_SUCCESS) return result;
   }
   return CUDA_SUCCESS;
@@ -259,7 +259,7 @@ CUresult Graphs::Builder::PutEmpty(const Place& place, Made* made) {
 CUresult Graphs::Builder::PutMemory(const Place& place, Made* made) {
   wire::GraphMemory memory;
   if (!reader_.Get(&memory) || place.changed != nullptr) return kMalformed;
-  graph_.memory.push_back(memory.memory);
+  generation_.memory.push_back(memory.memory);
   return PutEmpty(place, made);
 }
 
@@ -305,14 +305,14 @@ CUresult Graphs::Builder::PutConditional(const Place& place, uint32_t depth, Mad
 
 CUresult Graphs::Builder::AddStep(const Place& place, wire::GraphNodeKind kind, uint64_t word,
                                   std::shared_ptr<const Form> form, Made* made) {
-  if (word >= graph_.words) return kMalformed;
-  auto step = std::make_unique<Step>(Step{graph_, kind, word, graph_.steps.size(), std::move(form)});
+  if (word >= generation_.words) return kMalformed;
+  auto step = std::make_unique<Step>(Step{generation_, kind, word, generation_.steps.size(), std::move(form)});
   const CUDA_HOST_NODE_PARAMS params{&Step::Run, step.get()};
   const CUresult result =
       CallIf(driver_.cuGraphAddHostNode, &made->last, place.into, place.behind.data(), place.behind.size(), &params);
   if (result != CUDA_SUCCESS) return result;
   made->step = step.get();
-  graph_.steps.push_back(std::move(step));
+  generation_.steps.push_back(std::move(step));
   return CUDA_SUCCESS;
 }
 
@@ -331,7 +331,8 @@ CUresult Graphs::Builder::TakeBlock(CUcontext context, size_t bytes, Block** blo
   result = driver_.cuCtxPopCurrent_v2(&context);
   if (*block == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   std::lock_guard lock(state_.mutex);
-  graph_.blocks.emplace_back(staging, *block);
+  if (!state_.IsThere(staging)) return CUDA_ERROR_CONTEXT_IS_DESTROYED;  // meanwhile, and the block with it
+  generation_.blocks.emplace_back(staging, *block);
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -29,7 +30,11 @@ struct Graphs::Form {
   BoxExtent extent;
 };
 
-struct Graphs::Graph {
+// What one executable graph needs of us until its last launch has ended: the steps of its host nodes, the page-locked
+// memory that they work with, and the words of its launches. While there are steps, the driver has hold of it by a user
+// object (Ended) of the executable graph, and of the graph while that has the nodes; so the graph can be built anew while
+// launches of the former executable graph are under way.
+struct Graphs::Generation {
   // One node as the client numbers it.
   struct Entry {
     wire::GraphNodeKind kind;
@@ -45,47 +50,57 @@ struct Graphs::Graph {
     size_t steps_left;                               // guarded by State::mutex
   };
 
-  explicit Graph(State& state) : state(state) {}
+  // State::Begin makes them.
+  explicit Generation(State& state) : state(state) {}
+  // Gives the blocks back. The caller does not hold State::mutex.
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
 
   State& state;
-  CUgraph graph = nullptr;
-  CUgraphExec exec = nullptr;  // null while a graph with conditional handles is not executable
-  std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken; guarded by State::mutex
+
+  // Guarded by Graph::order, but for the forms of the steps.
   std::vector<Entry> nodes;
   std::vector<std::unique_ptr<Step>> steps;
   uint64_t words = 0;
   bool is_chain = true;          // each node is behind the one before: nothing runs beside a step
   std::vector<uint64_t> memory;  // numbers of what it allocates or frees
 
-  std::vector<CUgraphConditionalHandle> conditions;
-  std::vector<std::byte> description;  // that the graph was built of, if it has conditions; empty while it is not built
-  CUuserObject kept = nullptr;         // of the graph's, by which the driver will tell that it has done with the steps
+  // Guarded by State::mutex.
+  std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken
+  std::deque<std::shared_ptr<Launched>> launches;                   // the driver is at the first
+  bool is_dead = false;                                             // blocks of it have ended with their context
+};
 
+struct Graphs::Graph {
   // Guards all this. Held while the driver is given a launch or changes, or makes or ends the executable graph.
   std::mutex order;
 
-  std::deque<std::shared_ptr<Launched>>
-      launches;          // the driver is at the first. Guarded by State::mutex, as what follows
-  bool is_dead = false;  // blocks of it have ended with their context
-  bool is_kept = false;  // the driver has not told yet
+  CUgraph graph = nullptr;
+  CUgraphExec exec = nullptr;              // null while a graph with conditional handles is not executable
+  std::shared_ptr<Generation> generation;  // that the graph is built of; null while it is not built
+
+  std::vector<CUgraphConditionalHandle> conditions;
+  std::vector<std::byte> description;  // that the graph was built of, if it has conditions
+  CUuserObject kept = nullptr;         // of the graph's, by which the driver has hold of the generation
 };
 
 // A host node of the driver's, which acts for the client.
 struct Graphs::Step {
-  Graph& graph;
+  Generation& generation;
   wire::GraphNodeKind kind;
   uint64_t word;                     // which of a launch's
-  size_t index = 0;                  // among the graph's steps
+  size_t index = 0;                  // among the generation's steps
   std::shared_ptr<const Form> form;  // of launches to come, null for a host function. Guarded by State::mutex
 
   static void Run(void* step);
-  void Act(const Graph::Launched& launched, uint64_t word);
+  void Act(const Generation::Launched& launched, uint64_t word);
 };
 
-// What the driver tells when it has done with a graph that has steps.
+// What the driver lets go of when it has done with a generation that has steps.
 struct Graphs::Ended {
-  std::shared_ptr<State> state;
-  std::shared_ptr<Graph> graph;
+  std::shared_ptr<State> state;  // outlives the generation
+  std::shared_ptr<Generation> generation;
 
   static void Run(void* ended);
 };
@@ -105,21 +120,20 @@ struct Graphs::State {
 
   std::mutex mutex;  // never held over a call of the driver
   std::condition_variable changed;
-  std::unordered_map<uint64_t, std::shared_ptr<Graph>> graphs;  // guarded by mutex, as is what follows
-  std::vector<std::shared_ptr<Graph>> destroyed;                // kept ones, whose launches have not ended
+  std::unordered_set<Generation*> generations;  // that have not ended. Guarded by mutex, as is what follows
   std::unordered_map<CUcontext, std::shared_ptr<Staging>> stagings;
+  std::unordered_map<uint64_t, std::shared_ptr<Graph>> graphs;
   bool released = false;
 
   std::shared_ptr<Graph> Find(uint64_t number);
   CUresult Add(uint64_t number, const std::shared_ptr<Graph>& graph);
+  // A generation in which nothing is yet; null when there are too many.
+  std::shared_ptr<Generation> Begin();
   std::shared_ptr<Staging> StagingOf(CUcontext context);
+  // Whether its context has not ended. The caller holds the mutex.
+  bool IsThere(const std::shared_ptr<Staging>& staging) const;
   // Lets go of what the driver has for a graph.
   void End(Graph& graph);
-  // Gives the graph's blocks back. The caller holds the mutex.
-  void GiveBlocks(Graph& graph);
-  // Waits until busy(), called with `lock` on the mutex, is false, or nothing comes to its end any more.
-  template <class Busy>
-  void WaitWhile(std::unique_lock<std::mutex>& lock, Busy busy);
   // Gives page-locked memory, which nothing uses any more, back to the driver.
   void EndStaging(Staging& staging);
 };
@@ -127,11 +141,12 @@ struct Graphs::State {
 // Reads descriptions and gives the driver what they say. Thread-confined.
 class Graphs::Builder {
  public:
-  // All outlive this.
+  // All outlive this, and so does the graph's generation.
   Builder(State& state, Graph& graph, std::span<const std::byte> description)
       : state_(state),
         driver_(state.driver),
         graph_(graph),
+        generation_(*graph.generation),
         reader_(description),
         bodies_left_(description.size() / sizeof(wire::GraphChild)) {}
 
@@ -145,7 +160,7 @@ class Graphs::Builder {
   struct Place {
     CUgraph into = nullptr;
     std::vector<CUgraphNode> behind;
-    const Graph::Entry* changed = nullptr;
+    const Generation::Entry* changed = nullptr;
   };
   // What came of it: the node that can be changed, the one that later nodes depend on, and the step of either.
   struct Made {
@@ -187,6 +202,7 @@ class Graphs::Builder {
   State& state_;
   const driver::DriverTable& driver_;
   Graph& graph_;
+  Generation& generation_;
   wire::Reader reader_;
   uint64_t bodies_left_;  // that what is left of the description can speak of
 };

@@ -182,7 +182,7 @@ TEST_F(ConditionalTest, WhatTouchesTheClientLiesOutside) {
     EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
     EXPECT_EQ(cuGraphLaunch(exec, stream_), CUDA_SUCCESS);
     EXPECT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);  // while it runs
-    if (round < 3) continue;                            // the next one waits for it
+    if (round < 3) continue;
     EXPECT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
     EXPECT_EQ(calls, 3);
     EXPECT_EQ(result, 15u);
@@ -199,6 +199,34 @@ TEST_F(ConditionalTest, WhatTouchesTheClientLiesOutside) {
   EXPECT_EQ(params.hErrNode_out, inside);
   EXPECT_NE(testing::internal::GetCapturedStderr().find("conditional node"), std::string::npos);
   EXPECT_EQ(cuMemFreeHost(pinned), CUDA_SUCCESS);
+}
+
+TEST_F(ConditionalTest, AGraphThatStillRunsIsMadeExecutableAgain) {
+  AddLoop(graph_, 1);
+  int calls = 0;
+  const CUDA_HOST_NODE_PARAMS host{&CountCall, &calls};
+  CUgraphNode call;
+  ASSERT_EQ(cuGraphAddHostNode(&call, graph_, &node_, 1, &host), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWaitValue32_v2(stream_, Word(8), 1, CU_STREAM_WAIT_VALUE_EQ), CUDA_SUCCESS);
+  for (int round = 0; round < 2; ++round) {
+    CUgraphExec exec = Instantiate(graph_);
+    ASSERT_EQ(cuMemsetD32Async(Word(0), 3, 1, stream_), CUDA_SUCCESS);
+    ASSERT_EQ(cuGraphLaunch(exec, stream_), CUDA_SUCCESS);
+    EXPECT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  }
+  ASSERT_EQ(cuCtxPopCurrent_v2(nullptr), CUDA_SUCCESS);
+  CUgraphExec exec = Instantiate(graph_);
+  ASSERT_EQ(cuCtxPushCurrent_v2(context_), CUDA_SUCCESS);
+  EXPECT_EQ(calls, 0);
+  CUstream other = nullptr;
+  ASSERT_EQ(cuStreamCreate(&other, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamWriteValue32_v2(other, Word(8), 1, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(Launched(exec, 3, 2), (std::vector<uint32_t>{0, 9}));
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(cuStreamDestroy_v2(other), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
 }
 
 TEST_F(ConditionalTest, NodesOfABodyChange) {

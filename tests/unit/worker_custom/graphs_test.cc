@@ -2,8 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -26,17 +27,21 @@ namespace {
 
 using wire::GraphNodeKind;
 
-// Graphs of a driver: a list of what its nodes do, in the order in which they were added, whatever graph they are of.
+// Graphs of a driver: a list of what nodes do, in the order in which they were added.
 struct FakeGraphs {
-  std::vector<std::function<void()>> nodes;
+  struct Node {
+    CUgraph graph;
+    std::function<void()> what;
+  };
+  std::vector<Node> nodes;                         // destroyed ones as well
+  std::map<CUgraph, std::vector<size_t>> nodes_of;  // without them
   std::vector<size_t> dependencies;   // how many each node has
   std::vector<const void*> sources;   // of copies from host memory
   std::vector<CUDA_MEMCPY3D> copies;  // as they were given
   int alive = 0;
-  int launches = 0;  // that have not run
   uint64_t last_handle = 0;
-  size_t destroyed = 0;    // of the nodes, the first ones
-  CUgraph bodies[4] = {};  // of the latest conditional node
+  CUgraph latest = nullptr;  // of cuGraphCreate
+  CUgraph bodies[4] = {};    // of the latest conditional node
 
   // A user object, which belongs to a graph and its executable graphs.
   struct Object {
@@ -46,28 +51,42 @@ struct FakeGraphs {
   };
   std::vector<Object> objects;
   std::map<CUgraph, size_t> object_of;
-  std::map<CUgraphExec, CUgraph> graph_of;
-  std::vector<size_t> in_flight;  // objects of executable graphs that were destroyed before their launches had run
+
+  struct Exec {
+    std::vector<size_t> nodes;
+    std::optional<size_t> object;
+    int launches = 0;  // that have not run
+    bool destroyed = false;
+  };
+  std::map<CUgraphExec, Exec> execs;
+  std::deque<CUgraphExec> launched;
 
   void Drop(size_t object) {
     if (--objects[object].references == 0) objects[object].destroy(objects[object].data);
   }
-  void Drop(CUgraph graph) {
-    if (const auto found = object_of.find(graph); found != object_of.end()) Drop(found->second);
+  void DropIfDone(const Exec& exec) {
+    if (exec.destroyed && exec.launches == 0 && exec.object) Drop(*exec.object);
   }
 
-  // One launch, in a thread of the driver's.
-  void Run() {
-    --launches;
-    for (const auto& node : nodes) node();
-    if (launches > 0) return;
-    for (const size_t object : std::exchange(in_flight, {})) Drop(object);
+  // The launch of this number among those that have not run, in a thread of the driver's; its first nodes alone where
+  // their context ends.
+  void Run(size_t number = 0, size_t most = SIZE_MAX) {
+    Exec& exec = execs.at(launched.at(number));
+    launched.erase(launched.begin() + number);
+    for (const size_t node : exec.nodes) {
+      if (most == 0) break;
+      nodes[node].what();
+      --most;
+    }
+    --exec.launches;
+    DropIfDone(exec);
   }
 };
 FakeGraphs* fake;
 
-CUgraphNode NewNode(std::function<void()> what, size_t dependencies) {
-  fake->nodes.push_back(std::move(what));
+CUgraphNode NewNode(CUgraph graph, std::function<void()> what, size_t dependencies) {
+  fake->nodes_of[graph].push_back(fake->nodes.size());
+  fake->nodes.push_back({graph, std::move(what)});
   fake->dependencies.push_back(dependencies);
   return reinterpret_cast<CUgraphNode>(fake->nodes.size());
 }
@@ -85,30 +104,30 @@ std::function<void()> Copying(const CUDA_MEMCPY3D& copy) {
 void AddGraphs(driver::DriverTable* table) {
   table->cuGraphCreate = [](CUgraph* graph, unsigned) {
     ++fake->alive;
-    *graph = reinterpret_cast<CUgraph>(++fake->last_handle);
+    *graph = fake->latest = reinterpret_cast<CUgraph>(++fake->last_handle);
     return CUDA_SUCCESS;
   };
   table->cuGraphDestroy = [](CUgraph graph) {
     --fake->alive;
-    fake->Drop(graph);
+    if (const auto found = fake->object_of.find(graph); found != fake->object_of.end()) fake->Drop(found->second);
     return CUDA_SUCCESS;
   };
   table->cuGraphInstantiateWithFlags = [](CUgraphExec* exec, CUgraph graph, unsigned long long) {
     ++fake->alive;
     *exec = reinterpret_cast<CUgraphExec>(++fake->last_handle);
-    fake->graph_of[*exec] = graph;
-    if (fake->object_of.contains(graph)) ++fake->objects[fake->object_of[graph]].references;
+    FakeGraphs::Exec& made = fake->execs[*exec];
+    made.nodes = fake->nodes_of[graph];
+    if (const auto found = fake->object_of.find(graph); found != fake->object_of.end()) {
+      made.object = found->second;
+      ++fake->objects[found->second].references;
+    }
     return CUDA_SUCCESS;
   };
   table->cuGraphExecDestroy = [](CUgraphExec exec) {
     --fake->alive;
-    const auto found = fake->object_of.find(fake->graph_of.at(exec));
-    if (found == fake->object_of.end()) return CUDA_SUCCESS;
-    if (fake->launches > 0) {
-      fake->in_flight.push_back(found->second);
-    } else {
-      fake->Drop(found->second);
-    }
+    FakeGraphs::Exec& ended = fake->execs.at(exec);
+    ended.destroyed = true;
+    fake->DropIfDone(ended);
     return CUDA_SUCCESS;
   };
   table->cuUserObjectCreate = [](CUuserObject* object, void* data, CUhostFn destroy, unsigned references, unsigned) {
@@ -121,27 +140,28 @@ void AddGraphs(driver::DriverTable* table) {
     fake->object_of[graph] = reinterpret_cast<size_t>(object) - 1;
     return CUDA_SUCCESS;
   };
-  table->cuGraphLaunch = [](CUgraphExec, CUstream) {
-    ++fake->launches;
+  table->cuGraphLaunch = [](CUgraphExec exec, CUstream) {
+    ++fake->execs.at(exec).launches;
+    fake->launched.push_back(exec);
     return CUDA_SUCCESS;
   };
-  table->cuGraphAddEmptyNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count) {
-    *node = NewNode([] {}, count);
+  table->cuGraphAddEmptyNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count) {
+    *node = NewNode(graph, [] {}, count);
     return CUDA_SUCCESS;
   };
-  table->cuGraphAddHostNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count,
+  table->cuGraphAddHostNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count,
                                  const CUDA_HOST_NODE_PARAMS* params) {
-    *node = NewNode([call = *params] { call.fn(call.userData); }, count);
+    *node = NewNode(graph, [call = *params] { call.fn(call.userData); }, count);
     return CUDA_SUCCESS;
   };
-  table->cuGraphAddMemcpyNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count,
+  table->cuGraphAddMemcpyNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count,
                                    const CUDA_MEMCPY3D* params, CUcontext) {
     fake->copies.push_back(*params);
-    *node = NewNode(Copying(*params), count);
+    *node = NewNode(graph, Copying(*params), count);
     return CUDA_SUCCESS;
   };
   table->cuGraphExecMemcpyNodeSetParams = [](CUgraphExec, CUgraphNode node, const CUDA_MEMCPY3D* params, CUcontext) {
-    fake->nodes.at(reinterpret_cast<size_t>(node) - 1) = Copying(*params);
+    fake->nodes.at(reinterpret_cast<size_t>(node) - 1).what = Copying(*params);
     return CUDA_SUCCESS;
   };
   table->cuGraphNodeSetEnabled = [](CUgraphExec, CUgraphNode node, unsigned) {
@@ -156,30 +176,31 @@ void AddGraphs(driver::DriverTable* table) {
     *handle = 1000 + ++fake->last_handle;
     return CUDA_SUCCESS;
   };
-  table->cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph, const CUgraphNode*, const CUgraphEdgeData*, size_t count,
+  table->cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, const CUgraphEdgeData*, size_t count,
                                 CUgraphNodeParams* params) {
     if (params->conditional.size > std::size(fake->bodies)) return CUDA_ERROR_OUT_OF_MEMORY;
     for (CUgraph& body : fake->bodies) body = reinterpret_cast<CUgraph>(++fake->last_handle);
     params->conditional.phGraph_out = fake->bodies;
-    *node = NewNode([] {}, count);
+    *node = NewNode(graph, [] {}, count);
     return CUDA_SUCCESS;
   };
-  table->cuGraphGetNodes = [](CUgraph, CUgraphNode* nodes, size_t* count) {
-    *count = fake->nodes.size() - fake->destroyed;
-    for (size_t i = 0; nodes != nullptr && i < *count; ++i)
-      nodes[i] = reinterpret_cast<CUgraphNode>(fake->destroyed + i + 1);
+  table->cuGraphGetNodes = [](CUgraph graph, CUgraphNode* nodes, size_t* count) {
+    const auto& found = fake->nodes_of[graph];
+    *count = found.size();
+    for (size_t i = 0; nodes != nullptr && i < *count; ++i) nodes[i] = reinterpret_cast<CUgraphNode>(found[i] + 1);
     return CUDA_SUCCESS;
   };
-  table->cuGraphDestroyNode = [](CUgraphNode) {
-    ++fake->destroyed;
+  table->cuGraphDestroyNode = [](CUgraphNode node) {
+    const size_t number = reinterpret_cast<size_t>(node) - 1;
+    std::erase(fake->nodes_of[fake->nodes.at(number).graph], number);
     return CUDA_SUCCESS;
   };
-  table->cuGraphAddChildGraphNode = [](CUgraphNode* node, CUgraph, const CUgraphNode*, size_t count, CUgraph) {
-    *node = NewNode([] {}, count);
+  table->cuGraphAddChildGraphNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count, CUgraph) {
+    *node = NewNode(graph, [] {}, count);
     return CUDA_SUCCESS;
   };
   table->cuGraphChildGraphNodeGetGraph = [](CUgraphNode node, CUgraph* graph) {
-    *graph = reinterpret_cast<CUgraph>(node);
+    *graph = reinterpret_cast<CUgraph>(1 << 20 | reinterpret_cast<size_t>(node));
     return CUDA_SUCCESS;
   };
 }
@@ -408,7 +429,7 @@ TEST_F(GraphsTest, AGraphWithConditionalHandlesStaysUntilItIsReleased) {
   EXPECT_EQ(fake_.nodes.size(), 2u) << "it was built already";
   EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
   ASSERT_EQ(graphs_->Instantiate(1, 0, more.bytes()), CUDA_SUCCESS);
-  EXPECT_EQ(fake_.nodes.size() - fake_.destroyed, 3u) << "of the former none is left";
+  EXPECT_EQ(fake_.nodes_of[fake_.latest].size(), 2u) << "of the former none is left";
   EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
   EXPECT_EQ(fake_.alive, 0);
   // A graph without handles gets none.
@@ -416,28 +437,83 @@ TEST_F(GraphsTest, AGraphWithConditionalHandlesStaysUntilItIsReleased) {
   EXPECT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_ERROR_INVALID_VALUE);
 }
 
-TEST_F(GraphsTest, AGraphIsBuiltAgainOnceItsLaunchesHaveRun) {
+// Nobody waits for the launches of the former executable graph, which take their own words and use their own memory.
+TEST_F(GraphsTest, AGraphIsBuiltAgainWhileItsLaunchesRun) {
+  std::string device(5, '.');
+  CUgraphConditionalHandle handle = 0;
+  ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
+  Description description(1, 1);
+  description.Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, {RowAt(Address(device))}, RowOf(5), 0});
+  const std::string bytes[] = {"first", "other", "third"};
+  const auto launch = [&](size_t number) {
+    const unsigned long long word = wire::kWithLaunch;
+    ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, std::as_bytes(std::span(bytes[number]))), CUDA_SUCCESS);
+  };
+  for (size_t number : {0, 1}) {
+    ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+    launch(number);
+    EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  }
+  ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+  EXPECT_NE(fake_.sources[1], fake_.sources[0]);
+  EXPECT_NE(fake_.sources[2], fake_.sources[0]);
+  EXPECT_NE(fake_.sources[2], fake_.sources[1]);
+  launch(2);
+  fake_.Run(1);  // in another stream than the first
+  EXPECT_EQ(device, bytes[1]);
+  fake_.Run();
+  EXPECT_EQ(device, bytes[0]);
+  fake_.Run();
+  EXPECT_EQ(device, bytes[2]);
+  // Of the generations that have ended the memory is used again.
+  EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+  EXPECT_NE(std::find(&fake_.sources[0], &fake_.sources[3], fake_.sources[3]), &fake_.sources[3]);
+  EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
+}
+
+TEST_F(GraphsTest, AGenerationEndsWithItsContext) {
+  std::string device(5, '.');
+  CUgraphConditionalHandle handle = 0;
+  ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
+  Description description(1, 1);
+  description.Node(GraphNodeKind::kWrite, {}, wire::GraphWrite{kContext, {RowAt(Address(device))}, RowOf(5), 0});
+  const unsigned long long word = 42;
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+    ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+    if (round == 0) {
+      EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+    }
+  }
+  graphs_->ForgetContext(FakeDriver::Context(1));
+  graphs_->Drain();  // no launch is left
+  fake_.Run(0, 1);
+  fake_.Run(0, 1);
+  EXPECT_EQ(sent_.size(), 0u) << "nothing is asked for";
+  EXPECT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
+  EXPECT_TRUE(graphs_->empty());
+}
+
+// Each keeps memory, and the driver something.
+TEST_F(GraphsTest, GenerationsAreLimited) {
   CUgraphConditionalHandle handle = 0;
   ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
   Description description(1, 1);
   description.Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{0});
-  ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
-  const unsigned long long call = 7;
-  ASSERT_EQ(graphs_->Launch(1, stream_, {&call, 1}, {}), CUDA_SUCCESS);
-  EXPECT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
-  std::atomic<bool> is_called = false;
-  std::thread stream([&] { fake_.Run(); });
-  std::thread client([&] {
-    EXPECT_EQ(sent_.At(0).As<wire::CallHead>().call, 7u);
-    is_called = true;
-    EXPECT_TRUE(calls_->OnDone(7));
-  });
+  const unsigned long long word = 0;
+  for (uint32_t i = 0; i < kMaxGraphs; ++i) {
+    ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
+    ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+    ASSERT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
+  }
+  EXPECT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_ERROR_OUT_OF_MEMORY);
+  fake_.Run();
   EXPECT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
-  EXPECT_TRUE(is_called);
-  EXPECT_EQ(fake_.destroyed, 1u);
-  client.join();
-  stream.join();
   EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
+  while (!fake_.launched.empty()) fake_.Run();
+  EXPECT_TRUE(graphs_->empty());
 }
 
 TEST_F(GraphsTest, LaunchesTakeTheirWordsInOrder) {
@@ -515,7 +591,6 @@ TEST_F(GraphsTest, PageLockedMemoryIsUsedAgainWhenTheDriverHasDoneWithTheGraph) 
   EXPECT_NE(fake_.sources[1], fake_.sources[0]);
   fake_.Run();
   fake_.Run();
-  fake_.nodes.clear();
   launch_and_destroy(3);
   EXPECT_TRUE(fake_.sources[2] == fake_.sources[0] || fake_.sources[2] == fake_.sources[1]);
   EXPECT_EQ(driver_.host_bytes, host_bytes);
