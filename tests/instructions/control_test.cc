@@ -146,17 +146,17 @@ TEST_P(Control, BranchesBehindComparisons) {
 TEST_P(Control, BranchBehindAComparisonOfTheLaunch) {
   Expect(R"(.visible .entry test(.param .u64 out)
 {
-.reg .b64 %out, %o;
+.reg .b64 %base, %out, %o;
 .reg .b32 %t, %r;
 .reg .pred %p;
-ld.param.u64 %out, [out];
+ld.param.u64 %base, [out];
 mov.u32 %t, %tid.x;
 setp.lt.u32 %p, %t, 7;
 @%p bra AWAY;
 mov.u32 %r, %ctaid.x;
 mad.lo.u32 %r, %r, 32, %t;
 mul.wide.u32 %o, %r, 8;
-add.u64 %out, %out, %o;
+add.u64 %out, %base, %o;
 st.global.u32 [%out], %r;
 AWAY:
 ret;
