@@ -232,20 +232,23 @@ Table Reasons(const std::vector<std::pair<uint64_t, WhyReply>>& whys) {
 Table Account(const PoolLease& lease) {
   Table table{"account",
               {{"gpu", "GPU"},
+               {"share", "SHARE", Unit::kGpus},
                {"asked_bytes", "ASKED", Unit::kBytes},
                {"allocations_bytes", "ALLOCATIONS", Unit::kBytes},
                {"context_bytes", "CONTEXTS", Unit::kBytes},
                {"growth_bytes", "HIDDEN GROWTH", Unit::kBytes},
                {"used_bytes", "CHARGED", Unit::kBytes},
+               {"free_bytes", "FREE", Unit::kBytes},
                {"peak_bytes", "PEAK", Unit::kBytes},
                {"held_bytes", "HELD", Unit::kBytes}},
               {}};
   for (const PoolLease::Gpu& gpu : lease.gpus()) {
     const SliceUse& use = gpu.use();
     const uint64_t unseen = use.context_bytes() + use.growth_bytes();
-    table.rows.push_back({gpu.uuid(), Signed(gpu.memory_bytes()),
+    const uint64_t left = gpu.memory_bytes() - std::min(gpu.memory_bytes(), use.used_bytes());
+    table.rows.push_back({gpu.uuid(), Gpus(gpu.share()), Signed(gpu.memory_bytes()),
                           Signed(use.used_bytes() - std::min(use.used_bytes(), unseen)), Signed(use.context_bytes()),
-                          Signed(use.growth_bytes()), Signed(use.used_bytes()), Signed(use.peak_bytes()),
+                          Signed(use.growth_bytes()), Signed(use.used_bytes()), Signed(left), Signed(use.peak_bytes()),
                           Signed(gpu.held_bytes())});
   }
   return table;

@@ -105,8 +105,9 @@ class LeaseChanges(PoolTest):
         self.assertEqual((row["memory_bytes"], row["held_bytes"]), (8 * MIB, 32 * MIB))
         [account] = self.table("why", lease)
         self.assertEqual({key: value for key, value in account.items() if key != "gpu"},
-                         {"asked_bytes": 8 * MIB, "allocations_bytes": 32 * MIB, "context_bytes": 0, "growth_bytes": 0,
-                          "used_bytes": 32 * MIB, "peak_bytes": 32 * MIB, "held_bytes": 32 * MIB})
+                         {"share": 0.5, "asked_bytes": 8 * MIB, "allocations_bytes": 32 * MIB, "context_bytes": 0,
+                          "growth_bytes": 0, "used_bytes": 32 * MIB, "free_bytes": 0, "peak_bytes": 32 * MIB,
+                          "held_bytes": 32 * MIB})
         asked = ["-q", "--wait", "0", "-n", "0.5", "-m"]
         self.assertEqual(self.gpu_run(*asked, str(GPU // 2 + 1), "true")[0], 75)
         # The pool forgets what is held, and hears it again from the node.

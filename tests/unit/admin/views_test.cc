@@ -130,13 +130,17 @@ TEST(AdminViews, AnAccountSaysWhatMemoryIsFor) {
   ASSERT_EQ(table.rows.size(), 1u);
   ExpectWhole(table);
   EXPECT_EQ(At(table, 0, "gpu"), Cell("GPU-n1-0"));
+  EXPECT_EQ(At(table, 0, "share"), Cell(0.5));
   EXPECT_EQ(At(table, 0, "asked_bytes"), Cell(static_cast<int64_t>(50 * kGib)));
   EXPECT_EQ(At(table, 0, "allocations_bytes"), Cell(int64_t{25}));
   EXPECT_EQ(At(table, 0, "context_bytes"), Cell(int64_t{10}));
   EXPECT_EQ(At(table, 0, "growth_bytes"), Cell(int64_t{5}));
   EXPECT_EQ(At(table, 0, "used_bytes"), Cell(int64_t{40}));
+  EXPECT_EQ(At(table, 0, "free_bytes"), Cell(static_cast<int64_t>(50 * kGib - 40)));
   EXPECT_EQ(At(table, 0, "peak_bytes"), Cell(int64_t{45}));
   EXPECT_EQ(At(table, 0, "held_bytes"), Cell(static_cast<int64_t>(60 * kGib)));
+  use->set_used_bytes(60 * kGib);  // of before it was made smaller
+  EXPECT_EQ(At(Account(*lease), 0, "free_bytes"), Cell(int64_t{0}));
 }
 
 TEST(AdminViews, LeasesOfOneOwnerOrNode) {
