@@ -9,7 +9,7 @@
 
 #include "check_driver.h"
 #include "driver_session.h"
-#include "wrong_uses.h"
+#include "wrong_uses/wrong_uses.h"
 
 namespace {
 

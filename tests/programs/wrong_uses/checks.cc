@@ -1,4 +1,4 @@
-#include "wrong_uses/checks.h"
+#include "checks.h"
 
 namespace wrong_uses {
 

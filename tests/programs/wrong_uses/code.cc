@@ -1,4 +1,4 @@
-#include "wrong_uses/checks.h"
+#include "checks.h"
 
 // Wrong uses of modules, the linker and launches.
 

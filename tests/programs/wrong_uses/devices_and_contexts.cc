@@ -1,4 +1,4 @@
-#include "wrong_uses/checks.h"
+#include "checks.h"
 
 // Wrong uses of devices and contexts, and calls in the wrong context or in none.
 

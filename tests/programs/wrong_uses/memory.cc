@@ -1,4 +1,4 @@
-#include "wrong_uses/checks.h"
+#include "checks.h"
 
 // Wrong uses of memory, of the device and of the host, and copies.
 

@@ -1,6 +1,6 @@
 #include "tests/unit/softgpu_api/driver_under_test.h"
 
-#include "tests/programs/wrong_uses.h"
+#include "tests/programs/wrong_uses/wrong_uses.h"
 
 namespace outboard::softgpu::api {
 namespace {

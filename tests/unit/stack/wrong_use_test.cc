@@ -1,5 +1,4 @@
-#include "tests/programs/wrong_uses.h"
-
+#include "tests/programs/wrong_uses/wrong_uses.h"
 #include "tests/unit/stack/stack.h"
 
 namespace outboard::stack {
