@@ -38,8 +38,8 @@ class UnseenMemory {
 
 // What NVIDIA's management library says of this process (nvmlDeviceGetComputeRunningProcesses), of the GPUs by their
 // UUIDs. `library` is opened at the first question. Without it, of a GPU that it does not know, as software is, and
-// where it counts processes in another PID namespace, nothing is known; so that this process is not named says that it has
-// nothing only once it has been. One thread at a time.
+// where it counts processes in another PID namespace, nothing is known; so that this process is not named says that it
+// has nothing only once it has been. One thread at a time.
 UnseenMemory::Read ReadProcessByNvml(std::string library, std::vector<std::string> uuids);
 
 }  // namespace outboard::slice
