@@ -5,6 +5,8 @@
 #include <set>
 
 #include "server/softgpu/ptx/parser.h"
+#include "tests/instructions/recordings.h"
+#include "tests/tools/opcodes.h"
 
 namespace outboard::softgpu::testing {
 namespace {
@@ -13,7 +15,8 @@ constexpr std::string_view kHead = ".version 9.0\n.target sm_90\n.address_size 6
 
 // What has been tested so far in this process.
 struct Record {
-  std::map<std::string, std::set<int>> levels_of_form;
+  using Levels = std::map<std::string, std::set<int>>;
+  Levels levels_of_form, levels_of_written_form;
   struct Bytes {
     int level;
     std::vector<std::byte> bytes;
@@ -23,6 +26,15 @@ struct Record {
 Record& RecordOfProcess() {
   static Record record;
   return record;
+}
+
+std::vector<std::string> AtEveryLevel(const Record::Levels& levels_of) {
+  std::vector<std::string> forms;
+  const size_t levels = Levels().size();
+  for (const auto& [form, tested] : levels_of) {
+    if (tested.size() == levels) forms.push_back(form);
+  }
+  return forms;
 }
 
 }  // namespace
@@ -37,6 +49,8 @@ std::string LevelName(const ::testing::TestParamInfo<int>& info) { return "v" + 
 
 Machine::Machine(int level, unsigned threads) : engine_(threads, level), data_(kDataBytes), heap_(kHeapBytes) {}
 
+std::string_view PtxHead() { return kHead; }
+
 bool Machine::Load(std::string_view ptx) {
   text_ = std::string(kHead) + std::string(ptx);
   module_.reset();
@@ -45,9 +59,9 @@ bool Machine::Load(std::string_view ptx) {
     ADD_FAILURE() << parsed.error().message << "\n" << text_;
     return false;
   }
-  std::vector<std::shared_ptr<const ptx::Module>> modules;
-  modules.push_back(std::move(*parsed));
-  Result<std::unique_ptr<Module>> linked = Module::Link(std::move(modules));
+  parsed_ = std::move(*parsed);
+  kernels_run_.clear();
+  Result<std::unique_ptr<Module>> linked = Module::Link({parsed_});
   if (!linked) {
     ADD_FAILURE() << linked.error().message << "\n" << text_;
     return false;
@@ -71,6 +85,7 @@ std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block
     ADD_FAILURE() << prepared.error().message << "\n" << text_;
     return Fault{.kind = FaultKind::kIllegalInstruction, .message = prepared.error().message};
   }
+  RecordRun(kernel);
   const ExtentTable memory = {{kDataAddress, kDataAddress + data_.size(), data_.data()},
                               {kVariableAddress, kVariableAddress + variables_.size(), variables_.data()},
                               {kHeapAddress, kHeapAddress + heap_.size(), heap_.data()}};
@@ -113,16 +128,21 @@ uint64_t Machine::Malloc(uint64_t bytes) {
 
 bool Machine::Free(uint64_t address) { return std::erase(heap_live_, address) == 1; }
 
+// The kernel's forms, and those of all functions of its program.
+void Machine::RecordRun(std::string_view kernel) {
+  if (!kernels_run_.emplace(kernel).second) return;
+  for (const ptx::Function& function : parsed_->functions) {
+    if (function.is_entry && function.name != kernel) continue;
+    for (const std::string& form : tools::FormsOf(*parsed_, function)) {
+      RecordOfProcess().levels_of_written_form[form].insert(engine_.cpu_level());
+    }
+  }
+}
+
 void RecordTested(const std::string& form, int level) { RecordOfProcess().levels_of_form[form].insert(level); }
 
-std::vector<std::string> TestedForms() {
-  std::vector<std::string> forms;
-  const size_t levels = Levels().size();
-  for (const auto& [form, tested] : RecordOfProcess().levels_of_form) {
-    if (tested.size() == levels) forms.push_back(form);
-  }
-  return forms;
-}
+std::vector<std::string> TestedForms() { return AtEveryLevel(RecordOfProcess().levels_of_form); }
+std::vector<std::string> WrittenFormsRun() { return AtEveryLevel(RecordOfProcess().levels_of_written_form); }
 
 void ExpectSameAtEveryLevel(const std::string& key, int level, const void* bytes, size_t size) {
   const auto* begin = static_cast<const std::byte*>(bytes);

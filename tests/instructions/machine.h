@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -100,8 +101,12 @@ class Machine final : public DeviceRuntime {
   bool Free(uint64_t address) override;
   bool SetConditional(uint64_t, uint32_t) override { return false; }
 
+  void RecordRun(std::string_view kernel);
+
   Engine engine_;
   std::string text_;
+  std::shared_ptr<const ptx::Module> parsed_;
+  std::set<std::string, std::less<>> kernels_run_;  // of this program
   std::unique_ptr<Module> module_;
   std::vector<std::byte> data_, variables_, heap_;
   std::shared_ptr<const TextureTable> textures_;
@@ -112,6 +117,10 @@ class Machine final : public DeviceRuntime {
 
 // Says that `form` was compared with its reference on inputs at this CPU level, in this process.
 void RecordTested(const std::string& form, int level);
+
+// Forms as PTX writes them (tests/tools/opcodes.h), of all kernels that ran at every level of Levels() in this process,
+// in alphabetical order. All results of these kernels are looked at, so none of their instructions can be wrong unseen.
+std::vector<std::string> WrittenFormsRun();
 
 // The forms recorded at every level of Levels(), in alphabetical order.
 std::vector<std::string> TestedForms();

@@ -4,6 +4,7 @@
 #include <cinttypes>
 
 #include "tests/instructions/inputs.h"
+#include "tests/instructions/recordings.h"
 
 namespace outboard::softgpu::testing {
 namespace {
@@ -222,9 +223,21 @@ void RunValues(Machine& machine, int level, const ValueCase& value_case) {
       machine.Write<uint64_t>(((k + 1) * inputs + i) * 8, cell);
     }
   }
-  if (!machine.Load(KernelText(value_case))) return;
+  const std::span<const std::byte> data(machine.data(), kDataBytes);
+  const size_t read_bytes = (sources + 1) * inputs * 8, result_bytes = (results + (is_aliased ? 1 : 0)) * inputs * 8;
+  const std::string kernel = KernelText(value_case);
+  if (!machine.Load(kernel)) return;
   const Dim3 grid{static_cast<uint32_t>(inputs / kThreads)}, block{kThreads};
   if (!machine.RunWell("test", grid, block, Params().Add(kDataAddress).Add(kDataAddress + kOutputs))) return;
+
+  if (ValueObserver* const observer = ObserverOfValues(); observer != nullptr && level == Levels().front()) {
+    observer->See({.key = key,
+                   .ptx = std::string(PtxHead()) + kernel,
+                   .cells = data.first(read_bytes),
+                   .results = data.subspan(kOutputs, result_bytes),
+                   .inputs = inputs,
+                   .threads_per_block = kThreads});
+  }
 
   int failures = 0;
   for (size_t i = 0; i < inputs; ++i) {
@@ -264,7 +277,7 @@ void RunValues(Machine& machine, int level, const ValueCase& value_case) {
                           ? ", and something else with its source as destination"
                           : "");
   }
-  ExpectSameAtEveryLevel(key, level, machine.data() + kOutputs, (results + (is_aliased ? 1 : 0)) * inputs * 8);
+  ExpectSameAtEveryLevel(key, level, machine.data() + kOutputs, result_bytes);
   if (!value_case.form.empty()) RecordTested(value_case.form, level);
 }
 
