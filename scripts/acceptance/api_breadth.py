@@ -1,10 +1,8 @@
 """What must hold of the driver API in breadth: samples, coverage, wrong uses, many objects, round trips, fuzzing."""
 
-import os
-import pathlib
 import sys
 
-from acceptance.line import ROOT, Line, gpu, tests
+from acceptance.line import ROOT, Line, gpu, samples, tests
 
 sys.path.insert(0, str(ROOT / "scripts/codegen"))
 import spec
@@ -17,16 +15,6 @@ SAMPLES = 'scripts/samples --sources "$OUTBOARD_SAMPLES"'
 WRONG_USE = f"python3 tests/programs/run.py --only wrong_use --programs {PROGRAMS}"
 RUN_RESULT = r"^(\d+ passed), (\d+) failed$"
 HOUR = 3600
-
-
-def samples():
-    """Why NVIDIA's samples cannot be run, or None."""
-    path = os.environ.get("OUTBOARD_SAMPLES")
-    if not path:
-        return "OUTBOARD_SAMPLES names no checkout of NVIDIA/cuda-samples v13.0"
-    if not (pathlib.Path(path) / "test_args.json").exists():
-        return f"{path} (OUTBOARD_SAMPLES) is no checkout of NVIDIA/cuda-samples v13.0"
-    return None
 
 
 def call(name):

@@ -97,6 +97,20 @@ def cpu(*flags):
     return missing
 
 
+V3 = cpu("avx2", "bmi2", "fma")
+V4 = cpu("avx512f", "avx512bw", "avx512dq", "avx512vl")
+
+
+def samples():
+    """Why NVIDIA's samples cannot be used, or None."""
+    path = os.environ.get("OUTBOARD_SAMPLES")
+    if not path:
+        return "OUTBOARD_SAMPLES names no checkout of NVIDIA/cuda-samples v13.0"
+    if not (pathlib.Path(path) / "test_args.json").exists():
+        return f"{path} (OUTBOARD_SAMPLES) is no checkout of NVIDIA/cuda-samples v13.0"
+    return None
+
+
 def commit():
     asked = subprocess.run(["git", "-c", "safe.directory=*", "rev-parse", "--quiet", "--verify", "HEAD"],
                            cwd=ROOT, capture_output=True)

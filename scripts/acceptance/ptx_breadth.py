@@ -1,14 +1,20 @@
-"""What must hold of PTX in breadth: programs with the toolkit's libraries on the software GPU, and what of the
-libraries' own PTX loads."""
+"""What must hold of PTX in breadth: programs with the toolkit's libraries on the software GPU, what of their PTX and of
+the samples' loads and is tested, the same results everywhere, fuzzing."""
 
-from acceptance.line import V3, V4, Line, bench, toolkit
+from acceptance.line import V3, V4, Line, bench, samples, toolkit
 
-PREPARE = "scripts/build release product libraries"
+PREPARE = "scripts/build release && scripts/build release libraries"
 
 # Those that bring PTX.
 WITH_PTX = ("cublas", "cublasLt", "cufft", "curand", "cusolver", "cusolverMg", "cusparse", "nccl", "cudnn_ops",
             "cudnn_cnn", "cudnn_adv", "cudnn_engines_precompiled", "cudnn_engines_runtime_compiled")
 HOUR = 3600
+RUN_RESULT = r"^(\d+ passed), (\d+) failed$"
+FUZZ_RESULT = r"^(\d+ fuzzers), (\d+) findings"
+LOAD_RESULT = r"^(\d+ of \d+) entry kernels load \(([\d.]+) %\)$"
+FORMS = 'scripts/ptx_forms --samples "$OUTBOARD_SAMPLES"'
+SAME_RESULTS = ("python3 tests/programs/run.py --driver-dir build/install/lib/outboard/softgpu "
+                "--programs build/release/tests/programs --same-results")
 
 
 def library(name):
@@ -41,8 +47,23 @@ LINES = (
     Line("At least 99 % of the entry kernels in the PTX of the toolkit's libraries load",
          "build/release/tests/tools/ptx_load " + " ".join(
              str(path_of(name)) for name in WITH_PTX if path_of(name).exists()),
-         figure=r"^(\d+ of \d+) entry kernels load \(([\d.]+) %\)$", unit="%", limit=">= 99",
-         needs=(library("cublas"),), quick="", seconds=HOUR),
+         figure=LOAD_RESULT, unit="%", limit=">= 99", needs=(library("cublas"),), quick="", seconds=HOUR),
+    Line("... and of those in the PTX that nvcc makes from NVIDIA's samples",
+         f"{FORMS} --only-make && build/release/tests/tools/ptx_load build/ptx/samples",
+         figure=LOAD_RESULT, unit="%", limit=">= 99", needs=(samples,), quick="", seconds=2 * HOUR),
+    Line("Forms of instructions in the samples' PTX and in cuBLAS, cuBLASLt, cuRAND, cuSOLVER and cuFFT that no "
+         "instruction test runs: none",
+         FORMS, figure=r"^(\d+ forms) of instructions .*, (\d+) not tested$", unit="not tested", limit="== 0",
+         needs=(samples, library("cublas")), quick="", seconds=2 * HOUR),
+    Line("Results are bit-equal at v2 and v3 and with 1 and 4 threads",
+         SAME_RESULTS, figure=RUN_RESULT, unit="failed", limit="== 0", needs=(V3,), seconds=HOUR),
+    Line("... and at v4",
+         SAME_RESULTS, figure=RUN_RESULT, unit="failed", limit="== 0", needs=(V4,), seconds=HOUR),
+    Line("30 minutes of fuzzing the PTX parser and the image loader without a finding",
+         "scripts/fuzz --seconds 1800 --coverage image ptx", figure=FUZZ_RESULT, unit="findings", limit="== 0",
+         quick="scripts/fuzz --seconds 10 --coverage image ptx", seconds=2 * HOUR),
+    Line("... and each finds a planted bug within 60 s",
+         "scripts/fuzz --plant image ptx", figure=r"^(\d+ planted faults), (\d+) found", unit="found", seconds=HOUR),
     Line("Tiled matmul 512^3, one core, v4: at least 2.5 GFLOP/s",
          bench("softgpu_matmul_gflops", "SOFTGPU_CPU=v4"), figure=r"softgpu_matmul_gflops ([\d.e+-]+)", unit="GFLOP/s",
          limit=">= 2.5", needs=(V4,)),

@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "common/image/bytes.h"
 #include "common/image/elf.h"
 #include "common/image/fatbin.h"
@@ -51,6 +54,26 @@ Result<uint64_t> WalkSection(std::string_view name, ByteSpan section, const Visi
   return fatbins;
 }
 
+Result<FileFatbins> WalkTexts(const char* folder, const Visit& visit) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> paths;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() == ".ptx") paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  FileFatbins found;
+  for (const std::string& path : paths) {
+    const Result<ByteSpan> file = Map(path.c_str());
+    const auto entries = file ? image::Entries(*file) : file.error();
+    if (!entries) {
+      found.errors.push_back(path + ": " + entries.error().message);
+      continue;
+    }
+    for (const image::Entry& entry : *entries) visit(path, entry);
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string TargetName(const image::Entry& entry) {
@@ -58,6 +81,7 @@ std::string TargetName(const image::Entry& entry) {
 }
 
 Result<FileFatbins> WalkFatbins(const char* path, const Visit& visit) {
+  if (std::filesystem::is_directory(path)) return WalkTexts(path, visit);
   const Result<ByteSpan> file = Map(path);
   if (!file) return file.error();
   const auto sections = image::ElfSections(*file);

@@ -25,7 +25,8 @@ struct FileFatbins {
 // Relocatable device code lies here, to be linked when it is loaded.
 inline constexpr std::string_view kRelocatableSection = "__nv_relfatbin";
 
-// Gives `visit` every entry of every fatbin in the file at `path`, an ELF, with the name of its section.
+// Gives `visit` every entry of every fatbin in the file at `path`, an ELF, with the name of its section. Of a folder:
+// the PTX texts (*.ptx) in it and below, each with its path.
 using Visit = std::function<void(std::string_view section, const image::Entry& entry)>;
 Result<FileFatbins> WalkFatbins(const char* path, const Visit& visit);
 

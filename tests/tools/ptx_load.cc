@@ -1,6 +1,7 @@
-// ptx_load LIBRARY...     loads every kernel of every PTX entry in the fatbins of the libraries, as the software GPU
-// does
-//                         when a program asks for it: parsed, linked, decoded
+// ptx_load LIBRARY_OR_FOLDER...     loads every kernel of every PTX entry in the fatbins of libraries, or of the PTX
+// texts
+//                                   (*.ptx) in a folder, as the software GPU does when a program asks for it: parsed,
+//                                   linked, decoded
 //
 // Prints for each library how many of its entry kernels load, and why the others do not, the most frequent reasons
 // first; the last line is for all together: "N of M entry kernels load (P %)". Relocatable code is linked, all that is
@@ -120,7 +121,9 @@ class Loader {
     if (entry.kind != image::EntryKind::kPtx) return;
     ++tally_.entries;
     const std::string target = outboard::tools::TargetName(entry);
-    Linked one = {"PTX entry " + std::to_string(tally_.entries) + ", " + target, {}, {}};
+    const bool is_text = section.ends_with(".ptx");
+    Linked one = {
+        is_text ? std::string(section) : "PTX entry " + std::to_string(tally_.entries) + ", " + target, {}, {}};
     Linked& linked = section == outboard::tools::kRelocatableSection ? relocatable_[target] : one;
     if (linked.where.empty()) linked.where = "relocatable code, " + target;
     const auto bytes = image::Unpack(entry);
@@ -233,7 +236,7 @@ void PrintCounts(const char* name, const Tally& tally) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: ptx_load LIBRARY...\n");
+    std::fprintf(stderr, "usage: ptx_load LIBRARY_OR_FOLDER...\n");
     return 2;
   }
   const softgpu::Engine engine(1, softgpu::Engine::HighestCpuLevel());
