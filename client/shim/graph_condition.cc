@@ -16,6 +16,7 @@ CUresult GraphCondition::Create(Process& process, graphs::Graph& graph, const gr
   graphs::ConditionParams made = params;
   Contexts::Info info;
   if (process.contexts().Resolve(&made.context, &info) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_CONTEXT;
+  made.context = info.home;
   const auto others = graph.outermost().conditions();
   const auto home = others.empty() ? std::make_shared<const WorkerGraph>(process, process.graph_model().NextExec())
                                    : static_cast<const GraphCondition&>(*others.front()).home;

@@ -44,6 +44,8 @@ CUresult GraphModel::MakeCondition(graphs::Graph& graph, const graphs::Condition
   return GraphCondition::Create(process_, graph, params, condition);
 }
 
+CUcontext GraphModel::HomeOf(CUcontext context) { return process_.contexts().HomeOf(context); }
+
 CUresult GraphModel::Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,
                                  std::shared_ptr<graphs::Exec>* exec) {
   auto made = std::make_shared<GraphExec>(process_, graph, flags);

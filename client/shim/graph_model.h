@@ -77,6 +77,7 @@ class GraphModel final : private outboard::graphs::Host {
   CUresult Make(CUgraphNodeParams* params, outboard::graphs::OperationPtr* operation) override;
   CUresult MakeCondition(outboard::graphs::Graph& graph, const outboard::graphs::ConditionParams& params,
                          std::shared_ptr<outboard::graphs::Condition>* condition) override;
+  CUcontext HomeOf(CUcontext context) override;
   CUresult Instantiate(outboard::graphs::Graph& graph, uint64_t flags, outboard::graphs::Node** on_cycle,
                        std::shared_ptr<outboard::graphs::Exec>* exec) override;
   void Post(std::function<void()> function) override;

@@ -58,13 +58,13 @@ CUresult CheckBody(const Graph& body, CUcontext context, const Node** offender) 
 
 }  // namespace
 
-CUresult MakeConditional(Graph& graph, const CUDA_CONDITIONAL_NODE_PARAMS& params,
+CUresult MakeConditional(Host& host, Graph& graph, const CUDA_CONDITIONAL_NODE_PARAMS& params,
                          std::shared_ptr<Conditional>* conditional) {
   const auto condition = graph.FindCondition(params.handle);
   if (!condition) return CUDA_ERROR_INVALID_VALUE;
   if (NumberOf(params.type) > CU_GRAPH_COND_TYPE_SWITCH || !HasSize(params.type, params.size))
     return CUDA_ERROR_INVALID_VALUE;
-  if (params.ctx && params.ctx != condition->params.context) return CUDA_ERROR_INVALID_VALUE;
+  if (params.ctx && host.HomeOf(params.ctx) != condition->params.context) return CUDA_ERROR_INVALID_VALUE;
   std::unordered_set<const Condition*> used;
   CollectUsed(graph.outermost(), &used);
   if (used.contains(condition.get())) return CUDA_ERROR_INVALID_VALUE;

@@ -8,6 +8,7 @@
 namespace outboard::graphs {
 
 class Graph;
+class Host;
 class Node;
 
 struct ConditionParams {
@@ -37,7 +38,7 @@ struct Conditional {
 };
 
 // What a new node of the graph is to do, with the errors of cuGraphAddNode.
-CUresult MakeConditional(Graph& graph, const CUDA_CONDITIONAL_NODE_PARAMS& params,
+CUresult MakeConditional(Host& host, Graph& graph, const CUDA_CONDITIONAL_NODE_PARAMS& params,
                          std::shared_ptr<Conditional>* conditional);
 
 // Whether every condition of an outermost graph has its node.

@@ -25,10 +25,13 @@ class Host {
   // child graphs and conditional nodes. What the calls write into descriptions (the address of memory) is written.
   virtual CUresult Make(CUgraphNodeParams* params, OperationPtr* operation) = 0;
 
-  // Makes a condition with a new handle, for a graph in graph.outermost(); a null context is the current one. With the
-  // errors of cuGraphConditionalHandleCreate.
+  // Makes a condition with a new handle, for a graph in graph.outermost(); a null context is the current one, and a
+  // green one's is HomeOf it. With the errors of cuGraphConditionalHandleCreate.
   virtual CUresult MakeCondition(Graph& graph, const ConditionParams& params,
                                  std::shared_ptr<Condition>* condition) = 0;
+
+  // What work in this context belongs to: of a green context the primary one that it is of, else itself.
+  virtual CUcontext HomeOf(CUcontext context) = 0;
 
   // Makes an executable graph. CUDA_ERROR_INVALID_VALUE with *on_cycle when a cycle is the reason. `graph` is what the
   // flags and its state allow to be one.

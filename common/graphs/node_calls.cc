@@ -32,7 +32,7 @@ CUresult MakeContent(Graphs& graphs, Graph& graph, CUgraphNodeParams* params, Co
   if (NumberOf(params->type) == CU_GRAPH_NODE_TYPE_GRAPH) return MakeChild(graphs, params->graph, content);
   if (NumberOf(params->type) == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
     std::shared_ptr<Conditional> conditional;
-    const CUresult result = MakeConditional(graph, params->conditional, &conditional);
+    const CUresult result = MakeConditional(graphs.host, graph, params->conditional, &conditional);
     if (result == CUDA_SUCCESS) *content = std::move(conditional);
     return result;
   }

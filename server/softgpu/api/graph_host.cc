@@ -67,6 +67,11 @@ CUresult GraphHost::MakeCondition(graphs::Graph&, const graphs::ConditionParams&
   return CUDA_SUCCESS;
 }
 
+CUcontext GraphHost::HomeOf(CUcontext context) {
+  CurrentContext named;
+  return FindContext(driver_, context, &named) == CUDA_SUCCESS ? named.context->cu() : context;
+}
+
 CUresult GraphHost::Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,
                                 std::shared_ptr<graphs::Exec>* exec) {
   const auto made = std::make_shared<GraphExec>(graph, flags);

@@ -19,6 +19,7 @@ class GraphHost final : public graphs::Host {
   CUresult Make(CUgraphNodeParams* params, graphs::OperationPtr* operation) override;
   CUresult MakeCondition(graphs::Graph& graph, const graphs::ConditionParams& params,
                          std::shared_ptr<graphs::Condition>* condition) override;
+  CUcontext HomeOf(CUcontext context) override;
   CUresult Instantiate(graphs::Graph& graph, uint64_t flags, graphs::Node** on_cycle,
                        std::shared_ptr<graphs::Exec>* exec) override;
   void Post(std::function<void()> function) override;
