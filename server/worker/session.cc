@@ -73,6 +73,11 @@ void Session::Finish() {
 
 // What the client is to see of its work goes before.
 void Session::BeforeEnd(CUcontext context) {
+  const wire::HandleId handle = handles_.HandleOf(wire::HandleKind::kContext, context);
+  handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
+    if (handle == 0 || handles_.OwnerOf(id) != handle) return;
+    ForgetGreenStreams(static_cast<CUcontext>(object));
+  });
   state_->copies.ForgetContext(context);  // which waits for its work
   state_->allocations.RefundFreed();
   state_->graphs.ForgetContext(context);
@@ -110,13 +115,17 @@ void Session::EndContexts() {
   state_->virtual_memory.FreeAll();
 }
 
+void Session::ForgetGreenStreams(CUcontext converted) {
+  state_->copies.ForgetContext(converted);
+  gate().ForgetContext(converted);
+}
+
 // Before the primary contexts that they are of.
 void Session::EndGreenContexts() {
   handles_.ForEach(wire::HandleKind::kContext, [&](wire::HandleId id, void* object) {
     if (handles_.OwnerOf(id) == 0) return;
     handles_.Remove(id);
-    state_->copies.ForgetContext(static_cast<CUcontext>(object));
-    gate().ForgetContext(object);
+    ForgetGreenStreams(static_cast<CUcontext>(object));
   });
   handles_.ForEach(wire::HandleKind::kGreenContext, [&](wire::HandleId id, void* object) {
     handles_.Remove(id);

@@ -117,6 +117,9 @@ class Session {
   // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.
   void SettleMemory();
   bool ReleaseUnusedMemory();
+  // Ends what is kept of the streams of a green context, which is about to end. What the client is to see of their work
+  // goes before.
+  void ForgetGreenStreams(CUcontext converted);
   const LeasedDevice* FindDevice(CUdevice client) const;  // null when it does not exist
   const LeasedDevice* DeviceOf(CUdevice driver) const;    // by the driver's ordinal
   CUdevice ClientDevice(CUdevice driver) const;           // -1 when it is not the session's

@@ -1,6 +1,7 @@
+#include <vector>
+
 #include "server/worker/call.h"
 #include "server/worker/contexts.h"
-#include "server/worker/copies.h"
 #include "server/worker/custom.gen.h"
 #include "server/worker/session.h"
 
@@ -30,27 +31,42 @@ CUresult NotePrimary(Call& call, CUdevice device, CUcontext context) {
   return handles.Add(wire::HandleKind::kContext, handle, context) ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
 }
 
-// Ends what the worker keeps of a green context's streams. What the client is to see of their work has gone before.
-void ForgetGreenStreams(Call& call, CUcontext converted) {
-  call.session().copies().ForgetContext(converted);
-  call.session().gate().ForgetContext(converted);
-}
+struct GreenContext {
+  wire::HandleId handle, converted_handle;
+  CUgreenCtx green;
+  CUcontext converted;
+};
 
-// Before the primary context of a device is reset: its green contexts end with it.
-void EndGreenContexts(Call& call, CUdevice device) {
+// Those that end with the primary context of a device.
+std::vector<GreenContext> GreenContextsOf(Call& call, CUdevice device) {
   HandleTable& handles = call.session().handles();
   const wire::HandleId primary = wire::PrimaryContextHandle(call.session().ClientDevice(device));
+  std::vector<GreenContext> found;
   handles.ForEach(wire::HandleKind::kGreenContext, [&](wire::HandleId id, void* object) {
-    const auto green = static_cast<CUgreenCtx>(object);
-    CUcontext converted = nullptr;
-    if (call.driver().cuCtxFromGreenCtx(&converted, green) != CUDA_SUCCESS) return;
-    const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, converted);
-    if (handles.OwnerOf(handle) != primary) return;
-    ForgetGreenStreams(call, converted);
-    call.session().contexts().DestroyGreen(green, device);
-    handles.Remove(handle);
-    handles.Remove(id);
+    GreenContext each{id, 0, static_cast<CUgreenCtx>(object), nullptr};
+    if (call.driver().cuCtxFromGreenCtx(&each.converted, each.green) != CUDA_SUCCESS) return;
+    each.converted_handle = handles.HandleOf(wire::HandleKind::kContext, each.converted);
+    if (handles.OwnerOf(each.converted_handle) == primary) found.push_back(each);
   });
+  return found;
+}
+
+// Has end() take one user away from the primary context, a green context (`ended`) or another one. If that was the last
+// one, the green contexts that are left have ended with it, and their handles go too: the driver may give the same
+// objects out again.
+template <class End>
+CUresult EndUser(Call& call, CUdevice device, CUgreenCtx ended, End end) {
+  const auto greens = GreenContextsOf(call, device);
+  const CUresult result = end();
+  unsigned flags;
+  int active = 1;
+  if (greens.empty() || call.driver().cuDevicePrimaryCtxGetState(device, &flags, &active) != CUDA_SUCCESS || active)
+    return result;
+  for (const GreenContext& each : greens) {
+    if (each.green != ended && call.session().handles().Remove(each.handle))
+      call.driver().cuGreenCtxDestroy(each.green);
+  }
+  return result;
 }
 
 // Contexts that cuCtxCreate has made, and no others: the client refuses those itself.
@@ -64,11 +80,17 @@ CUresult Destroy(Call& call, CUcontext context) {
 }
 
 CUresult Release(Call& call, CUdevice device) {
-  return Looked(call, call.session().contexts().ReleasePrimary(device));
+  return Looked(call, EndUser(call, device, nullptr, [&] { return call.session().contexts().ReleasePrimary(device); }));
 }
 
 CUresult Reset(Call& call, CUdevice device) {
-  EndGreenContexts(call, device);
+  HandleTable& handles = call.session().handles();
+  for (const GreenContext& each : GreenContextsOf(call, device)) {
+    call.session().ForgetGreenStreams(each.converted);
+    call.session().contexts().DestroyGreen(each.green, device);
+    handles.Remove(each.converted_handle);
+    handles.Remove(each.handle);
+  }
   return Looked(call, call.session().contexts().ResetPrimary(device));
 }
 
@@ -124,8 +146,9 @@ CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
   const wire::HandleId primary = handles.OwnerOf(handle);
   const LeasedDevice* device = call.session().FindDevice(static_cast<CUdevice>(wire::SlotOf(primary)));
   if (primary == 0 || device == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
-  ForgetGreenStreams(call, converted);
-  const CUresult result = call.session().contexts().DestroyGreen(hCtx, device->ordinal);
+  call.session().ForgetGreenStreams(converted);
+  const CUresult result = EndUser(call, device->ordinal, hCtx,
+                                  [&] { return call.session().contexts().DestroyGreen(hCtx, device->ordinal); });
   if (result == CUDA_SUCCESS) handles.Remove(handle);
   return Looked(call, result);
 }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "tests/fakes/conditional_kernels.h"
 #include "tests/unit/stack/stack.h"
 
 // Green contexts through the whole stack: what goes without waiting, what the client holds of resources, and what ends
@@ -166,6 +167,54 @@ TEST_F(GreenContextTest, EndsWithItsPrimaryContext) {
   EXPECT_EQ(cuGreenCtxDestroy(green_), CUDA_ERROR_CONTEXT_IS_DESTROYED);
   EXPECT_EQ(cuGreenCtxDestroy(green_), CUDA_ERROR_INVALID_CONTEXT);
   ASSERT_EQ(cuMemAlloc_v2(&memory_, kBytes), CUDA_SUCCESS) << "the primary context is there again";
+}
+
+// Somebody releases it more often than it was retained.
+TEST_F(GreenContextTest, EndsWithThePrimaryContextsLastUser) {
+  ASSERT_EQ(cuMemsetD8Async(memory_, 1, kBytes, stream_), CUDA_SUCCESS);
+  EXPECT_EQ(cuDevicePrimaryCtxRelease_v2(0), CUDA_SUCCESS);
+  EXPECT_EQ(cuDevicePrimaryCtxRelease_v2(0), CUDA_SUCCESS) << "for the green context";
+  ASSERT_EQ(cuDevicePrimaryCtxRetain(&primary_, 0), CUDA_SUCCESS);
+  CUcontext again = nullptr;
+  EXPECT_EQ(cuCtxFromGreenCtx(&again, green_), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  CUdevResourceDesc desc = nullptr;
+  CUgreenCtx other = nullptr;
+  ASSERT_EQ(cuDevResourceGenerateDesc(&desc, groups_.data(), 1), CUDA_SUCCESS);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(cuGreenCtxCreate(&other, desc, 0, CU_GREEN_CTX_DEFAULT_STREAM), CUDA_SUCCESS);
+    EXPECT_EQ(cuGreenCtxDestroy(other), CUDA_SUCCESS);
+  }
+  EXPECT_EQ(cuGreenCtxDestroy(green_), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+}
+
+// Its condition is the primary context's, as kernels are.
+TEST_F(GreenContextTest, ConditionalNodesNameIt) {
+  CUmodule kernels = nullptr;
+  CUfunction count_down = nullptr;
+  ASSERT_EQ(cuModuleLoadData(&kernels, fakes::kConditionalKernels), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetFunction(&count_down, kernels, "count_down"), CUDA_SUCCESS);
+  CUgraph graph = nullptr;
+  CUgraphExec exec = nullptr;
+  CUgraphConditionalHandle handle = 0;
+  CUgraphNode node = nullptr;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphConditionalHandleCreate(&handle, graph, converted_, 1, CU_GRAPH_COND_ASSIGN_DEFAULT), CUDA_SUCCESS);
+  CUgraphNodeParams params{};
+  params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+  params.conditional = {handle, CU_GRAPH_COND_TYPE_WHILE, 1, nullptr, converted_};
+  ASSERT_EQ(cuGraphAddNode_v2(&node, graph, nullptr, nullptr, 0, &params), CUDA_SUCCESS);
+  void* arguments[] = {&handle, &memory_};
+  CUDA_KERNEL_NODE_PARAMS kernel{count_down, 1, 1, 1, 1, 1, 1, 0, arguments};
+  ASSERT_EQ(cuGraphAddKernelNode_v2(&node, params.conditional.phGraph_out[0], nullptr, 0, &kernel), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);
+  unsigned left = 3;
+  ASSERT_EQ(cuMemcpyHtoD_v2(memory_, &left, sizeof left), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphLaunch(exec, stream_), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamSynchronize(stream_), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoH_v2(&left, memory_, sizeof left), CUDA_SUCCESS);
+  EXPECT_EQ(left, 0u);
+  EXPECT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
 }
 
 TEST_F(GreenContextTest, ACaptureInItConcernsNoOther) {
