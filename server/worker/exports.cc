@@ -141,6 +141,7 @@ bool Exports::HasOpen(CUdeviceptr address) const {
 CUresult Exports::GetEvent(CUipcEventHandle* handle, CUevent event) {
   if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (driver_.cuIpcGetEventHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const InHomeContext home(driver_);  // with which the event ends
   CUcontext context;
   if (const CUresult result = driver_.cuCtxGetCurrent(&context); result != CUDA_SUCCESS) return result;
   CUipcEventHandle of_driver;

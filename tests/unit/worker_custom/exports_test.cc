@@ -202,6 +202,22 @@ TEST_F(ExportsTest, AnEventIsThereUntilItIsDestroyed) {
   EXPECT_EQ(two_->exports.OpenEvent(&opened, handle), CUDA_ERROR_INVALID_HANDLE);
 }
 
+// What is made while a green context is current belongs to the primary one, and ends with that.
+TEST_F(ExportsTest, AnEventIsThePrimaryContexts) {
+  ipc_.table.cuStreamGetCtx_v2 = [](CUstream, CUcontext* context, CUgreenCtx* green) {
+    *context = FakeDriver::Context(2);
+    *green = reinterpret_cast<CUgreenCtx>(0x66);
+    return CUDA_SUCCESS;
+  };
+  CUevent opened = nullptr;
+  CUipcEventHandle handle;
+  ASSERT_EQ(one_->exports.GetEvent(&handle, reinterpret_cast<CUevent>(0x55)), CUDA_SUCCESS);
+  one_->exports.ForgetContext(context_);
+  EXPECT_EQ(two_->exports.OpenEvent(&opened, handle), CUDA_SUCCESS);
+  one_->exports.ForgetContext(FakeDriver::Context(2));
+  EXPECT_EQ(two_->exports.OpenEvent(&opened, handle), CUDA_ERROR_INVALID_HANDLE);
+}
+
 TEST_F(ExportsTest, ADriverWithoutSharingSaysSo) {
   CUipcMemHandle handle{};
   CUipcEventHandle event_handle{};
