@@ -40,25 +40,31 @@ std::optional<Error> CheckElf(std::span<const std::byte> image) {
   return fatbins ? std::nullopt : std::optional(fatbins.error());
 }
 
+bool IsArchive(std::span<const std::byte> image) { return image::AsText(image).starts_with(image::kArchiveMagic); }
+
+// What is neither is text, ended by a zero. A wrapper would lead the driver to addresses of the client's choice.
+std::optional<Error> CheckFile(std::span<const std::byte> image) {
+  const uint32_t magic = MagicOf(image);
+  if (magic == image::kFatbinMagic) return CheckFatbin(image);
+  if (magic == kElfMagic) return CheckElf(image);
+  if (magic == kWrapperMagic) return Error{"A fatbin wrapper arrived where the image that it leads to is wanted."};
+  return std::nullopt;
+}
+
 std::optional<Error> CheckArchive(std::span<const std::byte> image) {
   const auto members = image::ArchiveMembers(image);
   if (!members) return members.error();
   for (const image::ArchiveMember& member : *members) {
-    if (MagicOf(member.bytes) != kElfMagic) continue;
-    if (auto wrong = CheckElf(member.bytes)) return wrong;
+    if (IsArchive(member.bytes)) return Error{"An archive of device code holds another archive."};
+    if (auto wrong = CheckFile(member.bytes)) return wrong;
   }
   return std::nullopt;
 }
 
 std::optional<Error> Check(std::span<const std::byte> image, bool must_be_fatbin) {
   if (image.empty()) return Error{"A code image is empty."};
-  const uint32_t magic = MagicOf(image);
-  if (magic == image::kFatbinMagic || must_be_fatbin) return CheckFatbin(image);
-  if (magic == kElfMagic) return CheckElf(image);
-  if (image::AsText(image).starts_with(image::kArchiveMagic)) return CheckArchive(image);
-  // Text otherwise, ended by a zero. A wrapper would lead the driver to addresses of the client's choice.
-  if (magic == kWrapperMagic) return Error{"A fatbin wrapper arrived where the image that it leads to is wanted."};
-  return std::nullopt;
+  if (must_be_fatbin) return CheckFatbin(image);
+  return IsArchive(image) ? CheckArchive(image) : CheckFile(image);
 }
 
 }  // namespace

@@ -85,9 +85,15 @@ TEST(CodeImageTest, LooksIntoObjectsAndArchives) {
   EXPECT_TRUE(takes(object()));
   EXPECT_TRUE(takes(archive()));
   EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.o/", object(), "1000000")})));
+  EXPECT_TRUE(takes(build::Archive({build::ArchiveRow("read.me/", build::FromText("what this is"))})));
+  EXPECT_TRUE(takes(build::Archive({build::ArchiveRow("a.fatbin/", fatbin)})));
+  EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.a/", archive())})));
+  const build::Bytes wrapper = build::FromText(std::string("\xb1\x43\x62\x46\x01\0\0\0", 8) + std::string(16, '\x41'));
+  EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.fatbin/", wrapper)})));
   build::Patch(fatbin, build::at::kFatbinPayloadSize, uint64_t{1} << 20);
   EXPECT_FALSE(takes(object()));
   EXPECT_FALSE(takes(archive()));
+  EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.fatbin/", fatbin)})));
 }
 
 TEST(CodeImageTest, RefusesSizesThatDoNotAddUp) {
