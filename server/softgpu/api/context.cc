@@ -70,10 +70,14 @@ void Context::Retain() {
   ++retained_;
 }
 
-bool Context::Release() {
+bool Context::Release() { return ReleaseIf(std::nullopt); }
+
+bool Context::ReleaseOf(uint64_t activation) { return ReleaseIf(activation); }
+
+bool Context::ReleaseIf(std::optional<uint64_t> activation) {
   {
     std::lock_guard lock(life_mutex_);
-    if (retained_ == 0) return false;
+    if (retained_ == 0 || (activation && *activation != id())) return false;
     if (--retained_ > 0) return true;
   }
   Destroy();

@@ -56,6 +56,8 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
   // counting from the 1 that cuCtxCreate leaves. The last release destroys.
   void Retain();
   bool Release();
+  // The same for who retained the context in the activation with this id; false when that is over.
+  bool ReleaseOf(uint64_t activation);
 
   // Waits for all work, frees the context's memory and makes the handles of all its objects invalid. A created
   // context's own handle too; a primary context only becomes inactive. False when it was not active.
@@ -114,6 +116,7 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
 
  private:
   void Activate(unsigned flags);
+  bool ReleaseIf(std::optional<uint64_t> activation);
   struct Hold {
     Point point;
     uint64_t green;  // its id; 0: everything waits

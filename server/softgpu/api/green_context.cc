@@ -36,17 +36,16 @@ GreenContext::GreenContext(Context& context, const SmSet& sms)
 
 CUresult GreenContext::Destroy() {
   Driver& driver = context.driver;
-  const bool was_active = active();
-  if (was_active) interop::ContextDestroyed(cu());  // runs code of the runtime, which may call the driver
+  if (active()) interop::ContextDestroyed(cu());  // runs code of the runtime, which may call the driver
   if (ended_.exchange(true)) return CUDA_ERROR_INVALID_CONTEXT;
   driver.handles.Remove<ConvertedContext>(cu());
   driver.handles.Remove<GreenContext>(handle());
-  if (!was_active) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+  if (!IsOfThisActivation()) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
   driver.graphs.captures.ContextDestroyed(this);
   for (const Point& point : context.LastPoints(this)) point.Wait();
   context.Settle();
   if (const auto stream = default_stream()) stream->Abandon();
-  context.Release();
+  context.ReleaseOf(activation_);
   return driver.fault();
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "common/interop/tables.h"
 #include "server/softgpu/api/sm_resource.h"
 
 // Green contexts, beside what tests/programs/green_contexts.cc and wrong_uses/ show.
@@ -183,6 +184,22 @@ TEST_F(GreenContextTest, CooperativeLaunchesFitIntoIt) {
   EXPECT_EQ(launch(stream_, most + 1), CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
   EXPECT_EQ(launch(nullptr, most + 1), CUDA_SUCCESS);
   EXPECT_EQ(cuModuleUnload(module), CUDA_SUCCESS);
+}
+
+// Here by what the runtime has done when a context ends; in a program, by another thread.
+TEST_F(GreenContextTest, ItReleasesOnlyWhatItHasRetained) {
+  const auto begin_anew = [](CUcontext, void*, void*) {
+    CUcontext primary;
+    EXPECT_EQ(cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+    EXPECT_EQ(cuDevicePrimaryCtxRetain(&primary, 0), CUDA_SUCCESS);
+  };
+  int key;
+  interop::Storage().Put(converted_, &key, nullptr, begin_anew);
+  EXPECT_EQ(cuGreenCtxDestroy(green_), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  unsigned flags;
+  int active = 0;
+  EXPECT_EQ(cuDevicePrimaryCtxGetState(0, &flags, &active), CUDA_SUCCESS);
+  EXPECT_EQ(active, 1) << "whoever retained it meanwhile still has it";
 }
 
 TEST_F(GreenContextTest, ItsDefaultStreamIsNotTheDevices) {
