@@ -12,7 +12,8 @@ namespace {
 // Reads the device code of host objects into a program.
 class ObjectReader {
  public:
-  ObjectReader(int compute_capability, Program* program) : compute_capability_(compute_capability), program_(program) {}
+  ObjectReader(int compute_capability, uint64_t max_bytes, Program* program)
+      : compute_capability_(compute_capability), bytes_left_(max_bytes), program_(program) {}
 
   Outcome AddObject(image::ByteSpan object, std::string_view name) {
     const auto fatbins = image::EmbeddedFatbins(object);
@@ -27,6 +28,12 @@ class ObjectReader {
         continue;
       }
       if (!outcome.ok()) return outcome;
+      for (const auto& module : added.modules) {
+        if (module->text.size() > bytes_left_)
+          return {CUDA_ERROR_INVALID_IMAGE,
+                  std::string(name) + " is too large: its device code unpacks to more than is taken at once."};
+        bytes_left_ -= module->text.size();
+      }
       Append(added, program_);
     }
     return {};
@@ -52,6 +59,7 @@ class ObjectReader {
 
  private:
   const int compute_capability_;
+  uint64_t bytes_left_;  // of PTX, that more fatbins may have
   Program* const program_;
   Outcome left_out_;  // of the last fatbin without PTX for the device
 };
@@ -59,7 +67,7 @@ class ObjectReader {
 }  // namespace
 
 Outcome ReadLinkInput(CUjitInputType type, image::ByteSpan bytes, std::string_view name, int compute_capability,
-                      Program* program) {
+                      Program* program, uint64_t max_bytes) {
   switch (type) {
     case CU_JIT_INPUT_PTX: {
       std::string text(image::AsText(bytes));
@@ -74,7 +82,7 @@ Outcome ReadLinkInput(CUjitInputType type, image::ByteSpan bytes, std::string_vi
     case CU_JIT_INPUT_OBJECT:
     case CU_JIT_INPUT_LIBRARY: {
       Program added;
-      ObjectReader reader(compute_capability, &added);
+      ObjectReader reader(compute_capability, max_bytes, &added);
       Outcome outcome = type == CU_JIT_INPUT_OBJECT ? reader.AddObject(bytes, name) : reader.AddArchive(bytes, name);
       if (outcome.ok()) outcome = reader.Finish(name);
       if (outcome.ok()) Append(added, program);

@@ -39,16 +39,10 @@ Linker::Linker(int compute_capability, unsigned count, const CUjit_option* optio
 Outcome Linker::AddInput(CUjitInputType type, image::ByteSpan bytes, std::string_view name) {
   Program added;
   if (Outcome outcome = ReadLinkInput(type, bytes, name, compute_capability_, &added); !outcome.ok()) return outcome;
-  SharedNames names = names_;
-  std::vector<std::string> errors;
-  for (const auto& module : added.modules) {
-    for (std::string& error : names.Add(*module)) errors.push_back(std::move(error));
-  }
-  if (!errors.empty()) {
+  if (const auto errors = names_.AddAll(added.modules); !errors.empty()) {
     return {CUDA_ERROR_INVALID_SOURCE,
             "The input " + std::string(name) + " contradicts those before it: " + InOneLine(errors) + "."};
   }
-  names_ = std::move(names);
   Append(added, &program_);
   if (!is_verbose_) return {};
   for (const auto& module : added.modules) {

@@ -44,8 +44,9 @@ bool IsSharedName(const ptx::Variable& variable) {
   return variable.linkage != Linkage::kNone && !(variable.space == ptx::Space::kShared && variable.unsized_array);
 }
 
-void SharedNames::Meet(std::string_view name, const Name& now, std::vector<std::string>* errors) {
+void SharedNames::Meet(std::string_view name, const Name& now, std::vector<std::string>* errors, Before* before) {
   const auto [place, is_new] = names_.emplace(name, now);
+  if (is_new && before) before->emplace_back(name, std::nullopt);
   if (is_new) return;
   Name& known = place->second;
   const auto say = [&](const std::string& what, const char* there) {
@@ -80,18 +81,37 @@ void SharedNames::Meet(std::string_view name, const Name& now, std::vector<std::
   if (now.definition == Definition::kStrong && known.definition == Definition::kStrong) {
     say(" is defined in ", ", and before in ");
   }
-  if (now.definition > known.definition) known = now;
+  if (now.definition <= known.definition) return;
+  if (before) before->emplace_back(name, known);
+  known = now;
 }
 
-std::vector<std::string> SharedNames::Add(const ptx::Module& module) {
+std::vector<std::string> SharedNames::AddAll(std::span<const std::shared_ptr<const ptx::Module>> modules) {
+  std::vector<std::string> errors;
+  Before before;
+  for (const auto& module : modules) {
+    for (std::string& error : Add(*module, &before)) errors.push_back(std::move(error));
+  }
+  if (errors.empty()) return errors;
+  for (auto change = before.rbegin(); change != before.rend(); ++change) {
+    if (change->second) {
+      names_.find(change->first)->second = *change->second;
+    } else {
+      names_.erase(change->first);
+    }
+  }
+  return errors;
+}
+
+std::vector<std::string> SharedNames::Add(const ptx::Module& module, Before* before) {
   std::vector<std::string> errors;
   for (const ptx::Variable& variable : module.variables) {
     if (!IsSharedName(variable)) continue;
-    Meet(variable.name, {&module, nullptr, &variable, DefinitionOf(variable)}, &errors);
+    Meet(variable.name, {&module, nullptr, &variable, DefinitionOf(variable)}, &errors, before);
   }
   for (const ptx::Function& function : module.functions) {
     if (function.linkage == Linkage::kNone) continue;
-    Meet(function.name, {&module, &function, nullptr, DefinitionOf(function)}, &errors);
+    Meet(function.name, {&module, &function, nullptr, DefinitionOf(function)}, &errors, before);
   }
   return errors;
 }

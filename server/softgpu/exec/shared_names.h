@@ -1,9 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "server/softgpu/ptx/ast.h"
@@ -28,7 +32,10 @@ class SharedNames {
  public:
   // Takes in a module's shared names. Each way in which it contradicts the modules before it is a sentence, without a
   // full stop, that names the symbol and both modules.
-  std::vector<std::string> Add(const ptx::Module& module);
+  std::vector<std::string> Add(const ptx::Module& module) { return Add(module, nullptr); }
+  // The same for several modules; nothing is taken in when there is a contradiction. Costs what the modules are large,
+  // however many names there are.
+  std::vector<std::string> AddAll(std::span<const std::shared_ptr<const ptx::Module>> modules);
 
  private:
   // What is known of a name: by its definition, or for want of one by its first declaration.
@@ -39,7 +46,11 @@ class SharedNames {
     Definition definition;
   };
 
-  void Meet(std::string_view name, const Name& now, std::vector<std::string>* errors);
+  // What was known of names before they were met.
+  using Before = std::vector<std::pair<std::string_view, std::optional<Name>>>;
+
+  std::vector<std::string> Add(const ptx::Module& module, Before* before);
+  void Meet(std::string_view name, const Name& now, std::vector<std::string>* errors, Before* before);
 
   std::unordered_map<std::string_view, Name> names_;
 };

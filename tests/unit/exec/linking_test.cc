@@ -44,6 +44,20 @@ std::string LinkError(const std::vector<std::string>& texts) {
   return program.ok() ? "" : program.error().message;
 }
 
+TEST(SharedNamesTest, NothingIsTakenInOfModulesThatContradictOthers) {
+  const std::string head = ".version 7.0\n.target sm_75\n.address_size 64\n";
+  SharedNames names;
+  const Modules first = Parsed({head + ".extern .global .u32 x;\n.visible .global .u32 y;\n"});
+  const Modules wrong = Parsed({head + ".visible .global .u32 x;\n.visible .global .u32 z;\n",
+                                head + ".visible .global .u32 y;\n.visible .global .u32 w;\n"});
+  const Modules last =
+      Parsed({head + ".visible .global .u32 x;\n.visible .global .u64 z;\n.visible .func w() { ret; }\n"});
+  EXPECT_TRUE(names.AddAll(first).empty());
+  EXPECT_EQ(names.AddAll(wrong).size(), 1u);
+  EXPECT_TRUE(names.AddAll(last).empty());
+  EXPECT_EQ(names.AddAll(wrong).size(), 5u) << "x and z, which has another size, in the one, y and w in the other";
+}
+
 // The size of the variable that a name means in the module of that number; 0 for none.
 uint64_t SizeOf(const Program& program, size_t module, std::string_view name) {
   const Symbol symbol = program.Resolve(module, name);

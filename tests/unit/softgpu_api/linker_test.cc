@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/softgpu/api/link_inputs.h"
 #include "tests/fakes/two_modules.h"
 #include "tests/unit/image/image_builder.h"
 
@@ -18,6 +19,18 @@ namespace {
 
 using DriverOfLinkerTest = DriverTest;
 #include "tests/unit/linker_cases.h"
+
+TEST_F(LinkerTest, WhatFatbinsUnpackToIsBoundedTogether) {
+  constexpr char kOther[] = ".version 9.0\n.target sm_75\n.visible .func other { ret; }\n";
+  const auto archive = ArchiveOf({ObjectOf(kOther), ObjectOf(fakes::kCalledModule)});
+  const uint64_t bytes = std::strlen(kOther) + std::strlen(fakes::kCalledModule);
+  const auto read = [&](uint64_t most) {
+    Program program;
+    return ReadLinkInput(CU_JIT_INPUT_LIBRARY, archive, "lib.a", 90, &program, most).code;
+  };
+  EXPECT_EQ(read(bytes), CUDA_SUCCESS);
+  EXPECT_EQ(read(bytes - 1), CUDA_ERROR_INVALID_IMAGE);
+}
 
 // Without the linker's calls only the kernel that needs it misses what is not there.
 TEST_F(DriverOfLinkerTest, AKernelThatCannotRunSpoilsOnlyItself) {
