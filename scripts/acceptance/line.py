@@ -117,9 +117,6 @@ def commit():
     return None if asked.returncode == 0 else "there is no commit to clone"
 
 
-V3 = cpu("avx2", "bmi2", "fma")
-V4 = cpu("avx512f", "avx512bw", "avx512dq", "avx512vl")
-
 
 def bench(row, environment=""):
     """The command that measures one row and prints "ROW VALUE"."""
