@@ -6,7 +6,6 @@
 #include <set>
 
 #include "common/base/round_up.h"
-#include "server/softgpu/exec/late_functions.h"
 #include "server/softgpu/ptx/parser.h"
 
 namespace outboard::softgpu {
@@ -71,7 +70,8 @@ class StackDepth {
 
 }  // namespace
 
-Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms) {
+Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms,
+                                       const std::optional<LateNeeds>& late) {
   auto result = std::make_unique<Kernel>();
   result->info = HeadOf(program, kernel);
   result->param_bytes = result->info.param_bytes;
@@ -79,7 +79,7 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
   ProgramDecoder shared(program, forms, result.get());
   shared.Reach(kernel);
   std::vector<std::set<uint32_t>> callees;
-  bool is_indirect = false, is_late = false;
+  bool is_indirect = false;
   // Reach() appends to the list while functions are decoded.
   for (size_t next = 0; next < shared.reached().size(); ++next) {
     FunctionDecoder decoder(&shared, shared.reached()[next], next == 0);
@@ -87,9 +87,8 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
     callees.push_back(decoder.callees());
     if (decoder.has_indirect_call() && !is_indirect) {
       is_indirect = true;
-      is_late = LateFunctions::AreMeantFor(program);
-      if (is_late) {
-        LateFunctions::Reach(&shared);
+      if (late) {
+        LateFunctions::Place(*late, &shared);
       } else {
         for (const uint32_t function : program.address_taken()) shared.Reach(function);
       }
@@ -107,7 +106,7 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
   result->shared_bytes = shared.shared().bytes;
   result->reserved_shared = shared.shared().reserved;
   result->reserved_shared_bytes = shared.shared().reserved_bytes;
-  if (is_late) result->late = std::make_unique<LateFunctions>(program, forms, shared.shared());
+  if (is_indirect && late) result->late = std::make_unique<LateFunctions>(program, forms, shared.shared());
   result->SetConstants(shared.constants());
   result->info.static_shared_bytes = result->shared_bytes - result->reserved_shared_bytes;
   result->info.local_bytes = result->functions[0].local_bytes;

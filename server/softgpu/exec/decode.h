@@ -1,17 +1,21 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "common/base/result.h"
 #include "server/softgpu/exec/forms.h"
 #include "server/softgpu/exec/function_decoder.h"
+#include "server/softgpu/exec/late_functions.h"
 #include "server/softgpu/exec/program.h"
 
 namespace outboard::softgpu {
 
 // Decodes a kernel (an .entry of the program, by its index in functions()) and every function that it can reach. The
-// error lists each form that the engine lacks, with the function and line where it stands first.
-Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms);
+// error lists each form that the engine lacks, with the function and line where it stands first. `late`: functions that
+// are called through pointers are decoded when they are called.
+Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms,
+                                       const std::optional<LateNeeds>& late);
 
 // Decodes a function that is none of the kernels, and every function that it can reach by name, for a kernel whose
 // shared variables are laid out. It is the first of the result's functions.

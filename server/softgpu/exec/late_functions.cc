@@ -1,5 +1,6 @@
 #include "server/softgpu/exec/late_functions.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/softgpu/exec/decode.h"
@@ -19,41 +20,41 @@ bool HasSharedOfItsOwn(const ptx::Function& function) {
          function.body.find("%reserved_smem") != std::string_view::npos;
 }
 
-// The functions that are no kernels.
-template <class Visit>
-void EachDeviceFunction(const Program& program, Visit visit) {
-  for (uint32_t i = 0; i < program.functions().size(); ++i) {
-    if (!program.functions()[i].function->is_entry) visit(i, *program.functions()[i].function);
-  }
-}
-
 }  // namespace
 
-bool LateFunctions::AreMeantFor(const Program& program) {
+std::optional<LateNeeds> LateNeedsOf(const Program& program) {
   size_t bytes = 0;
   for (const uint32_t function : program.address_taken()) bytes += program.functions()[function].function->body.size();
-  return bytes > kMaxEarlyBytes;
+  if (bytes <= kMaxEarlyBytes) return std::nullopt;
+
+  LateNeeds needs;
+  std::vector<const ptx::Function*> functions;  // those that are no kernels
+  for (uint32_t i = 0; i < program.functions().size(); ++i) {
+    const ptx::Function& function = *program.functions()[i].function;
+    if (function.is_entry) continue;
+    functions.push_back(&function);
+    if (HasSharedOfItsOwn(function)) needs.functions.push_back(i);
+  }
+  for (uint32_t i = 0; i < program.variables().size(); ++i) {
+    const ptx::Variable& variable = *program.variables()[i].variable;
+    if (variable.space != ptx::Space::kShared || variable.unsized_array) continue;
+    // A declaration stands for another module's variable.
+    const Symbol symbol = program.Resolve(program.variables()[i].module, variable.name);
+    if (symbol.kind != Symbol::Kind::kSharedVariable || symbol.index != i) continue;
+    const bool is_named = std::any_of(functions.begin(), functions.end(), [&](const ptx::Function* function) {
+      return function->body.find(variable.name) != std::string_view::npos;
+    });
+    if (is_named) needs.variables.push_back(i);
+  }
+  return needs;
 }
 
-void LateFunctions::Reach(ProgramDecoder* kernel) {
-  const Program& program = kernel->program;
+void LateFunctions::Place(const LateNeeds& needs, ProgramDecoder* kernel) {
   kernel->AlignDynamic(kDynamicAlign);
-  for (const Program::VariableDef& def : program.variables()) {
-    const ptx::Variable& variable = *def.variable;
-    if (variable.space != ptx::Space::kShared || variable.unsized_array) continue;
-    bool is_named = false;
-    EachDeviceFunction(program, [&](uint32_t, const ptx::Function& function) {
-      is_named = is_named || function.body.find(variable.name) != std::string_view::npos;
-    });
-    if (!is_named) continue;
-    const Symbol symbol = program.Resolve(def.module, variable.name);  // a declaration stands for another's variable
-    if (symbol.kind == Symbol::Kind::kSharedVariable) {
-      kernel->SharedAddress(*program.variables()[symbol.index].variable, 8);
-    }
+  for (const uint32_t variable : needs.variables) {
+    kernel->SharedAddress(*kernel->program.variables()[variable].variable, 8);
   }
-  EachDeviceFunction(program, [&](uint32_t index, const ptx::Function& function) {
-    if (HasSharedOfItsOwn(function)) kernel->Reach(index);
-  });
+  for (const uint32_t function : needs.functions) kernel->Reach(function);
 }
 
 LateFunctions::LateFunctions(const Program& program, const Forms& forms, SharedLayout shared)

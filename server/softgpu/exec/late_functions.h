@@ -14,6 +14,15 @@
 
 namespace outboard::softgpu {
 
+// What the functions that are decoded late have in shared memory, which has its place before a kernel runs.
+struct LateNeeds {
+  std::vector<uint32_t> variables;  // that functions name, each once; indices in Program::variables()
+  std::vector<uint32_t> functions;  // that have variables of their own: kernels decode them early
+};
+
+// Reads the text of the program. nullopt where that is not so long that functions are decoded late.
+std::optional<LateNeeds> LateNeedsOf(const Program& program);
+
 // The functions of a program that a kernel may call through pointers and that are too many to decode before it runs:
 // each is decoded when it is first called, with what it calls by name. Thread-safe.
 class LateFunctions {
@@ -26,10 +35,8 @@ class LateFunctions {
   // cannot be decoded: then `failure` says why.
   const Kernel* Find(uint64_t pointer, std::string* failure);
 
-  // Whether this is how the functions are decoded whose addresses the program's variables hold.
-  static bool AreMeantFor(const Program& program);
-  // Gives a place to what such functions have in shared memory, and decodes those that have variables of their own.
-  static void Reach(ProgramDecoder* kernel);
+  // Gives all that such functions have in shared memory its place in a kernel's.
+  static void Place(const LateNeeds& needs, ProgramDecoder* kernel);
 
  private:
   const Program& program_;

@@ -9,6 +9,7 @@ namespace outboard::softgpu {
 
 struct Module::State {
   std::unique_ptr<Program> program;
+  std::optional<LateNeeds> late;
   std::mutex mutex;
   std::map<std::string, Result<std::unique_ptr<Kernel>>, std::less<>> kernels;  // guarded by mutex
 };
@@ -21,6 +22,7 @@ Result<std::unique_ptr<Module>> Module::Link(std::vector<std::shared_ptr<const p
   if (!program) return program.error();
   auto state = std::make_unique<State>();
   state->program = std::move(*program);
+  state->late = LateNeedsOf(*state->program);
   return std::unique_ptr<Module>(new Module(std::move(state)));
 }
 
@@ -64,7 +66,8 @@ Result<const Kernel*> Module::Prepare(std::string_view name, const Engine& engin
   std::lock_guard lock(state_->mutex);
   auto found = state_->kernels.find(name);
   if (found == state_->kernels.end()) {
-    found = state_->kernels.emplace(name, Decode(*state_->program, *entry, Forms::OfLevel(engine.cpu_level()))).first;
+    const Forms& forms = Forms::OfLevel(engine.cpu_level());
+    found = state_->kernels.emplace(name, Decode(*state_->program, *entry, forms, state_->late)).first;
   }
   if (!found->second) return found->second.error();
   return static_cast<const Kernel*>(found->second->get());
