@@ -117,7 +117,6 @@ def commit():
     return None if asked.returncode == 0 else "there is no commit to clone"
 
 
-
 def bench(row, environment=""):
     """The command that measures one row and prints "ROW VALUE"."""
     return (f"{environment} scripts/bench {row} --json build/accept/bench.json && python3 -c \"import json; "
