@@ -78,6 +78,22 @@ TEST_P(Spellings, Floats) {
     ExpectSame<float>(operation + ".approx.f32.ftz", operation + ".approx.ftz.f32");
 }
 
+// The mode before .sync.
+TEST_P(Spellings, Votes) {
+  RunValues(machine_, level(),
+            Exact(
+                "", [](bool) { return true; },
+                "{ .reg .b32 %one, %other; vote.ballot.sync.b32 %one, $1, 0xffffffff; vote.sync.ballot.b32 %other, $1, "
+                "0xffffffff; @G setp.eq.b32 $0, %one, %other; }"));
+  for (const std::string mode : {"all", "any", "uni"}) {
+    RunValues(machine_, level(),
+              Exact(
+                  "", [](bool) { return false; },
+                  "{ .reg .pred %one, %other; vote." + mode + ".sync.pred %one, $1, 0xffffffff; vote.sync." + mode +
+                      ".pred %other, $1, 0xffffffff; @G xor.pred $0, %one, %other; }"));
+  }
+}
+
 // --- Accesses: bytes that are copied with instructions of every type and width.
 
 struct AccessType {
