@@ -9,6 +9,7 @@
 #include "server/softgpu/api/memory_pools.h"
 #include "server/softgpu/api/stream.h"
 #include "server/softgpu/api/thread_state.h"
+#include "server/softgpu/device/allocation_log.h"
 
 namespace outboard::softgpu::api {
 namespace {
@@ -297,6 +298,7 @@ CUresult Context::PrepareHeap() {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   device.Clear(*address, bytes);
+  if (AllocationLog* const log = device.memory->log()) log->Name(*address, "heap of malloc in kernels");
   heap_.Place(*address);
   return CUDA_SUCCESS;
 }
@@ -306,6 +308,15 @@ void Context::Print(std::string_view text) { prints_.Append(text); }
 uint64_t Context::Malloc(uint64_t bytes) { return heap_.Allocate(bytes); }
 
 bool Context::Free(uint64_t address) { return heap_.Free(address); }
+
+uint8_t* Context::Written(const std::byte* place) {
+  for (const auto& each : driver.attached()) {
+    if (uint8_t* const written = each->memory->Written(place)) return written;
+  }
+  return nullptr;
+}
+
+void Context::Found(const Finding& finding) { driver.check_reports.Tell(finding); }
 
 bool Context::SetConditional(uint64_t handle, uint32_t value) { return driver.conditions.Set(handle, cu(), value); }
 

@@ -113,6 +113,8 @@ class Context : public Object, public DeviceRuntime, public std::enable_shared_f
   uint64_t Malloc(uint64_t bytes) override;
   bool Free(uint64_t address) override;
   bool SetConditional(uint64_t handle, uint32_t value) override;
+  uint8_t* Written(const std::byte* place) override;
+  void Found(const Finding& finding) override;
 
  private:
   void Activate(unsigned flags);

@@ -162,6 +162,7 @@ int Device::Attribute(CUdevice_attribute attribute) const {
 
 void Device::Clear(uint64_t address, uint64_t bytes) const {
   std::memset(memory->ToHost(address), 0, (bytes + kGranule - 1) / kGranule * kGranule);
+  memory->MarkWritten(address, bytes);
 }
 
 }  // namespace outboard::softgpu::api

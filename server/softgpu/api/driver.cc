@@ -77,7 +77,8 @@ CUresult Driver::Init() {
   }
   if (devices.empty()) return CUDA_ERROR_NO_DEVICE;
   const unsigned threads = config_.threads > 0 ? config_.threads : CpusOfThisProcess();
-  engine_ = std::make_unique<Engine>(threads, config_.cpu_level > 0 ? config_.cpu_level : Engine::HighestCpuLevel());
+  engine_ = std::make_unique<Engine>(threads, config_.cpu_level > 0 ? config_.cpu_level : Engine::HighestCpuLevel(),
+                                     config_.checks);
   initialised_.store(true, std::memory_order_release);
   return CUDA_SUCCESS;
 }
@@ -123,6 +124,7 @@ void Driver::Report(const Fault& fault) {
     const std::string line = fault.message + "\n";
     if (write(STDERR_FILENO, line.data(), line.size()) >= 0) return;
   }
+  if (!fault.report.empty()) return check_reports.Tell(fault);
   Log(LogLevel::kError, "%s", fault.message.c_str());
 }
 

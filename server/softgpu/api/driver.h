@@ -13,6 +13,7 @@
 #include "common/base/result.h"
 #include "common/graphs/graphs.h"
 #include "common/libcuda/handles.h"
+#include "server/softgpu/api/check_reports.h"
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/graph_condition.h"
 #include "server/softgpu/api/graph_host.h"
@@ -71,6 +72,7 @@ class Driver {
   // The devices that this process may see; attached at the first call, which may come before cuInit. Empty when that
   // failed.
   const std::vector<std::unique_ptr<Device>>& devices();
+  const std::vector<std::unique_ptr<Device>>& attached() const { return devices_; }  // only after Init
   // Null when there is no such device.
   Device* FindDevice(CUdevice ordinal);
 
@@ -79,8 +81,10 @@ class Driver {
 
   // The error that a kernel left behind; it stays for the life of the process. CUDA_SUCCESS while there is none.
   CUresult fault() const { return fault_.load(std::memory_order_acquire); }
-  // Makes a kernel's fault sticky and logs it; later ones are dropped.
+  // Makes a kernel's fault sticky and logs it, or with Checks reports it; later ones are dropped.
   void Report(const Fault& fault);
+
+  CheckReports check_reports{*this};
 
   // A number that no other object of this process has.
   uint64_t NextId() { return next_id_.fetch_add(1, std::memory_order_relaxed) + 1; }

@@ -17,6 +17,7 @@ std::optional<DeviceBytes> FindDeviceBytes(const Context& context, uint64_t addr
   const auto range = driver.allocations.Find(address);
   if (!range) return driver.virtual_memory.FindBytes(context.device.ordinal, address, size, writes);
   if (!range->Contains(address, size)) return std::nullopt;
+  if (writes) range->info.device->memory->MarkWritten(address, size);
   return DeviceBytes{range->info.device->memory->ToHost(address), nullptr};
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "server/softgpu/device/allocation_log.h"
 #include "server/softgpu/device/block_heap.h"
 #include "server/softgpu/device/device_memory.h"
 
@@ -41,6 +42,7 @@ MemoryPool::~MemoryPool() {
 
 std::optional<uint64_t> MemoryPool::Allocate(uint64_t bytes, Stream& stream) {
   if (bytes > UINT64_MAX - kGranule) return std::nullopt;
+  const uint64_t asked = bytes;
   bytes = WholeGranules(bytes);
   std::optional<uint64_t> address;
   std::vector<Point> after;
@@ -50,6 +52,8 @@ std::optional<uint64_t> MemoryPool::Allocate(uint64_t bytes, Stream& stream) {
     if (!address) address = Grow(bytes);
     if (!address && adds_dependencies_) address = Reuse(bytes, stream, Choice::kByDependency, &after);
   }
+  if (AllocationLog* const log = device.memory->log(); log != nullptr && address)
+    log->AddPart(*address, asked, "allocation of a pool");
   // Under no lock, since it may have to wait for the stream, and streams that free need the lock.
   if (!after.empty()) stream.Submit([] {}, std::move(after));
   return address;
@@ -120,6 +124,7 @@ std::optional<uint64_t> MemoryPool::Grow(uint64_t bytes) {
   auto address = device.memory->Allocate(bytes);
   if (!address && Trim(0)) address = device.memory->Allocate(bytes);
   if (!address) return std::nullopt;
+  if (AllocationLog* const log = device.memory->log()) log->Divide(*address);
   chunks_.emplace(*address, bytes);
   reserved_ += bytes;
   reserved_high_ = std::max(reserved_high_, reserved_);
@@ -133,6 +138,7 @@ void MemoryPool::Use(uint64_t bytes) {
 }
 
 void MemoryPool::FreeAsync(uint64_t address, uint64_t bytes, Stream& stream) {
+  const uint64_t asked = bytes;
   bytes = WholeGranules(bytes);
   const auto freed = std::make_shared<FreeOperation>(FreeOperation{.stream = stream.identity(), .bytes = bytes});
   {
@@ -140,7 +146,8 @@ void MemoryPool::FreeAsync(uint64_t address, uint64_t bytes, Stream& stream) {
     pieces_.emplace(address, Piece{bytes, freed});
   }
   // Never skipped: the memory is free also when a kernel has failed.
-  Point point = stream.SubmitAlways([pool = shared_from_this(), freed] {
+  Point point = stream.SubmitAlways([pool = shared_from_this(), freed, address, asked] {
+    if (AllocationLog* const log = pool->device.memory->log()) log->RemovePart(address, asked);
     std::lock_guard lock(pool->mutex_);
     pool->Reached(*freed);
   });
@@ -149,6 +156,7 @@ void MemoryPool::FreeAsync(uint64_t address, uint64_t bytes, Stream& stream) {
 }
 
 void MemoryPool::Free(uint64_t address, uint64_t bytes) {
+  if (AllocationLog* const log = device.memory->log()) log->RemovePart(address, bytes);
   bytes = WholeGranules(bytes);
   const auto freed = std::make_shared<FreeOperation>(FreeOperation{.bytes = bytes, .observed = true});
   std::lock_guard lock(mutex_);
@@ -218,8 +226,15 @@ bool MemoryPool::HasAccess(const Device& other) const {
 
 void MemoryPool::AppendTo(ExtentTable* extents) const {
   std::lock_guard lock(mutex_);
-  for (const auto& [address, bytes] : chunks_)
-    extents->push_back({address, address + bytes, device.memory->ToHost(address)});
+  const auto to_host = [this](uint64_t address) { return device.memory->ToHost(address); };
+  const AllocationLog* const log = device.memory->log();
+  for (const auto& [address, bytes] : chunks_) {
+    if (log != nullptr) {
+      log->AppendBlock(address, to_host, extents);
+    } else {
+      extents->push_back({address, address + bytes, to_host(address)});
+    }
+  }
 }
 
 CUresult MemoryPool::Set(unsigned attribute, const void* value) {

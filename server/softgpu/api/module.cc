@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "server/softgpu/device/allocation_log.h"
 
 namespace outboard::softgpu::api {
 
@@ -41,6 +42,13 @@ Outcome Module::Create(Context& context, std::shared_ptr<softgpu::Module> linked
     variables = *address;
   }
   linked->Place(variables, variables != 0 ? context.device.memory->ToHost(variables) : nullptr);
+  AllocationLog* const log = context.device.memory->log();
+  if (log != nullptr && variables != 0) {
+    log->Divide(variables);
+    for (const softgpu::Module::Variable& each : linked->Variables())
+      log->AddPart(each.address, each.size, (each.is_constant ? "constant " : "variable ") + each.name,
+                   !each.is_constant);
+  }
   *module = std::make_shared<Module>(context, std::move(linked), uses_heap, library, variables);
   context.driver.handles.Add(*module);
   return {};

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "server/softgpu/api/driver.h"
 #include "server/softgpu/ptx/parser.h"
 
 namespace outboard::softgpu::api {
@@ -111,7 +112,8 @@ Outcome LoadProgram(std::span<const image::Extent> images, int compute_capabilit
 }
 
 Outcome LinkProgram(const Program& program, std::shared_ptr<softgpu::Module>* linked) {
-  auto module = softgpu::Module::Link(program.modules);
+  constexpr uint32_t kGap = 64;  // when accesses are checked: what runs over one variable is not to hit another
+  auto module = softgpu::Module::Link(program.modules, Driver::Get().config().checks.any() ? kGap : 0);
   if (!module) return {CUDA_ERROR_INVALID_SOURCE, "The PTX modules cannot be linked: " + module.error().message + "."};
   *linked = std::move(*module);
   return {};

@@ -78,8 +78,25 @@ class Reader {
     out = text[1] - '0';
   }
 
-  void Directory(std::string& out) {
-    const std::optional<Variable> variable = Lookup("SOFTGPU_DIR");
+  void WhatToCheck(Checks& out) {
+    const std::optional<Variable> variable = Lookup("SOFTGPU_CHECK");
+    if (!variable) return;
+    std::string_view rest = variable->text;
+    for (bool is_last = false; !is_last;) {
+      const size_t comma = rest.find(',');
+      const std::string_view word = rest.substr(0, comma);
+      is_last = comma == std::string_view::npos;
+      if (!is_last) rest.remove_prefix(comma + 1);
+      out.memory = true;
+      if (word == "uninitialised" || word == "all") out.uninitialised = true;
+      if (word == "races" || word == "all") out.races = true;
+      if (word != "memory" && word != "uninitialised" && word != "races" && word != "all")
+        return Complain(*variable, "words of memory, uninitialised, races and all, with commas between");
+    }
+  }
+
+  void Path(const char* name, std::string& out) {
+    const std::optional<Variable> variable = Lookup(name);
     if (!variable) return;
     if (variable->text.front() != '/') {
       Complain(*variable, "an absolute path");
@@ -127,7 +144,9 @@ Result<Config> ConfigFromEnvironment() {
   reader.Number("SOFTGPU_THREADS", 0, 1024, config.threads);
   reader.CpuLevel(config.cpu_level);
   reader.Number("SOFTGPU_CHAOS", 0, UINT64_MAX, config.chaos);
-  reader.Directory(config.directory);
+  reader.WhatToCheck(config.checks);
+  reader.Path("SOFTGPU_CHECK_COUNT", config.check_count);
+  reader.Path("SOFTGPU_DIR", config.directory);
   reader.Arena(config.arena_base);
   if (reader.complaint()) return *reader.complaint();
   return config;

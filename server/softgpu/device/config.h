@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "server/softgpu/exec/checks.h"
 
 namespace outboard::softgpu {
 
@@ -24,6 +25,8 @@ struct Config {
   unsigned threads = 0;   // SOFTGPU_THREADS: CPU threads that run kernels; 0 = as many as this process may use
   int cpu_level = 0;      // SOFTGPU_CPU: v2, v3 or v4; 0 = the highest that the machine has
   uint64_t chaos = 0;     // SOFTGPU_CHAOS: seed; 0 = off
+  Checks checks;          // SOFTGPU_CHECK: words with commas between, such as "memory,races"; each includes memory
+  std::string check_count;  // SOFTGPU_CHECK_COUNT: a file that gets a byte for each report; empty: none
   std::string directory;  // SOFTGPU_DIR: where the devices' memory lives; by default a folder of this user in /dev/shm
   std::optional<uint64_t> arena_base;  // SOFTGPU_ARENA: first device address of device 0, device N's lies N TiB above;
                                        // by default chosen by the operating system

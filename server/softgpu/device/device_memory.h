@@ -13,6 +13,7 @@
 
 namespace outboard::softgpu {
 
+class AllocationLog;
 class PhysicalMemory;
 
 // How another process finds an allocation. A plain value.
@@ -85,6 +86,14 @@ class DeviceMemory {
 
   // All allocations of this object now, rounded up to the allocation granularity of 512 bytes. An immutable snapshot.
   std::shared_ptr<const ExtentTable> Extents() const;
+
+  // With Config::checks, else null. Extents are then to the byte, and allocations have some unused bytes between.
+  AllocationLog* log() const;
+  // For each byte of memory from this place on, whether it was ever written: not 0. Null unless
+  // Config::checks.uninitialised, and for a place outside of the device's memory.
+  uint8_t* Written(const std::byte* place) const;
+  // [address, address + bytes) has been written.
+  void MarkWritten(uint64_t address, uint64_t bytes) const;
 
   // Where a device address lies in this process; null for an address outside this device. The bytes may be touched
   // while they are allocated.

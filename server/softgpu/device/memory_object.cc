@@ -458,7 +458,9 @@ uint64_t MemoryObject::Share(uint32_t block) {
 std::optional<uint64_t> MemoryObject::FindShared(uint32_t block, uint64_t share, uint64_t bytes) {
   const Lock lock(*this);
   if (!lock.held() || !heap_->IsShared(block, share)) return std::nullopt;
-  if (RoundUp(bytes, kGranule) != heap_->Granules(block) * kGranule) return std::nullopt;
+  // Its maker may have had it with a granule more, that nobody uses (DeviceMemory::Allocate).
+  const uint64_t spare = heap_->Granules(block) * kGranule - RoundUp(bytes, kGranule);
+  if (spare != 0 && spare != kGranule) return std::nullopt;
   return heap_->Begin(block) * kGranule;
 }
 

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <new>
 
+#include "server/softgpu/exec/report.h"
+
 namespace outboard::softgpu {
 namespace {
 
@@ -86,6 +88,10 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
   const uint64_t local_per_warp = uint64_t{kernel.local_bytes} * kLanes;
   MapLocal(local_per_warp * warp_count_);
 
+  if (kernel.checks.watches()) {
+    if (checker_ == nullptr) checker_ = std::make_unique<Checker>();
+    checker_->Prepare(kernel, runtime, warp_count_, dynamic_begin + launch.dynamic_shared_bytes);
+  }
   for (uint32_t w = 0; w < warp_count_; ++w) {
     WarpContext& context = warps_[w]->context;
     context.local = local_ + local_per_warp * w;
@@ -110,6 +116,7 @@ void Block::Prepare(const Kernel& kernel, const Launch& launch, const ExtentTabl
     context.dynamic_shared_bytes = launch.dynamic_shared_bytes;
     context.total_shared_bytes = context.shared_bytes - kernel.reserved_shared_bytes;
     context.grid_workspace = launch.cooperative ? kGridWindow : 0;
+    warps_[w]->context.checker = kernel.checks.watches() ? checker_.get() : nullptr;
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       const uint32_t thread = w * kLanes + lane;
       context.tid[0][lane] = thread % dims[0];
@@ -135,6 +142,7 @@ void Block::Start(uint64_t index) {
   const uint32_t sm_id =
       sms != nullptr ? (*sms)[index % sms->size()] : static_cast<uint32_t>(index % std::max(launch_->sm_count, 1u));
   live_threads_ = threads_;
+  if (kernel_->checks.watches()) checker_->StartBlock(ctaid_);
   std::memset(shared_.get() + kernel_->reserved_shared, 0, kernel_->reserved_shared_bytes);
   for (; barriers_in_use_ != 0; barriers_in_use_ &= barriers_in_use_ - 1) barriers_[FirstBit(barriers_in_use_)] = {};
   for (uint32_t w = 0; w < warp_count_; ++w) {
@@ -228,6 +236,7 @@ void Block::Release(uint32_t number) {
   barriers_[number] = {};
   barriers_in_use_ &= ~(1u << number);
   released_ = true;
+  if (checker_ != nullptr) checker_->BarrierPassed();
   for (uint32_t w = 0; w < warp_count_; ++w) warps_[w]->ReleaseBarrier(number, reduced);
 }
 
@@ -241,7 +250,7 @@ void Block::ThreadsExited(uint32_t count) {
 void Block::SetFault(const Warp& warp) {
   const WarpContext& context = warp.context;
   const uint32_t lane = context.fault.lane;
-  Fault fault{.kind = warp.fault_kind(), .address = context.fault.address, .ptx_line = warp.fault_line()};
+  Fault fault{.kind = warp.fault_kind(), .address = context.fault.address, .ptx_line = warp.fault_inst()->line};
   std::copy(ctaid_.begin(), ctaid_.end(), fault.block);
   for (int axis = 0; axis < 3; ++axis) fault.thread[axis] = context.tid[axis][lane];
   char where[256];
@@ -256,7 +265,42 @@ void Block::SetFault(const Warp& warp) {
     fault.message = std::string(Describe(fault.kind)) + address + " in kernel " + kernel_->info.name + where +
                     (warp.fault_text().empty() ? "" : ": " + warp.fault_text());
   }
+  if (kernel_->checks.any()) DescribeFault(warp, &fault);
   fault_ = std::move(fault);
+}
+
+void Block::DescribeFault(const Warp& warp, Fault* fault) const {
+  const WarpContext& context = warp.context;
+  const Inst& inst = *warp.fault_inst();
+  const std::string place = "\n" + PlaceOf(*kernel_, inst, fault->block, fault->thread);
+  if (fault->kind == FaultKind::kAssert) return;
+  if (!HasAddress(fault->kind)) {
+    fault->report = Describe(fault->kind) + (warp.fault_text().empty() ? "" : ": " + warp.fault_text()) + place;
+    return;
+  }
+  using Shape = WatchedAccess::Shape;
+  const WatchedAccess* const access = kernel_->WatchedBy(inst);
+  AccessVerb verb = AccessVerb::kRead;  // of textures, and what the device's runtime reads
+  MemorySpace space = inst.space;
+  if (access != nullptr) {
+    verb = access->kind;
+    fault->bytes = access->bytes * (access->shape == Shape::kElements ? access->width : 1);
+    // A copy between memories went wrong at one of its ends.
+    const bool to_shared = access->shape == Shape::kAsyncCopy || access->shape == Shape::kBulkToShared;
+    if (to_shared || access->shape == Shape::kBulkToGlobal) {
+      space = fault->address > UINT32_MAX ? MemorySpace::kGlobal : MemorySpace::kShared;
+      verb = to_shared == (space == MemorySpace::kGlobal) ? AccessVerb::kRead : AccessVerb::kWrite;
+    }
+  }
+  fault->space = SpaceOf(space, &fault->address);
+  fault->is_read = verb == AccessVerb::kRead;
+  fault->report = AccessText(verb, fault->bytes, fault->space, fault->address) + place;
+  std::string nearest = NearestVariable(*kernel_, inst, fault->space, fault->address, fault->bytes, context.local_base);
+  if (nearest.empty() && fault->space == MemorySpace::kShared)
+    nearest = RelationText(fault->address, fault->bytes, 0, context.shared_bytes, "the block's shared memory at");
+  if (nearest.empty() && fault->space == MemorySpace::kLocal)
+    nearest = RelationText(fault->address, fault->bytes, 0, context.local_bytes, "the thread's local memory at");
+  if (!nearest.empty()) fault->report += "\n" + nearest;
 }
 
 void Block::SetDeadlock() {
@@ -275,6 +319,7 @@ void Block::SetDeadlock() {
                   "): all its threads wait for each other, at PTX lines";
   for (const uint32_t line : lines) fault.message += " " + std::to_string(line);
   if (!lines.empty()) fault.ptx_line = lines.front();
+  if (kernel_->checks.any()) fault.report = fault.message;
   fault_ = std::move(fault);
 }
 

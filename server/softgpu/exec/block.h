@@ -63,6 +63,7 @@ class Block {
   bool IsComplete(uint32_t number) const;
   void Release(uint32_t number);
   void SetFault(const Warp& warp);
+  void DescribeFault(const Warp& warp, Fault* fault) const;
   void SetDeadlock();
   std::byte* RowsOf(uint32_t warp) const;
   uint32_t LanesOf(uint32_t warp) const;
@@ -89,6 +90,7 @@ class Block {
   uint64_t random_ = 0;
   bool released_ = false;  // a barrier let threads go since this was cleared
   std::optional<Fault> fault_;
+  std::unique_ptr<Checker> checker_;  // of a kernel whose accesses are watched
 };
 
 }  // namespace outboard::softgpu

@@ -71,8 +71,9 @@ class StackDepth {
 }  // namespace
 
 Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, const Forms& forms,
-                                       const std::optional<LateNeeds>& late) {
+                                       const std::optional<LateNeeds>& late, const Checks& checks) {
   auto result = std::make_unique<Kernel>();
+  result->checks = checks;
   result->info = HeadOf(program, kernel);
   result->param_bytes = result->info.param_bytes;
 
@@ -103,6 +104,8 @@ Result<std::unique_ptr<Kernel>> Decode(const Program& program, uint32_t kernel, 
   }
   const std::optional<uint32_t> depth = is_indirect ? std::nullopt : StackDepth(result->functions, callees).Of(0);
   result->local_bytes = depth ? RoundUp(*depth, 16) : kRecursionBytes + result->functions[0].local_bytes;
+  // To the byte, where nothing is called.
+  if (checks.any() && result->functions.size() == 1) result->local_bytes = result->functions[0].used_bytes;
   result->shared_bytes = shared.shared().bytes;
   result->reserved_shared = shared.shared().reserved;
   result->reserved_shared_bytes = shared.shared().reserved_bytes;

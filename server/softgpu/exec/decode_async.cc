@@ -55,6 +55,9 @@ void FunctionDecoder::DecodeAsyncCopy(const Instruction& instruction, const Opco
   inst->imm = to->imm;
   inst->extra = to->extra;
   inst->space = to->space;
+  Watch({.shape = WatchedAccess::Shape::kAsyncCopy,
+         .kind = AccessVerb::kWrite,
+         .bytes = static_cast<uint32_t>(operands[2].value)});
 }
 
 void FunctionDecoder::DecodeBulkCopy(const Instruction& instruction, const Opcode& opcode) {
@@ -87,6 +90,10 @@ void FunctionDecoder::DecodeBulkCopy(const Instruction& instruction, const Opcod
   const Slot barrier_row = barrier ? LongAddress(*barrier) : kNoSlot;
   const std::string name = std::string("cp.async.bulk.") + (to_shared ? "shared.global" : "global.shared");
   EmitSlots(name, kNoSlot, to_row, from_row, size)->d = barrier_row;
+  Watch({.shape = to_shared ? WatchedAccess::Shape::kBulkToShared : WatchedAccess::Shape::kBulkToGlobal,
+         .kind = AccessVerb::kWrite,
+         .bytes = 1,
+         .is_strong = true});
 }
 
 void FunctionDecoder::DecodeMbarrier(const Instruction& instruction, const Opcode& opcode) {
@@ -134,6 +141,8 @@ void FunctionDecoder::DecodeMbarrier(const Instruction& instruction, const Opcod
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  // An mbarrier is watched only as what orders others; it is written by being initialised.
+  Watch({.shape = WatchedAccess::Shape::kMbarrier, .kind = AccessVerb::kWrite, .bytes = 8, .is_strong = true});
   // Whoever waits asks again and again; others have to go on meanwhile.
   if (result == 'p' && to != kNoSlot) Emit(Control::kYield).guard = to | 1;
 }

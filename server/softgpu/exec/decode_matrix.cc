@@ -181,6 +181,13 @@ void FunctionDecoder::DecodeTileMove(const Instruction& instruction, const Opcod
   inst->d = AllLanes();
   inst->space = address->space;
   inst->extra = rows | columns << 16;
+  // Elements of less than a byte are not worth being watched: their lines would have to be counted in bits.
+  if (const uint32_t bits = static_cast<uint32_t>(ElementBits(type)); bits >= 8) {
+    Watch({.shape = WatchedAccess::Shape::kTile,
+           .kind = writes ? AccessVerb::kWrite : AccessVerb::kRead,
+           .bytes = bits / 8,
+           .width = is_along_columns ? rows : columns});
+  }
 }
 
 // The memory operand of a matrix instruction, which can be in global or shared memory.
@@ -225,6 +232,10 @@ void FunctionDecoder::DecodeMatrixMove(const Instruction& instruction, const Opc
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  Watch({.shape = WatchedAccess::Shape::kMatrixRows,
+         .kind = writes ? AccessVerb::kWrite : AccessVerb::kRead,
+         .bytes = 16,
+         .width = static_cast<uint32_t>(count[1] - '0')});
 }
 
 }  // namespace outboard::softgpu

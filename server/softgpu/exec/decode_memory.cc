@@ -48,6 +48,12 @@ std::string MemoryType(std::string_view type, bool keep_sign) {
   return (keep_sign && type.starts_with("s") && bits < 32 ? "s" : "b") + std::to_string(bits);
 }
 
+// Whether an access takes part in the order of memory by itself: with another such it makes no race.
+bool IsStrong(const Opcode& opcode) {
+  constexpr std::string_view kWords[] = {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"};
+  return std::any_of(std::begin(kWords), std::end(kWords), [&](std::string_view word) { return opcode.Has(word); });
+}
+
 // The vector width and type of a load or store: "v4." and "b32". Null when a word is unknown.
 struct Shape {
   std::string vector;
@@ -173,6 +179,11 @@ void FunctionDecoder::DecodeLoad(const Instruction& instruction, const Opcode& o
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  if (address->space != MemorySpace::kParam && !opcode.Has("param"))
+    Watch({.kind = AccessVerb::kRead,
+           .bytes = TypeBytes(opcode.Last()),
+           .width = static_cast<uint32_t>(width),
+           .is_strong = IsStrong(opcode)});
   for (const auto& [wide, narrow] : widenings) {
     EmitSlots(opcode.Last().starts_with("s") ? "cvt.s64.s32" : "cvt.u64.u32", wide, narrow);
   }
@@ -198,6 +209,11 @@ void FunctionDecoder::DecodeStore(const Instruction& instruction, const Opcode& 
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  if (!opcode.Has("param"))
+    Watch({.kind = AccessVerb::kWrite,
+           .bytes = TypeBytes(opcode.Last()),
+           .width = static_cast<uint32_t>(width),
+           .is_strong = IsStrong(opcode)});
 }
 
 void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode& opcode) {
@@ -235,6 +251,10 @@ void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode&
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  Watch({.kind = AccessVerb::kAtomic,
+         .bytes = TypeBytes(opcode.Last()),
+         .is_strong = true,
+         .uses_value = operation != "exch."});
 }
 
 // A row of 64 bits with the whole address.

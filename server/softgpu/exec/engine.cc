@@ -166,7 +166,7 @@ struct Engine::State {
   }
 };
 
-Engine::Engine(unsigned threads, int cpu_level) : state_(std::make_unique<State>()) {
+Engine::Engine(unsigned threads, int cpu_level, Checks checks) : checks_(checks), state_(std::make_unique<State>()) {
   state_->threads = std::max(threads, 1u);
   state_->cpu_level = std::clamp(cpu_level, 2, HighestCpuLevel());
   // Threads of ours take no signals.

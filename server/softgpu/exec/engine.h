@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "server/softgpu/exec/checks.h"
 #include "server/softgpu/exec/memory.h"
 #include "server/softgpu/ptx/ast.h"
 
@@ -39,6 +40,20 @@ struct Fault {
   uint32_t block[3] = {0, 0, 0};
   uint32_t thread[3] = {0, 0, 0};
   std::string message;  // one sentence with kernel, block, thread, address and PTX line, ready for the log
+
+  // Of an access, with Checks; an address of a window is one of its space then.
+  MemorySpace space{};
+  bool is_read = false;
+  uint32_t bytes = 0;
+  std::string report;  // lines: what happened, and where; for device memory whoever knows allocations adds to it
+};
+
+// What a kernel did wrong without being stopped.
+struct Finding {
+  std::string key;   // the same for what is found again at the same place
+  std::string text;  // lines; for device memory whoever knows allocations adds to it
+  uint64_t address = 0;  // of an access to device memory; else 0
+  uint32_t bytes = 0;
 };
 
 struct KernelParam {
@@ -76,6 +91,10 @@ class DeviceRuntime {
   virtual bool Free(uint64_t address) = 0;
   // Sets the condition of a conditional node of a graph. False when there is none of this handle.
   virtual bool SetConditional(uint64_t handle, uint32_t value) = 0;
+  // With Checks. A place for each byte of device memory from `place` on, not 0 where the byte was ever written; null
+  // where that is not known, and then all was.
+  virtual uint8_t* Written([[maybe_unused]] const std::byte* place) { return nullptr; }
+  virtual void Found([[maybe_unused]] const Finding& finding) {}
 };
 
 struct Dim3 {
@@ -103,7 +122,7 @@ struct Launch {
 class Engine {
  public:
   // `threads` >= 1; `cpu_level` is 2, 3 or 4 (x86-64-v2, v3, v4) and at most HighestCpuLevel().
-  Engine(unsigned threads, int cpu_level);
+  Engine(unsigned threads, int cpu_level, Checks checks = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -112,6 +131,8 @@ class Engine {
   static int HighestCpuLevel();
   int cpu_level() const;
   unsigned threads() const;
+  // What the kernels that it runs are to be decoded for.
+  const Checks& checks() const { return checks_; }
 
   // Runs the kernel to its end or to its first fault and returns; the calling thread works too. The caller keeps
   // kernel, memory and runtime alive.
@@ -120,6 +141,7 @@ class Engine {
 
  private:
   struct State;
+  const Checks checks_;
   std::optional<Fault> RunBlocks(const Kernel& kernel, const Launch& launch, const ExtentTable& memory,
                                  DeviceRuntime& runtime);
 
@@ -134,7 +156,9 @@ class Module {
   // Symbols are resolved across the modules: a definition beats a declaration, a strong one a weak one. Modules that
   // contradict each other are an error, which names each symbol and the modules. Undefined symbols that only unused
   // kernels need are none; Prepare and Undefined report them.
-  static Result<std::unique_ptr<Module>> Link(std::vector<std::shared_ptr<const ptx::Module>> modules);
+  // `gap`: bytes between variables that are nobody's.
+  static Result<std::unique_ptr<Module>> Link(std::vector<std::shared_ptr<const ptx::Module>> modules,
+                                              uint32_t gap = 0);
   ~Module();
 
   // Device memory that the .global and .const variables need; aligned to 256 bytes by the caller. May be 0.
@@ -145,6 +169,15 @@ class Module {
 
   // The names that kernels need and no module defines: a sentence for each, with the module. May read all the text.
   std::vector<std::string> Undefined() const;
+
+  // The .global and .const variables, after Place.
+  struct Variable {
+    std::string name;  // as people write it
+    uint64_t address;
+    uint64_t size;
+    bool is_constant;
+  };
+  std::vector<Variable> Variables() const;
 
   std::vector<std::string> KernelNames() const;                       // in order of definition, each once
   std::optional<GlobalInfo> FindGlobal(std::string_view name) const;  // .global and .const variables

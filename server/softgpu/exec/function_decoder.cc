@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "common/base/round_up.h"
+#include "server/softgpu/exec/checker.h"
 #include "server/softgpu/ptx/parser.h"
 
 namespace outboard::softgpu {
@@ -69,6 +71,8 @@ Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes
     }
     place->second = static_cast<uint32_t>(begin);
     shared_.bytes = static_cast<uint32_t>(begin + variable.size);
+    if (kernel->checks.any())
+      kernel->shared_variables.push_back({variable.name, place->second, static_cast<uint32_t>(variable.size)});
   }
   return Constant(place->second, bytes);
 }
@@ -148,6 +152,8 @@ void FunctionDecoder::Decode() {
 
   FunctionCode& code = shared_->kernel->functions[index_];
   code.name = function_.name;
+  code.text = shared_->program.module(module_).text;
+  code.first_line = function_.body_line;
   code.frame_bytes = rows_.frame_bytes;
   for (size_t i = 0; i < body_.instructions.size(); ++i) {
     if (rows_.invariant[i]) StartInstruction(body_.instructions[i]);
@@ -191,11 +197,14 @@ void FunctionDecoder::LayOutLocals() {
     } else if (variable.space == ptx::Space::kParam || variable.space == ptx::Space::kLocal) {
       local_offsets_[i] = RoundUp(local_bytes, std::max(variable.align, 1u));
       local_bytes = local_offsets_[i] + size;
+      if (shared_->kernel->checks.any() && variable.space == ptx::Space::kLocal)
+        code.variables.push_back({variable.name, local_offsets_[i], size});
     }
     if (!is_entry_ && i < own_params) {
       (i < function_.returns.size() ? code.returns : code.params).push_back({local_offsets_[i], size});
     }
   }
+  code.used_bytes = local_bytes;
   // At least 16 bytes, so that endless recursion ends.
   code.local_bytes = RoundUp(std::max(local_bytes, is_entry_ ? 0u : 1u), 16);
 }
@@ -206,6 +215,16 @@ Inst& FunctionDecoder::Emit(Control control) {
   inst.guard = guard_;
   inst.line = line_;
   return inst;
+}
+
+void FunctionDecoder::Watch(const WatchedAccess& access) {
+  Kernel& kernel = *shared_->kernel;
+  if (!kernel.checks.any()) return;
+  const size_t pc = kernel.code.size() - 1;
+  kernel.watched_of.resize(pc + 1);
+  kernel.watched.push_back(access);
+  kernel.watched_of[pc] = static_cast<uint32_t>(kernel.watched.size());
+  if (kernel.checks.watches()) kernel.watched.back().run = std::exchange(kernel.code[pc].run, Checker::Run);
 }
 
 Slot FunctionDecoder::Scratch(char letter) {

@@ -152,6 +152,9 @@ class FunctionDecoder {
   Slot AllLanes();
   std::optional<LocalPlace> LocalPlaceOf(const Operand& operand) const;
 
+  // The record that was emitted last touches memory so.
+  void Watch(const WatchedAccess& access);
+
   Slot Scratch(char letter);
   void Fail(std::string what) { shared_->Fail(std::move(what), function_.name, line_); }
 

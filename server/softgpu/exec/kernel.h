@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "server/softgpu/exec/checks.h"
 #include "server/softgpu/exec/engine.h"
 #include "server/softgpu/exec/inst.h"
 
@@ -19,6 +20,13 @@ struct LocalPlace {
   uint32_t size;
 };
 
+// A variable of shared or local memory, for messages.
+struct NamedPlace {
+  std::string_view name;  // in the PTX
+  uint32_t offset;        // bytes, in shared memory or from the frame's local_base
+  uint32_t size;
+};
+
 // One decoded function of a kernel's program; the kernel itself is the first, and its code begins with the records that
 // are run once per warp and launch: straight ones, before `entry`.
 struct FunctionCode {
@@ -26,7 +34,11 @@ struct FunctionCode {
   uint32_t entry = 0;        // index in Kernel::code
   uint32_t frame_bytes = 0;  // of its rows
   uint32_t local_bytes = 0;  // per lane: its variables, parameters, and those of its calls
+  uint32_t used_bytes = 0;   // of these, without what only rounds them up
   std::vector<LocalPlace> params, returns;
+  std::string_view text;    // the PTX that it is in, of the module
+  uint32_t first_line = 0;  // of its body there
+  std::vector<NamedPlace> variables;
 };
 
 // What a call instruction calls when it is none of the program's functions.
@@ -59,6 +71,22 @@ inline constexpr uint32_t kBranchUnless = 1;
 // Inst::extra of a Control::kBarrier.
 enum BarrierScope : uint32_t { kOfBlock, kOfCluster };
 
+// What an access does with memory, for messages; an atomic reads and writes.
+enum class AccessVerb : uint8_t { kRead, kWrite, kAtomic };
+
+// An instruction that touches memory, in a kernel that was decoded for Checks.
+struct WatchedAccess {
+  // How its operands tell what it touches.
+  enum class Shape : uint8_t { kElements, kAsyncCopy, kBulkToShared, kBulkToGlobal, kMbarrier, kMatrixRows, kTile };
+  Shape shape = Shape::kElements;
+  AccessVerb kind{};
+  uint32_t bytes = 0;       // of an element
+  uint32_t width = 1;       // elements of a lane; of kMatrixRows matrices
+  bool is_strong = false;   // it takes part in an order by itself: atomics, .volatile, .relaxed and the like
+  bool uses_value = true;   // of an atomic: what was there before counts
+  Handler run = nullptr;    // what does the work, where Checker::Run stands in for it
+};
+
 // A kernel with everything it calls, ready to run; or a function that is called through pointers, with what it calls
 // itself (LateFunctions): then what is said of a kernel as a whole is empty. Immutable after decoding.
 class Kernel {
@@ -83,6 +111,16 @@ class Kernel {
 
   // What a function pointer points to, if that is a function. `failure`: why it cannot run, if it is one.
   std::optional<Callee> FunctionAt(uint64_t pointer, std::string* failure) const;
+
+  Checks checks;                             // that it was decoded for
+  std::vector<NamedPlace> shared_variables;  // with `checks`
+  std::vector<WatchedAccess> watched;
+  std::vector<uint32_t> watched_of;          // by pc: one more than the index in `watched`; 0 or missing: none
+
+  const WatchedAccess* WatchedBy(const Inst& inst) const {
+    const auto pc = static_cast<size_t>(&inst - code.data());
+    return pc < watched_of.size() && watched_of[pc] != 0 ? &watched[watched_of[pc] - 1] : nullptr;
+  }
 
   std::byte* constants() const { return constants_.get(); }
   void SetConstants(const std::vector<std::byte>& bytes);

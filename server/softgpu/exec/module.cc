@@ -4,6 +4,7 @@
 #include "server/softgpu/exec/decode.h"
 #include "server/softgpu/exec/engine.h"
 #include "server/softgpu/exec/program.h"
+#include "server/softgpu/exec/report.h"
 
 namespace outboard::softgpu {
 
@@ -17,8 +18,8 @@ struct Module::State {
 Module::Module(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Module::~Module() = default;
 
-Result<std::unique_ptr<Module>> Module::Link(std::vector<std::shared_ptr<const ptx::Module>> modules) {
-  Result<std::unique_ptr<Program>> program = Program::Link(std::move(modules));
+Result<std::unique_ptr<Module>> Module::Link(std::vector<std::shared_ptr<const ptx::Module>> modules, uint32_t gap) {
+  Result<std::unique_ptr<Program>> program = Program::Link(std::move(modules), gap);
   if (!program) return program.error();
   auto state = std::make_unique<State>();
   state->program = std::move(*program);
@@ -36,6 +37,18 @@ std::vector<std::string> Module::KernelNames() const {
     names.emplace_back(state_->program->functions()[kernel].function->name);
   }
   return names;
+}
+
+std::vector<Module::Variable> Module::Variables() const {
+  const Program& program = *state_->program;
+  std::vector<Variable> found;
+  for (uint32_t i = 0; i < program.variables().size(); ++i) {
+    const ptx::Variable& variable = *program.variables()[i].variable;
+    const bool is_constant = variable.space == ptx::Space::kConst;
+    if (!is_constant && variable.space != ptx::Space::kGlobal) continue;
+    found.push_back({Demangled(variable.name), program.AddressOf(i), variable.size, is_constant});
+  }
+  return found;
 }
 
 std::vector<std::string> Module::Undefined() const { return state_->program->Undefined(); }
@@ -67,7 +80,9 @@ Result<const Kernel*> Module::Prepare(std::string_view name, const Engine& engin
   auto found = state_->kernels.find(name);
   if (found == state_->kernels.end()) {
     const Forms& forms = Forms::OfLevel(engine.cpu_level());
-    found = state_->kernels.emplace(name, Decode(*state_->program, *entry, forms, state_->late)).first;
+    const Checks& checks = engine.checks();
+    const std::optional<LateNeeds> late = checks.any() ? std::nullopt : state_->late;  // checks know what one decoded kernel has
+    found = state_->kernels.emplace(name, Decode(*state_->program, *entry, forms, late, checks)).first;
   }
   if (!found->second) return found->second.error();
   return static_cast<const Kernel*>(found->second->get());

@@ -12,6 +12,8 @@
 namespace outboard::softgpu {
 namespace {
 
+constexpr uint64_t kWidestAccess = 32;  // bytes
+
 bool IsDeviceVariable(const ptx::Variable& variable) {
   return variable.space == ptx::Space::kGlobal || variable.space == ptx::Space::kConst;
 }
@@ -63,13 +65,14 @@ void Program::ListKernels() {
 }
 
 // Gives each variable its place. A weak definition that another one beats keeps its own: simple, and never read.
-std::vector<std::string> Program::PlaceVariables() {
+std::vector<std::string> Program::PlaceVariables(uint32_t gap) {
   std::vector<std::string> errors;
   uint64_t end = 0;
   for (VariableDef& def : variables_) {
     if (!IsDeviceVariable(*def.variable)) continue;
-    def.offset = RoundUp(end, std::max<uint64_t>(def.variable->align, 8));
+    def.offset = RoundUp(end, std::max<uint64_t>(def.variable->align, gap == 0 ? 8 : kWidestAccess));
     end = def.offset + def.variable->size;
+    end += gap;
     if (def.variable->space == ptx::Space::kConst) const_bytes_ += def.variable->size;
     for (const ptx::Relocation& relocation : def.variable->relocations) {
       const Symbol symbol = Resolve(def.module, relocation.symbol);
@@ -83,7 +86,7 @@ std::vector<std::string> Program::PlaceVariables() {
   return errors;
 }
 
-Result<std::unique_ptr<Program>> Program::Link(std::vector<std::shared_ptr<const ptx::Module>> modules) {
+Result<std::unique_ptr<Program>> Program::Link(std::vector<std::shared_ptr<const ptx::Module>> modules, uint32_t gap) {
   std::unique_ptr<Program> program(new Program);
   program->modules_ = std::move(modules);
   program->own_.resize(program->modules_.size());
@@ -97,7 +100,7 @@ Result<std::unique_ptr<Program>> Program::Link(std::vector<std::shared_ptr<const
   }
   if (!errors.empty()) return Error{InOneLine(errors)};
   program->ListKernels();
-  errors = program->PlaceVariables();
+  errors = program->PlaceVariables(gap);
   if (errors.empty()) return program;
   for (std::string& error : program->Undefined()) errors.push_back(std::move(error));  // all that is missing at once
   return Error{InOneLine(errors)};

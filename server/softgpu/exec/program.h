@@ -36,8 +36,9 @@ class Program {
   };
 
   // An error has a line for each contradiction between the modules (SharedNames) and each undefined name in an
-  // initialiser.
-  static Result<std::unique_ptr<Program>> Link(std::vector<std::shared_ptr<const ptx::Module>> modules);
+  // initialiser. `gap`: bytes between variables.
+  static Result<std::unique_ptr<Program>> Link(std::vector<std::shared_ptr<const ptx::Module>> modules,
+                                               uint32_t gap = 0);
 
   // The definition that `name` means inside a module: its own, else another's visible one.
   Symbol Resolve(size_t module, std::string_view name) const;
@@ -77,7 +78,7 @@ class Program {
   void AddFunction(size_t module, const ptx::Function& function);
   void AddSymbol(size_t module, std::string_view name, bool is_shared, const Export& symbol);
   void ListKernels();
-  std::vector<std::string> PlaceVariables();
+  std::vector<std::string> PlaceVariables(uint32_t gap);
   bool IsUndefined(size_t module, std::string_view name) const;
   uint64_t ValueOf(size_t module, const ptx::Relocation& relocation) const;
 

@@ -141,6 +141,8 @@ void Warp::ReleaseSynced() {
         if (other.wait == split.wait && (split.wait == Wait::kWarpBarrier || same_place)) arrived |= other.mask;
       }
       if ((split.number & context.live & ~arrived) != 0) continue;
+      if (split.wait == Wait::kWarpBarrier && context.checker != nullptr)
+        context.checker->LanesMet(context.warp_id, split.number & context.live);
       // The lanes of a shuffle go on as one split, from the instruction itself; those of a barrier each from behind it.
       const Split released = split;
       for (size_t k = others_.size(); k-- > 0;) {
@@ -399,7 +401,7 @@ void Warp::ReleaseBarrier(uint32_t number, const Reduced& reduced) {
 
 bool Warp::Fault(FaultKind kind, const Inst& inst, uint32_t lane, std::string text) {
   fault_kind_ = kind;
-  fault_line_ = inst.line;
+  fault_inst_ = &inst;
   fault_text_ = std::move(text);
   context.fault.lane = lane;
   return false;
@@ -466,7 +468,9 @@ Warp::Outcome Warp::Run() {
         ++now_.pc;
         break;
       case Control::kWarpBarrier:
-        if (WaitForLanes(inst, mask, Wait::kWarpBarrier)) ++now_.pc;
+        if (!WaitForLanes(inst, mask, Wait::kWarpBarrier)) break;
+        if (context.checker != nullptr) context.checker->LanesMet(context.warp_id, mask);
+        ++now_.pc;
         break;
       case Control::kJoin: {
         const Split before = now_;

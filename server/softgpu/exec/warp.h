@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "server/softgpu/exec/checker.h"
 #include "server/softgpu/exec/kernel.h"
 
 namespace outboard::softgpu {
@@ -51,7 +52,7 @@ class Warp {
  public:
   enum class Outcome { kDone, kBlocked, kYielded, kFaulted };
 
-  WarpContext context;
+  CheckedContext context;
 
   // Runs the kernel's launch invariants for `lanes`; the context is set up for the launch. Their rows must stay as they
   // are until the launch is over.
@@ -75,7 +76,7 @@ class Warp {
   bool done() const { return context.live == 0; }
   // After kFaulted.
   FaultKind fault_kind() const { return fault_kind_; }
-  uint32_t fault_line() const { return fault_line_; }
+  const Inst* fault_inst() const { return fault_inst_; }
   const std::string& fault_text() const { return fault_text_; }
   // PTX lines where lanes wait, for the report of a deadlock.
   std::vector<uint32_t> WaitingLines() const;
@@ -128,7 +129,7 @@ class Warp {
   int32_t budget_ = 0;
 
   FaultKind fault_kind_ = FaultKind::kTrap;
-  uint32_t fault_line_ = 0;
+  const Inst* fault_inst_ = nullptr;
   std::string fault_text_;
 };
 

@@ -25,7 +25,8 @@ class ConfigTest : public testing::Test {
 
  private:
   void Clear() {
-    for (const char* name : {"DEVICES", "MEMORY", "SMS", "CC", "THREADS", "CPU", "CHAOS", "DIR", "ARENA"}) {
+    for (const char* name :
+         {"DEVICES", "MEMORY", "SMS", "CC", "THREADS", "CPU", "CHAOS", "CHECK", "CHECK_COUNT", "DIR", "ARENA"}) {
       unsetenv((std::string("SOFTGPU_") + name).c_str());
       unsetenv((std::string("OUTBOARD_SOFTGPU_") + name).c_str());
     }
@@ -93,6 +94,21 @@ TEST_F(ConfigTest, ComplaintsNameVariableValueAndWhatIsAccepted) {
             "SOFTGPU_MEMORY is \"lots\" but must be a number of bytes such as 4GiB, from 1MiB to 1TiB.");
   EXPECT_EQ(Complaint("SOFTGPU_CPU", "v5"), "SOFTGPU_CPU is \"v5\" but must be v2, v3 or v4.");
   EXPECT_EQ(Complaint("SOFTGPU_DIR", "relative"), "SOFTGPU_DIR is \"relative\" but must be an absolute path.");
+}
+
+TEST_F(ConfigTest, KnowsWhatToCheck) {
+  EXPECT_FALSE(ConfigFromEnvironment()->checks.any());
+  Set("SOFTGPU_CHECK", "memory");
+  EXPECT_TRUE(ConfigFromEnvironment()->checks.memory);
+  EXPECT_FALSE(ConfigFromEnvironment()->checks.watches());
+  Set("SOFTGPU_CHECK", "races,uninitialised");
+  EXPECT_TRUE(ConfigFromEnvironment()->checks.memory && ConfigFromEnvironment()->checks.races &&
+              ConfigFromEnvironment()->checks.uninitialised);
+  for (const char* value : {"x", "memory,", ",", "memory races", "all,x"}) {
+    EXPECT_EQ(Complaint("SOFTGPU_CHECK", value),
+              "SOFTGPU_CHECK is \"" + std::string(value) +
+                  "\" but must be words of memory, uninitialised, races and all, with commas between.");
+  }
 }
 
 TEST_F(ConfigTest, RefusesWhatItDoesNotUnderstand) {
