@@ -91,7 +91,8 @@ Result<Place> FindNode(const Options& options, const Installation& installation,
   if (!options.node.empty()) return Place{nullptr, options.node};
   if (!options.pool.empty()) return Place{nullptr, "", std::make_unique<PoolClaim>(options.pool)};
   Result<std::unique_ptr<PrivateNode>> started =
-      PrivateNode::Start(installation, folder, NodeEnvironment(environ, installation), command, options.verbose);
+      PrivateNode::Start(installation, folder, NodeEnvironment(environ, installation), command,
+                         {options.verbose, options.check, options.shuffles});
   if (!started) return started.error();
   return Place{std::move(*started), ""};
 }
@@ -187,7 +188,11 @@ int RunCommand(const Options& options, Command& command, const Installation& ins
   const int status = command.Run(options.command, CommandEnvironment(environ, installation, path));
   const bool is_ended = lease.End();  // releases who waits for a ticket
   if (!is_ended && place->pool != nullptr) place->pool->GiveBack();
-  return status;
+  if (options.check.empty()) return status;
+  place->own->End();  // then nothing more is reported
+  const uint64_t reports = PrivateNode::Reports(*folder);
+  if (!options.quiet) Tell("--check: " + (reports == 0 ? "nothing" : std::to_string(reports)) + " reported");
+  return status == 0 && reports != 0 ? kExitFound : status;
 }
 
 std::vector<Finding> ExaminePool(const std::string& address) {

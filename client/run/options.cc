@@ -45,6 +45,25 @@ class Help final : public CLI::Formatter {
   }
 };
 
+// Of --check: words with commas between. False for others.
+bool ParseCheck(std::string_view text, Options* options) {
+  for (bool is_last = false; !is_last;) {
+    const size_t comma = text.find(',');
+    const std::string_view word = text.substr(0, comma);
+    is_last = comma == std::string_view::npos;
+    if (!is_last) text.remove_prefix(comma + 1);
+    if (word == "schedule") {
+      options->shuffles = true;
+    } else if (word == "memory" || word == "uninitialised" || word == "races") {
+      options->check += "," + std::string(word);
+    } else {
+      return false;
+    }
+  }
+  options->check.insert(0, "memory");  // is with all of them
+  return true;
+}
+
 Ending Wrong(const std::string& what) { return {kExitFailure, "gpu-run: " + what}; }
 
 }  // namespace
@@ -54,17 +73,21 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
   options.node = GetEnv("OUTBOARD_NODE").value_or("");
   if (options.node.empty()) options.pool = GetEnv("OUTBOARD_POOL").value_or("");
   std::string gpus = "1";
-  std::string memory, share, wait, idle_release, longest;
+  std::string memory, share, wait, idle_release, longest, check;
 
   CLI::App app(
       "Runs a command on a slice of a GPU.\n"
-      "Exit status: the command's; 128+N when signal N ended it; 75 no capacity; 125 gpu-run itself failed;\n"
-      "126 the command cannot be run; 127 it does not exist.");
+      "Exit status: the command's; 128+N when signal N ended it; 75 no capacity; 76 --check found something and the\n"
+      "command says 0; 125 gpu-run itself failed; 126 the command cannot be run; 127 it does not exist.");
   app.formatter(std::make_shared<Help>());
   app.prefix_command();
   app.add_option("-n,--gpus", gpus, "0.5: half of one GPU; 2: two whole GPUs; fractions only below 1 (default 1)");
   app.add_option("-m,--memory", memory, "memory per GPU instead of the fraction of it: 8GiB, 500MB");
   app.add_flag("--hard", options.hard, "use no more of a GPU's time than -n says, even while nobody else wants it");
+  app.add_flag(
+      "--check{memory}", check,
+      "run on the software GPU and report what kernels do wrong: --check (accesses out of bounds, misaligned or "
+      "after a free) or --check=KIND,... of memory, uninitialised, races, schedule");
   const auto* node = app.add_option(
       "--node", options.node,
       "a node's address, HOST:PORT or unix:/PATH (default: OUTBOARD_NODE, else the pool, else a private node)");
@@ -96,6 +119,16 @@ std::variant<Options, Ending> ParseOptions(int argc, const char* const* argv) {
     return Wrong(std::string(wrong.what()) + ". See gpu-run --help.");
   }
 
+  if (!check.empty()) {
+    if (!ParseCheck(check, &options))
+      return Wrong("--check=" + check +
+                   " is none of memory, uninitialised, races and schedule, or several with commas between.");
+    if (!options.node.empty() || !options.pool.empty()) {
+      return Wrong("--check works on the software GPU of this machine and cannot look into " +
+                   (options.node.empty() ? "the pool " + options.pool : "the node " + options.node) +
+                   ". Leave out --node and --pool, and unset OUTBOARD_NODE and OUTBOARD_POOL.");
+    }
+  }
   if (pool->count() != 0 && node->count() != 0) return Wrong("--pool and --node are both given; which is meant?");
   if (pool->count() != 0) options.node.clear();
   if (node->count() != 0) options.pool.clear();

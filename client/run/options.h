@@ -11,6 +11,7 @@ namespace outboard::run {
 
 // What gpu-run ends with besides the command's own status (docs: README.md, "gpu-run").
 inline constexpr int kExitNoCapacity = 75;
+inline constexpr int kExitFound = 76;  // with --check: the command ended with 0, and something was reported
 inline constexpr int kExitFailure = 125;
 inline constexpr int kExitCannotRun = 126;
 inline constexpr int kExitNotFound = 127;
@@ -30,6 +31,8 @@ struct Options {
   std::optional<int> priority = std::nullopt;                                  // 0 to 9
   std::chrono::milliseconds idle_release = std::chrono::milliseconds::zero();  // zero: never
   std::chrono::milliseconds longest = std::chrono::milliseconds::zero();       // zero: any time
+  std::string check;     // what the software GPU looks for, as its SOFTGPU_CHECK says it; empty: nothing
+  bool shuffles = false;  // schedules and addresses vary (SOFTGPU_CHAOS)
   bool quiet = false;
   bool verbose = false;
   bool doctor = false;               // examine, and `command` may be empty

@@ -1,8 +1,10 @@
 #include "client/run/private_node.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -22,22 +24,39 @@ constexpr std::chrono::seconds kTimeToEnd{10};
 constexpr int kAnnouncements = 3;
 constexpr int kFirstLock = 4;
 
-bool NamesMemoryFolder(const std::vector<std::string>& environment) {
-  for (const std::string& entry : environment) {
-    if (entry.starts_with("SOFTGPU_DIR=") || entry.starts_with("OUTBOARD_SOFTGPU_DIR=")) return true;
-  }
-  return false;
+std::string CountFile(const ScratchFolder& folder) { return folder.path() + "/reports"; }
+
+// Whether the entry is the setting `name` of the software GPU, in either spelling.
+bool IsSetting(std::string_view entry, const std::string& name) {
+  return entry.starts_with(name + "=") || entry.starts_with("OUTBOARD_" + name + "=");
+}
+
+bool Names(const std::string& name, const std::vector<std::string>& environment) {
+  return std::ranges::any_of(environment, [&](const std::string& entry) { return IsSetting(entry, name); });
+}
+
+void Set(const std::string& name, const std::string& value, std::vector<std::string>* environment) {
+  std::erase_if(*environment, [&](const std::string& entry) { return IsSetting(entry, name); });
+  environment->push_back(name + "=" + value);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<PrivateNode>> PrivateNode::Start(const Installation& installation, const ScratchFolder& folder,
                                                         std::vector<std::string> environment, Command& command,
-                                                        bool verbose) {
+                                                        const Wishes& wishes) {
   Program program;
   program.arguments = {installation.node, "--private",
                        "--listen",        "unix:" + folder.path() + "/node.sock",
                        "--announce-fd",   std::to_string(kAnnouncements)};
+  if (!wishes.check.empty()) {
+    program.arguments.insert(program.arguments.end(), {"--driver", installation.softgpu});
+    Set("SOFTGPU_CHECK", wishes.check, &environment);
+    Set("SOFTGPU_CHECK_COUNT", CountFile(folder), &environment);
+    // Memory that is cleared would count as written. Nobody else was in this node's.
+    if (wishes.check.find("uninitialised") != std::string::npos) program.arguments.push_back("--no-clear-memory");
+  }
+  if (wishes.shuffles && !Names("SOFTGPU_CHAOS", environment)) environment.emplace_back("SOFTGPU_CHAOS=1");
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return Error{std::string("cannot make a pipe: ") + std::strerror(errno) + "."};
   UniqueFd announcements(ends[0]);
@@ -46,14 +65,14 @@ Result<std::unique_ptr<PrivateNode>> PrivateNode::Start(const Installation& inst
 
   // A software GPU's memory is a file, which is not to outlive the node. In memory it is fast.
   std::optional<ScratchFolder> memory;
-  if (!NamesMemoryFolder(environment)) {
+  if (!Names("SOFTGPU_DIR", environment)) {
     if (Result<ScratchFolder> made = ScratchFolder::Make("/dev/shm")) {
       memory.emplace(std::move(*made));
       program.descriptors.emplace_back(memory->lock_fd(), kFirstLock + 1);
     }
     environment.push_back("SOFTGPU_DIR=" + (memory ? memory->path() : folder.path() + "/softgpu"));
   }
-  if (verbose) {
+  if (wishes.verbose) {
     std::erase_if(environment, [](const std::string& entry) { return entry.starts_with("OUTBOARD_LOG="); });
     environment.push_back("OUTBOARD_LOG=info");
   }
@@ -82,6 +101,11 @@ void PrivateNode::End() {
   if (command_.AwaitEnd(pid_, kTimeToEnd)) return;
   kill(pid_, SIGKILL);
   command_.AwaitEnd(pid_, kTimeToEnd);
+}
+
+uint64_t PrivateNode::Reports(const ScratchFolder& folder) {
+  struct stat facts {};
+  return stat(CountFile(folder).c_str(), &facts) == 0 ? static_cast<uint64_t>(facts.st_size) : 0;
 }
 
 Result<std::string> PrivateNode::Address() {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,10 +20,15 @@ namespace outboard::run {
 // does, or when this process ends in whatever way, as it watches the other end of a pipe.
 class PrivateNode {
  public:
+  struct Wishes {
+    bool verbose = false;
+    std::string check;      // Options::check; if there is any, the GPU is the software GPU
+    bool shuffles = false;  // Options::shuffles
+  };
   // Starts it without waiting for it. `folder` and `command` outlive it.
   static Result<std::unique_ptr<PrivateNode>> Start(const Installation& installation, const ScratchFolder& folder,
                                                     std::vector<std::string> environment, Command& command,
-                                                    bool verbose);
+                                                    const Wishes& wishes);
   ~PrivateNode();
 
   // Ends it and waits for that. Another thread may be in Address(), which returns then.
@@ -30,6 +36,9 @@ class PrivateNode {
 
   // The node's address, once it answers there. Or why it will not.
   Result<std::string> Address();
+
+  // How often something was reported, of what was to be checked.
+  static uint64_t Reports(const ScratchFolder& folder);
 
  private:
   PrivateNode(Command& command, std::optional<ScratchFolder> memory, UniqueFd announcements, pid_t pid);

@@ -81,7 +81,8 @@ Result<const Kernel*> Module::Prepare(std::string_view name, const Engine& engin
   if (found == state_->kernels.end()) {
     const Forms& forms = Forms::OfLevel(engine.cpu_level());
     const Checks& checks = engine.checks();
-    const std::optional<LateNeeds> late = checks.any() ? std::nullopt : state_->late;  // checks know what one decoded kernel has
+    // The checks know what is in one decoded kernel.
+    const std::optional<LateNeeds> late = checks.any() ? std::nullopt : state_->late;
     found = state_->kernels.emplace(name, Decode(*state_->program, *entry, forms, late, checks)).first;
   }
   if (!found->second) return found->second.error();

@@ -65,11 +65,35 @@ TEST(RunOptions, TheNodeComesFromTheEnvironmentToo) {
   EXPECT_EQ(Good({"a"}).node, "");
 }
 
+TEST(RunOptions, WhatToCheckIsToldBehindAnEqualsSign) {
+  EXPECT_EQ(Good({"a"}).check, "");
+  const Options plain = Good({"--check", "memory", "x"});
+  EXPECT_EQ(plain.check, "memory");
+  EXPECT_EQ(plain.command, (Command{"memory", "x"}));
+  EXPECT_EQ(Good({"--check=races,uninitialised", "a"}).check, "memory,races,uninitialised");
+  const Options schedule = Good({"--check=schedule", "a"});
+  EXPECT_TRUE(schedule.shuffles);
+  EXPECT_EQ(schedule.check, "memory");
+  EXPECT_FALSE(plain.shuffles);
+}
+
+TEST(RunOptions, OnlyThisMachinesSoftwareGpuIsChecked) {
+  const Ending refused = std::get<Ending>(Parse({"--check", "--node", "h:1", "a"}));
+  EXPECT_EQ(refused.status, kExitFailure);
+  EXPECT_EQ(refused.text,
+            "gpu-run: --check works on the software GPU of this machine and cannot look into the node h:1. Leave out "
+            "--node and --pool, and unset OUTBOARD_NODE and OUTBOARD_POOL.");
+  setenv("OUTBOARD_POOL", "p:1", 1);
+  const char* const from_environment[] = {"gpu-run", "--check", "a"};
+  EXPECT_TRUE(std::holds_alternative<Ending>(ParseOptions(3, from_environment)));
+  unsetenv("OUTBOARD_POOL");
+}
+
 TEST(RunOptions, WhatIsWantedOfAPool) {
-  const Options options =
-      Good({"--pool",         "h:1",          "-n",     "0.5",    "--share",    "25%", "--filter",  "device.name=H200",
-            "--filter",       "node.name=n1", "--wait", "5min",   "--priority", "7",   "--timeout", "2h",
-            "--idle-release", "90",           "--from", "vision", "a",          "--wait", "x"});
+  const Options options = Good(
+      {"--pool",         "h:1",          "-n",     "0.5",    "--share",    "25%",    "--filter",  "device.name=H200",
+       "--filter",       "node.name=n1", "--wait", "5min",   "--priority", "7",      "--timeout", "2h",
+       "--idle-release", "90",           "--from", "vision", "a",          "--wait", "x"});
   EXPECT_EQ(options.pool, "h:1");
   EXPECT_EQ(options.share, 0.25);
   EXPECT_EQ(options.filters, (std::vector<std::string>{"device.name=H200", "node.name=n1"}));
@@ -121,6 +145,8 @@ TEST(RunOptions, WrongUsageIsOneLineAndStatus125) {
                                                        {"--pool", "h:1", "--wait", "-1s", "a"},
                                                        {"--pool", "h:1", "--priority", "10", "a"},
                                                        {"--pool", "h:1", "--share", "101", "a"},
+                                                       {"--check=bugs", "a"},
+                                                       {"--check=memory,", "a"},
                                                        {"-q", "-v", "a"}};
   for (const std::vector<const char*>& arguments : wrong) {
     const auto parsed = Parse(arguments);
