@@ -4,6 +4,7 @@ the samples' loads and is tested, the same results everywhere, fuzzing."""
 from acceptance.line import V3, V4, Line, bench, samples, toolkit
 
 PREPARE = "scripts/build release && scripts/build release libraries"
+PROGRAMS = "--programs build/release/tests/programs --driver-dir build/install/lib/outboard/softgpu"
 
 # Those that bring PTX.
 WITH_PTX = ("cublas", "cublasLt", "cufft", "curand", "cusolver", "cusolverMg", "cusparse", "nccl", "cudnn_ops",
@@ -13,8 +14,7 @@ RUN_RESULT = r"^(\d+ passed), (\d+) failed$"
 FUZZ_RESULT = r"^(\d+ fuzzers), (\d+) findings"
 LOAD_RESULT = r"^(\d+ of \d+) entry kernels load \(([\d.]+) %\)$"
 FORMS = 'scripts/ptx_forms --samples "$OUTBOARD_SAMPLES"'
-SAME_RESULTS = ("python3 tests/programs/run.py --driver-dir build/install/lib/outboard/softgpu "
-                "--programs build/release/tests/programs --same-results")
+SAME_RESULTS = f"python3 tests/programs/run.py {PROGRAMS} --same-results"
 
 
 def library(name):
@@ -77,4 +77,10 @@ LINES = (
     Line("cublasSgemm 512^3 on the cores of this machine: at most 1.5 s",
          bench("softgpu_cublas_sgemm_s"), figure=r"softgpu_cublas_sgemm_s ([\d.e+-]+)", unit="s", limit="<= 1.5",
          needs=(library("cublas"),)),
+    Line("gpu-run --check finds each planted kernel bug, natively too, and says of it what is known",
+         f"python3 -B tests/programs/check_bugs.py {PROGRAMS} --stack build/install",
+         figure=r"^(\d+) passed, 0 failed$", unit="passed, 0 failed", limit=">= 60", seconds=HOUR),
+    Line("gpu-run --check reports nothing of the samples that pass",
+         'scripts/samples --sources "$OUTBOARD_SAMPLES" --check --at-least 60',
+         figure=r"^(\d+) of \d+ passed;", unit="samples", limit=">= 60", needs=(samples,), quick="", seconds=4 * HOUR),
 )

@@ -23,6 +23,10 @@ MISSING = re.compile(
     r"|no kernel image is available", re.MULTILINE)
 
 
+# What gpu-run --check says of a kernel: the first line of a report.
+REPORT = re.compile(r"^outboard: check: (?=\S).*$", re.MULTILINE)
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     verdict: str
@@ -42,6 +46,8 @@ def line_of(match, text):
 def judge(status, output, seconds):
     """The outcome of a run that ended with `status` (None: the time of `seconds` was over; negative: a signal)."""
     missing = MISSING.search(output)
+    if report := REPORT.search(output):
+        return Outcome(FAIL, report[0])
     if status is None:
         return Outcome(FAIL, f"not finished after {seconds} s; last line: {last_line(output)}")
     if status == 0:

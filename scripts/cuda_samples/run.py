@@ -16,9 +16,10 @@ OUTPUT_BYTES = 8 << 20  # of a run; what it writes beyond is thrown away
 class Runner:
     """Runs programs one at a time, natively or under the gpu-run of an installation."""
 
-    def __init__(self, install, native, seconds, arguments, logs):
-        """`arguments` is what the checkout's test_args.json says."""
+    def __init__(self, install, native, seconds, arguments, logs, check=None):
+        """`arguments` is what the checkout's test_args.json says, `check` what gpu-run is to check, if anything."""
         self.install, self.native, self.seconds, self.arguments, self.logs = install, native, seconds, arguments, logs
+        self.check = check
 
     def run(self, sample, program):
         """The outcome of all runs of a sample: the first that is not a pass, else a pass."""
@@ -41,7 +42,8 @@ class Runner:
         if self.native:
             environment["LD_LIBRARY_PATH"] = str(self.install / "lib/outboard/softgpu")
         else:
-            command = [str(self.install / "bin/gpu-run"), "-q", "-n", str(gpus), "--", *command]
+            check = [f"--check={self.check}"] if self.check else []
+            command = [str(self.install / "bin/gpu-run"), "-q", *check, "-n", str(gpus), "--", *command]
         with tempfile.TemporaryDirectory(prefix="softgpu-", dir=fast_folder()) as memory:
             environment["SOFTGPU_DIR"] = memory
             process = subprocess.Popen(command, cwd=program.parent, env=environment, stdin=subprocess.DEVNULL,

@@ -83,6 +83,12 @@ class OutcomeTest(unittest.TestCase):
     def verdict(self, status, output):
         return outcome.judge(status, output, 300).verdict
 
+    def test_what_is_reported_of_a_kernel_is_a_failure(self):
+        report = "outboard: check: race: read of 4 bytes\noutboard: check:   kernel K"
+        self.assertEqual(outcome.judge(76, f"Test PASSED\n{report}\n", 300),
+                         outcome.Outcome("fail", "outboard: check: race: read of 4 bytes"))
+        self.assertEqual(self.verdict(0, "Test PASSED\noutboard: --check: nothing reported\n"), "pass")
+
     def test_pass(self):
         self.assertEqual(outcome.judge(0, "Test PASSED\n", 300), outcome.Outcome("pass"))
         self.assertEqual(self.verdict(0, "it says nothing of itself\n"), "pass")
