@@ -54,9 +54,9 @@ bool ParseCheck(std::string_view text, Options* options) {
     if (!is_last) text.remove_prefix(comma + 1);
     if (word == "schedule") {
       options->shuffles = true;
-    } else if (word == "memory" || word == "uninitialised" || word == "races") {
+    } else if (word == "uninitialised" || word == "races") {
       options->check += "," + std::string(word);
-    } else {
+    } else if (word != "memory") {
       return false;
     }
   }
