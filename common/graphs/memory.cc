@@ -80,6 +80,7 @@ std::shared_ptr<Memory> Memory::Free() {
 CUresult CheckAllocation(const CUDA_MEM_ALLOC_NODE_PARAMS& params, CUdevice devices) {
   const auto exists = [&](CUdevice device) { return device >= 0 && device < devices; };
   if (CUresult refused = CheckPoolProps(params.poolProps); refused != CUDA_SUCCESS) return refused;
+  if (NumberOf(params.poolProps.handleTypes) != CU_MEM_HANDLE_TYPE_NONE) return CUDA_ERROR_NOT_SUPPORTED;
   const CUdevice device = params.poolProps.location.id;
   if (!exists(device)) return CUDA_ERROR_INVALID_DEVICE;
   if (params.bytesize == 0 || params.accessDescCount > static_cast<size_t>(devices)) return CUDA_ERROR_INVALID_VALUE;

@@ -15,8 +15,9 @@ CUresult CheckPoolProps(const CUmemPoolProps& props) {
   if (NumberOf(props.allocType) == CU_MEM_ALLOCATION_TYPE_MANAGED) return CUDA_ERROR_NOT_SUPPORTED;
   if (NumberOf(props.allocType) != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
   if (const CUresult result = CheckMemoryLocation(props.location); result != CUDA_SUCCESS) return result;
-  const bool is_shared = NumberOf(props.handleTypes) != CU_MEM_HANDLE_TYPE_NONE;
-  return is_shared || props.usage != 0 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
+  const bool is_shared_otherwise =
+      (NumberOf(props.handleTypes) & ~unsigned{CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR}) != 0;
+  return is_shared_otherwise || props.usage != 0 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
 }
 
 CUresult CheckPoolLocation(const CUmemLocation* location, CUmemAllocationType type) {

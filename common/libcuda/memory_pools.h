@@ -2,7 +2,8 @@
 
 #include <cuda.h>
 
-// Memory pools: which of them both libcuda.so.1 of ours have, those of a device's own memory that stay in the process.
+// Memory pools: which of them both libcuda.so.1 of ours have, those of a device's own memory. They may be shared with
+// other processes by descriptors.
 
 namespace outboard {
 

@@ -59,7 +59,7 @@ CUresult PointerAttribute(void* data, unsigned attribute, const PointerFacts& fa
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
       return Answer<size_t>(data, facts.size);
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-      return Answer<unsigned long long>(data, 0);
+      return Answer<unsigned long long>(data, facts.handle_types);
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return Answer<unsigned>(data,
                               is_device ? AccessFlags(facts.access) : unsigned{CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE});
@@ -118,6 +118,7 @@ PointerFacts FactsOfVirtual(const VirtualRanges& ranges, uint64_t address, CUdev
   facts.memory_id = mapping->memory_id;
   facts.device = mapping->device;
   facts.sync_memops = mapping->sync_memops;
+  facts.handle_types = mapping->handle_types;
   facts.access = mapping->AccessOf(device);
   return facts;
 }

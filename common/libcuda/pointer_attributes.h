@@ -23,6 +23,7 @@ struct PointerFacts {
   CUdevice device = 0;
   bool sync_memops = false;     // cuPointerSetAttribute
   bool can_be_shared = false;   // by cuIpcGetMemHandle
+  unsigned handle_types = 0;    // CUmemAllocationHandleType by which it can be shared
   CUmemoryPool pool = nullptr;  // that it comes from; such memory has no context
   // Of memory that is mapped into a reserved range: `begin`, `size` and `id` are the mapping's, and it has no context.
   uint64_t range_begin = 0, range_size = 0;                       // in bytes; size 0 for other memory. Of kReserved too

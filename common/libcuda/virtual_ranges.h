@@ -16,6 +16,7 @@ struct VirtualMapping {
   CUdevice device;                      // that the memory is of
   uint64_t id;                          // of the mapping, unique in the process (CU_POINTER_ATTRIBUTE_BUFFER_ID)
   uint64_t memory_id;                   // of the memory, however often it is mapped (..._MEMORY_BLOCK_ID)
+  unsigned handle_types = 0;            // by which the memory can be shared (..._ALLOWED_HANDLE_TYPES)
   uint64_t readers = 0, writers = 0;    // one bit per device; who writes reads too
   bool sync_memops = false;             // synchronous calls on it wait (..._SYNC_MEMOPS)
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -114,6 +115,14 @@ void Driver::AttachDevices() {
 Device* Driver::FindDevice(CUdevice ordinal) {
   const auto& all = devices();
   return ordinal >= 0 && static_cast<size_t>(ordinal) < all.size() ? all[ordinal].get() : nullptr;
+}
+
+Device* Driver::FindDevice(const CUuuid& uuid) {
+  for (const auto& device : devices()) {
+    const CUuuid own = device->uuid();
+    if (std::memcmp(&own, &uuid, sizeof uuid) == 0) return device.get();
+  }
+  return nullptr;
 }
 
 void Driver::Report(const Fault& fault) {

@@ -75,6 +75,7 @@ class Driver {
   const std::vector<std::unique_ptr<Device>>& attached() const { return devices_; }  // only after Init
   // Null when there is no such device.
   Device* FindDevice(CUdevice ordinal);
+  Device* FindDevice(const CUuuid& uuid);  // as other processes name it
 
   const Config& config() const { return config_; }
   Engine& engine() { return *engine_; }  // only after Init

@@ -30,25 +30,18 @@ struct EventHandle {
 static_assert(sizeof(MemoryHandle) == sizeof(CUipcMemHandle) && sizeof(EventHandle) == sizeof(CUipcEventHandle));
 constexpr char kEventMagic[sizeof EventHandle::magic] = "softgpu event";
 
-Device* FindDevice(Driver& driver, const CUuuid& uuid) {
-  for (const auto& device : driver.devices()) {
-    const CUuuid own = device->uuid();
-    if (std::memcmp(&own, &uuid, sizeof uuid) == 0) return device.get();
-  }
-  return nullptr;
-}
-
 CUresult OpenMemory(CUdeviceptr* dptr, const CUipcMemHandle& handle, unsigned flags) {
   return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
     if (!dptr || flags != CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS) return CUDA_ERROR_INVALID_VALUE;
     const auto found = std::bit_cast<MemoryHandle>(handle);
-    Device* const device = FindDevice(driver, found.device);
+    Device* const device = driver.FindDevice(found.device);
     if (!device) return CUDA_ERROR_INVALID_HANDLE;
     if (device->memory->IsOwn(found.memory)) return CUDA_ERROR_INVALID_CONTEXT;
     std::lock_guard lock(driver.ipc_mutex);
     const auto address = device->memory->Open(found.memory);
     if (!address) return CUDA_ERROR_INVALID_HANDLE;
     if (const auto known = driver.allocations.Find(*address)) {
+      device->memory->Free(*address);  // it is counted here
       // One context of each process opens what another process has on a device.
       if (known->info.context != &context) return CUDA_ERROR_INVALID_CONTEXT;
       driver.allocations.Update(*address, [](Allocation* info) { ++info->opened; });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "server/softgpu/device/allocation_log.h"
@@ -37,6 +38,7 @@ CUresult Reset(uint64_t* high, uint64_t current, const void* value) {
 }  // namespace
 
 MemoryPool::~MemoryPool() {
+  if (role == Role::kImported) return;  // who has an allocation keeps the pool
   for (const auto& [address, bytes] : chunks_) device.memory->Free(address);
 }
 
@@ -138,6 +140,10 @@ void MemoryPool::Use(uint64_t bytes) {
 }
 
 void MemoryPool::FreeAsync(uint64_t address, uint64_t bytes, Stream& stream) {
+  if (role == Role::kImported) {
+    stream.SubmitAlways([pool = shared_from_this(), address] { pool->Close(address); });
+    return;
+  }
   const uint64_t asked = bytes;
   bytes = WholeGranules(bytes);
   const auto freed = std::make_shared<FreeOperation>(FreeOperation{.stream = stream.identity(), .bytes = bytes});
@@ -156,6 +162,7 @@ void MemoryPool::FreeAsync(uint64_t address, uint64_t bytes, Stream& stream) {
 }
 
 void MemoryPool::Free(uint64_t address, uint64_t bytes) {
+  if (role == Role::kImported) return Close(address);
   if (AllocationLog* const log = device.memory->log()) log->RemovePart(address, bytes);
   bytes = WholeGranules(bytes);
   const auto freed = std::make_shared<FreeOperation>(FreeOperation{.bytes = bytes, .observed = true});
@@ -188,6 +195,7 @@ void MemoryPool::Retire() {
 }
 
 bool MemoryPool::Trim(uint64_t bytes) {
+  if (role == Role::kImported) return false;
   bool any = false;
   for (auto chunk = chunks_.begin(); chunk != chunks_.end();) {
     const auto [address, size] = *chunk;
@@ -211,6 +219,44 @@ bool MemoryPool::IsUnused(uint64_t chunk, uint64_t bytes) const {
     if (address == chunk + bytes) return true;
   }
   return false;
+}
+
+// The chunk that has the address, or the end. The caller holds mutex_.
+std::map<uint64_t, uint64_t>::const_iterator MemoryPool::ChunkOf(uint64_t address) const {
+  const auto after = chunks_.upper_bound(address);
+  if (after == chunks_.begin()) return chunks_.end();
+  const auto chunk = std::prev(after);
+  return address - chunk->first < chunk->second ? chunk : chunks_.end();
+}
+
+std::optional<PoolPointer> MemoryPool::Export(uint64_t address, uint64_t bytes) const {
+  std::lock_guard lock(mutex_);
+  const auto chunk = ChunkOf(address);
+  if (role != Role::kShareable || chunk == chunks_.end()) return std::nullopt;
+  const auto shared = device.memory->Share(chunk->first);
+  if (!shared) return std::nullopt;
+  return PoolPointer{number, bytes, address - chunk->first, shared->bytes, shared->share, shared->block, {}};
+}
+
+std::optional<uint64_t> MemoryPool::Open(const PoolPointer& pointer) {
+  if (role != Role::kImported || pointer.pool != number || pointer.bytes == 0) return std::nullopt;
+  if (pointer.offset > pointer.chunk_bytes || pointer.bytes > pointer.chunk_bytes - pointer.offset) return std::nullopt;
+  std::lock_guard lock(mutex_);
+  const auto chunk = device.memory->Open({{}, pointer.block, 0, pointer.share, pointer.chunk_bytes});
+  if (!chunk) return std::nullopt;
+  chunks_.emplace(*chunk, pointer.chunk_bytes);
+  ++opened_[*chunk];
+  return *chunk + pointer.offset;
+}
+
+void MemoryPool::Close(uint64_t address) {
+  std::lock_guard lock(mutex_);
+  const uint64_t chunk = ChunkOf(address)->first;
+  if (--opened_[chunk] == 0) {
+    opened_.erase(chunk);
+    chunks_.erase(chunk);
+  }
+  device.memory->Free(chunk);
 }
 
 void MemoryPool::SetAccess(const Device& other, bool may) {

@@ -12,10 +12,30 @@
 #include "common/libcuda/handles.h"
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/api/stream.h"
+#include "server/softgpu/device/device_memory.h"
 #include "server/softgpu/device/stream.h"
 #include "server/softgpu/exec/engine.h"
 
 namespace outboard::softgpu::api {
+
+// What a descriptor holds that stands for a pool in other processes. A plain value.
+struct ShareablePool {
+  char magic[16] = "softgpu pool";
+  CUuuid device;
+  uint64_t number;  // random; the pool's
+};
+
+// What tells other processes where an allocation of a shared pool lies. A plain value.
+struct PoolPointer {
+  uint64_t pool;         // ShareablePool::number
+  uint64_t bytes;        // of the allocation
+  uint64_t offset;       // in the chunk that it is of
+  uint64_t chunk_bytes;  // as what follows, what SharedAllocation says of the chunk
+  uint64_t share;
+  uint32_t block;
+  uint32_t padding[5];
+};
+static_assert(sizeof(PoolPointer) == sizeof(CUmemPoolPtrExportData));
 
 // A CUmemoryPool: memory of one device that is allocated and freed in the order of streams. An allocation's address is
 // there at once; a free takes effect when its stream gets to it. The pool takes memory from its device in chunks, one
@@ -26,14 +46,16 @@ class MemoryPool : public Object, public std::enable_shared_from_this<MemoryPool
  public:
   static constexpr Kind kKind = Kind::kPool;
 
-  // At most `max_bytes` are taken from the device.
-  MemoryPool(Device& device, bool is_default, uint64_t max_bytes)
-      : device(device), is_default(is_default), max_bytes_(max_bytes) {}
+  enum class Role { kDefault, kPrivate, kShareable, kImported };
+  // At most `max_bytes` are taken from the device. `number`: of one that processes share, else 0.
+  MemoryPool(Device& device, Role role, uint64_t max_bytes, uint64_t number)
+      : device(device), role(role), number(number), max_bytes_(max_bytes) {}
   // Gives the device back what was freed. Nothing else is left then.
   ~MemoryPool() override;
 
   Device& device;
-  const bool is_default;
+  const Role role;
+  const uint64_t number;
 
   // Memory that work submitted to `stream` from now on may use. Nullopt when there is not enough. May block while the
   // stream's queue is full.
@@ -42,6 +64,11 @@ class MemoryPool : public Object, public std::enable_shared_from_this<MemoryPool
   // Frees an allocation of so many bytes: when `stream` gets there, or at once, as nothing uses it any more.
   void FreeAsync(uint64_t address, uint64_t bytes, Stream& stream);
   void Free(uint64_t address, uint64_t bytes);
+
+  // Where other processes find an allocation; nullopt for none of this pool, which is shareable.
+  std::optional<PoolPointer> Export(uint64_t address, uint64_t bytes) const;
+  // Makes such an allocation one of this pool, which is imported, until it is freed. Nullopt when it is gone.
+  std::optional<uint64_t> Open(const PoolPointer& pointer);
 
   // The application has waited for a stream, an event or a context: gives back what is over the release threshold.
   void Synchronized();
@@ -85,6 +112,8 @@ class MemoryPool : public Object, public std::enable_shared_from_this<MemoryPool
   void TakePieces(Pieces::iterator first, uint64_t bytes, std::vector<Point>* after);
   std::optional<uint64_t> Grow(uint64_t bytes);
   void Reached(FreeOperation& freed);
+  void Close(uint64_t address);
+  std::map<uint64_t, uint64_t>::const_iterator ChunkOf(uint64_t address) const;
   bool Trim(uint64_t bytes);
   bool IsUnused(uint64_t chunk, uint64_t bytes) const;
   void Use(uint64_t bytes);
@@ -93,6 +122,7 @@ class MemoryPool : public Object, public std::enable_shared_from_this<MemoryPool
 
   mutable std::mutex mutex_;
   std::map<uint64_t, uint64_t> chunks_;  // guarded by mutex_, as is what follows; bytes by address
+  std::map<uint64_t, unsigned> opened_;  // of an imported pool: allocations by chunk
   Pieces pieces_;                        // of chunks; the rest of them is allocated
   std::vector<const Device*> guests_;    // that have access, beside the pool's own
   bool retired_ = false;

@@ -1,7 +1,13 @@
 #include "server/softgpu/api/cuda_api.h"
 
+#include <bit>
+#include <cstring>
+#include <mutex>
+#include <span>
+
 #include "common/base/number_of.h"
 #include "common/libcuda/memory_pools.h"
+#include "common/libcuda/shareable_handle.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory_pool.h"
 
@@ -10,6 +16,7 @@
 using namespace outboard::softgpu::api;
 using outboard::CheckPoolLocation;
 using outboard::CheckPoolProps;
+using outboard::CheckShareableType;
 using outboard::NumberOf;
 
 namespace {
@@ -60,13 +67,15 @@ CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
     if (const CUresult refused = CheckPoolProps(*poolProps); refused != CUDA_SUCCESS) return refused;
     Device* device = driver.FindDevice(poolProps->location.id);
     if (!device) return CUDA_ERROR_INVALID_DEVICE;
-    return Answer(pool, driver.pools.Create(*device, poolProps->maxSize == 0 ? UINT64_MAX : poolProps->maxSize));
+    const uint64_t max_bytes = poolProps->maxSize == 0 ? UINT64_MAX : poolProps->maxSize;
+    const bool shareable = NumberOf(poolProps->handleTypes) == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    return Answer(pool, driver.pools.Create(*device, max_bytes, shareable));
   });
 }
 
 CUresult cuMemPoolDestroy(CUmemoryPool pool) {
   return PoolCall(pool, [](Driver& driver, const auto& found) -> CUresult {
-    if (found->is_default) return CUDA_ERROR_INVALID_VALUE;
+    if (found->role == MemoryPool::Role::kDefault) return CUDA_ERROR_INVALID_VALUE;
     driver.pools.Destroy(found);
     return CUDA_SUCCESS;
   });
@@ -128,7 +137,9 @@ CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
 CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
   return DeviceCall(dev, [&](Driver& driver, Device& device) -> CUresult {
     const auto found = driver.handles.Find<MemoryPool>(pool);
-    if (!found || &found->device != &device) return CUDA_ERROR_INVALID_VALUE;
+    if (!found || &found->device != &device || found->role == MemoryPool::Role::kImported) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
     driver.pools.SetCurrent(found);
     return CUDA_SUCCESS;
   });
@@ -152,5 +163,62 @@ CUresult cuMemSetMemPool(CUmemLocation* location, CUmemAllocationType type, CUme
   return Call([&](Driver&) -> CUresult {
     const CUresult refused = CheckPoolLocation(location, type);
     return refused == CUDA_SUCCESS ? cuDeviceSetMemPool(location->id, pool) : refused;
+  });
+}
+
+CUresult cuMemPoolExportToShareableHandle(void* handle_out, CUmemoryPool pool, CUmemAllocationHandleType handleType,
+                                          unsigned long long flags) {
+  return PoolCall(pool, [&](Driver&, const auto& found) -> CUresult {
+    if (!handle_out || found->role != MemoryPool::Role::kShareable) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(handleType, flags); refused != CUDA_SUCCESS) return refused;
+    const ShareablePool shared{.device = found->device.uuid(), .number = found->number};
+    const int descriptor = outboard::MakeShareable(std::as_bytes(std::span(&shared, 1)));
+    if (descriptor < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    std::memcpy(handle_out, &descriptor, sizeof descriptor);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool* pool_out, void* handle, CUmemAllocationHandleType handleType,
+                                            unsigned long long flags) {
+  return Call([&](Driver& driver) -> CUresult {
+    if (!pool_out) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(handleType, flags); refused != CUDA_SUCCESS) return refused;
+    ShareablePool shared;
+    const bool is_descriptor = outboard::ReadShareable(handle, std::as_writable_bytes(std::span(&shared, 1)));
+    if (!is_descriptor || std::memcmp(shared.magic, ShareablePool().magic, sizeof shared.magic) != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    Device* const device = driver.FindDevice(shared.device);
+    const auto pool = device ? driver.pools.Import(*device, shared.number) : nullptr;
+    return pool ? Answer(pool_out, pool) : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuMemPoolExportPointer(CUmemPoolPtrExportData* shareData_out, CUdeviceptr ptr) {
+  return Call([&](Driver& driver) -> CUresult {
+    const auto found = driver.allocations.Find(ptr);
+    if (!shareData_out || !found || found->begin != ptr || !found->info.pool) return CUDA_ERROR_INVALID_VALUE;
+    const auto pointer = found->info.pool->Export(ptr, found->size);
+    if (!pointer) return CUDA_ERROR_INVALID_VALUE;
+    *shareData_out = std::bit_cast<CUmemPoolPtrExportData>(*pointer);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolImportPointer(CUdeviceptr* ptr_out, CUmemoryPool pool, CUmemPoolPtrExportData* shareData) {
+  return PoolCall(pool, [&](Driver& driver, const auto& found) -> CUresult {
+    if (!ptr_out || !shareData) return CUDA_ERROR_INVALID_VALUE;
+    const auto pointer = std::bit_cast<PoolPointer>(*shareData);
+    std::lock_guard lock(driver.ipc_mutex);
+    const auto address = found->Open(pointer);
+    if (!address) return CUDA_ERROR_INVALID_VALUE;
+    const Allocation info{&found->device, nullptr, nullptr, driver.NextId(), false, found};
+    if (!driver.allocations.Add(*address, pointer.bytes, info)) {
+      found->Free(*address, pointer.bytes);  // this process has it already
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *ptr_out = *address;
+    return CUDA_SUCCESS;
   });
 }

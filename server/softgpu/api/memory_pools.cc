@@ -5,19 +5,29 @@
 #include <algorithm>
 
 #include "server/softgpu/api/memory_pool.h"
+#include "server/softgpu/device/addresses.h"
 
 namespace outboard::softgpu::api {
 
-std::shared_ptr<MemoryPool> MemoryPools::Make(Device& device, bool is_default, uint64_t max_bytes) {
-  auto pool = std::make_shared<MemoryPool>(device, is_default, max_bytes);
+// The caller holds mutex_.
+std::shared_ptr<MemoryPool> MemoryPools::Add(std::shared_ptr<MemoryPool> pool) {
   handles_.Add(pool);
   pools_.push_back(pool);
   return pool;
 }
 
-std::shared_ptr<MemoryPool> MemoryPools::Create(Device& device, uint64_t max_bytes) {
+std::shared_ptr<MemoryPool> MemoryPools::Create(Device& device, uint64_t max_bytes, bool shareable) {
+  const auto role = shareable ? MemoryPool::Role::kShareable : MemoryPool::Role::kPrivate;
   std::lock_guard lock(mutex_);
-  return Make(device, false, max_bytes);
+  return Add(std::make_shared<MemoryPool>(device, role, max_bytes, shareable ? RandomSeed() : 0));
+}
+
+std::shared_ptr<MemoryPool> MemoryPools::Import(Device& device, uint64_t number) {
+  std::lock_guard lock(mutex_);
+  for (const auto& pool : pools_) {
+    if (pool->role == MemoryPool::Role::kShareable && pool->number == number) return nullptr;
+  }
+  return Add(std::make_shared<MemoryPool>(device, MemoryPool::Role::kImported, 0, number));
 }
 
 void MemoryPools::Destroy(const std::shared_ptr<MemoryPool>& pool) {
@@ -33,7 +43,7 @@ void MemoryPools::Destroy(const std::shared_ptr<MemoryPool>& pool) {
 std::shared_ptr<MemoryPool> MemoryPools::Default(Device& device) {
   std::lock_guard lock(mutex_);
   auto& pool = defaults_[&device];
-  if (!pool) pool = Make(device, true, UINT64_MAX);
+  if (!pool) pool = Add(std::make_shared<MemoryPool>(device, MemoryPool::Role::kDefault, UINT64_MAX, 0));
   return pool;
 }
 

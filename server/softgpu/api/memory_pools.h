@@ -22,7 +22,9 @@ class MemoryPools {
   // `handles` outlives this.
   explicit MemoryPools(HandleTable& handles) : handles_(handles) {}
 
-  std::shared_ptr<MemoryPool> Create(Device& device, uint64_t max_bytes);
+  std::shared_ptr<MemoryPool> Create(Device& device, uint64_t max_bytes, bool shareable);
+  // A pool of another process, which shares it; it allocates nothing here. Null for a pool of this process.
+  std::shared_ptr<MemoryPool> Import(Device& device, uint64_t number);
   // No default pool. Its handle is invalid from now on; the pool lives on for the allocations that it has.
   void Destroy(const std::shared_ptr<MemoryPool>& pool);
 
@@ -42,7 +44,7 @@ class MemoryPools {
   bool ReleaseUnused(const Device& device);
 
  private:
-  std::shared_ptr<MemoryPool> Make(Device& device, bool is_default, uint64_t max_bytes);
+  std::shared_ptr<MemoryPool> Add(std::shared_ptr<MemoryPool> pool);
   std::vector<std::shared_ptr<MemoryPool>> All() const;
 
   HandleTable& handles_;

@@ -22,7 +22,11 @@ PointerFacts FactsOf(const Driver& driver, const Context& context, CUdeviceptr a
   if (const auto range = driver.allocations.Find(address)) {
     PointerFacts facts = Facts(address, PointerFacts::Kind::kDevice, *range);
     facts.can_be_shared = range->info.IsPlain();
-    if (range->info.pool) facts.pool = static_cast<CUmemoryPool>(range->info.pool->handle());
+    if (const auto& pool = range->info.pool) {
+      facts.pool = static_cast<CUmemoryPool>(pool->handle());
+      const bool shareable = pool->role == MemoryPool::Role::kShareable;
+      facts.handle_types = shareable ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE;
+    }
     return facts;
   }
   if (const auto range = driver.pinned.Find(address)) return Facts(address, PointerFacts::Kind::kHost, *range);

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "common/base/number_of.h"
 #include "common/libcuda/virtual_memory.h"
 
 namespace outboard::softgpu::api {
@@ -52,19 +53,20 @@ std::shared_ptr<PhysicalAllocation> VirtualMemory::FindUsable(CUmemGenericAlloca
   return found != nullptr && found->users != 0 ? found : nullptr;
 }
 
-// Takes the handle out when nobody needs it any more, and returns what ends with that. The caller holds mutex_.
-std::shared_ptr<PhysicalAllocation> VirtualMemory::EndIfUnused(const PhysicalAllocation& allocation) {
-  const bool is_used = allocation.users != 0 || allocation.mappings != 0;
-  return is_used ? nullptr : handles_.Remove<PhysicalAllocation>(allocation.handle());
+// Ends the memory when nobody needs it any more, under the lock: who imports it again must find that this process has
+// it, or has it no more. The caller holds mutex_.
+void VirtualMemory::EndIfUnused(const PhysicalAllocation& allocation) {
+  if (allocation.users != 0 || allocation.mappings != 0) return;
+  if (allocation.share != 0) shared_.erase({&allocation.device, allocation.share});
+  handles_.Remove<PhysicalAllocation>(allocation.handle());
 }
 
 CUresult VirtualMemory::Release(CUmemGenericAllocationHandle handle) {
-  std::shared_ptr<PhysicalAllocation> ended;  // when the lock is gone
   std::unique_lock lock(mutex_);
   const auto allocation = FindUsable(handle);
   if (allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
   --allocation->users;
-  ended = EndIfUnused(*allocation);
+  EndIfUnused(*allocation);
   return CUDA_SUCCESS;
 }
 
@@ -74,6 +76,43 @@ CUresult VirtualMemory::Retain(CUmemGenericAllocationHandle* handle, CUdeviceptr
   if (!mapping) return CUDA_ERROR_INVALID_VALUE;
   ++handles_.Find<PhysicalAllocation>(ToHandle(mapping->memory))->users;
   *handle = mapping->memory;
+  return CUDA_SUCCESS;
+}
+
+CUresult VirtualMemory::Export(ShareableMemory* shared, CUmemGenericAllocationHandle handle) {
+  std::unique_lock lock(mutex_);
+  const auto allocation = FindUsable(handle);
+  if (allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if ((NumberOf(allocation->props.requestedHandleTypes) & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const auto memory = allocation->memory->Share();
+  if (!memory) return CUDA_ERROR_UNKNOWN;
+  allocation->share = memory->share;
+  shared_.emplace(std::pair(&allocation->device, allocation->share), handle);
+  shared->device = allocation->device.uuid();
+  shared->memory = *memory;
+  return CUDA_SUCCESS;
+}
+
+CUresult VirtualMemory::Import(CUmemGenericAllocationHandle* handle, const ShareableMemory& shared, Device& device) {
+  std::unique_lock lock(mutex_);
+  if (const auto known = shared_.find({&device, shared.memory.share}); known != shared_.end()) {
+    ++handles_.Find<PhysicalAllocation>(ToHandle(known->second))->users;
+    *handle = known->second;
+    return CUDA_SUCCESS;
+  }
+  auto memory = device.memory->OpenPhysical(shared.memory);
+  if (memory == nullptr || !IsGranular(memory->bytes())) return CUDA_ERROR_INVALID_VALUE;
+  CUmemAllocationProp props{};
+  props.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  props.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  props.location = {CU_MEM_LOCATION_TYPE_DEVICE, device.ordinal};
+  const auto made = std::make_shared<PhysicalAllocation>(props, device, std::move(memory), next_id_());
+  made->share = shared.memory.share;
+  handles_.Add(made);
+  shared_.emplace(std::pair(&device, made->share), made->cu());
+  *handle = made->cu();
   return CUDA_SUCCESS;
 }
 
@@ -94,12 +133,12 @@ CUresult VirtualMemory::Map(CUdeviceptr address, size_t bytes, CUmemGenericAlloc
   }
   if (!RangeOf(address)->Map(address, bytes, *allocation->memory)) return CUDA_ERROR_OUT_OF_MEMORY;
   ++allocation->mappings;
-  ranges_.Map({address, bytes, handle, allocation->device.ordinal, next_id_(), allocation->id});
+  ranges_.Map({address, bytes, handle, allocation->device.ordinal, next_id_(), allocation->id,
+               NumberOf(allocation->props.requestedHandleTypes)});
   return CUDA_SUCCESS;
 }
 
 CUresult VirtualMemory::Unmap(CUdeviceptr address, size_t bytes) {
-  std::vector<std::shared_ptr<PhysicalAllocation>> ended;  // when the lock is gone
   std::unique_lock lock(mutex_);
   const auto mappings = ranges_.Filling(address, bytes);
   if (mappings.empty()) return CUDA_ERROR_INVALID_VALUE;
@@ -108,7 +147,7 @@ CUresult VirtualMemory::Unmap(CUdeviceptr address, size_t bytes) {
     ranges_.Unmap(mapping.begin);
     const auto allocation = handles_.Find<PhysicalAllocation>(ToHandle(mapping.memory));
     --allocation->mappings;
-    ended.push_back(EndIfUnused(*allocation));
+    EndIfUnused(*allocation);
   }
   ForgetExtents();
   return CUDA_SUCCESS;

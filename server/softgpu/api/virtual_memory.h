@@ -19,10 +19,18 @@
 #include "common/libcuda/virtual_ranges.h"
 #include "server/softgpu/api/device.h"
 #include "server/softgpu/device/address_range.h"
+#include "server/softgpu/device/device_memory.h"
 #include "server/softgpu/device/physical_memory.h"
 #include "server/softgpu/exec/engine.h"
 
 namespace outboard::softgpu::api {
+
+// What a descriptor holds that stands for memory in other processes. A plain value.
+struct ShareableMemory {
+  char magic[16] = "softgpu memory";
+  CUuuid device;
+  SharedAllocation memory;
+};
 
 // A CUmemGenericAllocationHandle: memory of one device, to be mapped into address ranges.
 class PhysicalAllocation : public Object {
@@ -42,7 +50,9 @@ class PhysicalAllocation : public Object {
 
  private:
   friend class VirtualMemory;
-  uint64_t users = 1;     // who made or retained the handle; guarded by VirtualMemory's mutex, as is what follows
+  uint64_t share = 0;     // by which other processes have it, 0 if they do not; guarded by VirtualMemory's mutex, as is
+                          // what follows
+  uint64_t users = 1;     // who made, retained or imported the handle
   uint64_t mappings = 0;  // of it, and those to come
 };
 
@@ -72,6 +82,10 @@ class VirtualMemory {
               std::unique_ptr<PhysicalMemory> memory);
   CUresult Release(CUmemGenericAllocationHandle handle);
   CUresult Retain(CUmemGenericAllocationHandle* handle, CUdeviceptr address);
+  // What other processes import it by. CUDA_ERROR_INVALID_VALUE for memory that was not made for that.
+  CUresult Export(ShareableMemory* shared, CUmemGenericAllocationHandle handle);
+  // One user more of what this process has already. CUDA_ERROR_INVALID_VALUE for what is gone.
+  CUresult Import(CUmemGenericAllocationHandle* handle, const ShareableMemory& shared, Device& device);
   CUresult PropsOf(CUmemAllocationProp* props, CUmemGenericAllocationHandle handle) const;
   CUresult Map(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle handle);
   CUresult Unmap(CUdeviceptr address, size_t bytes);
@@ -91,7 +105,7 @@ class VirtualMemory {
 
  private:
   std::shared_ptr<PhysicalAllocation> FindUsable(CUmemGenericAllocationHandle handle) const;
-  std::shared_ptr<PhysicalAllocation> EndIfUnused(const PhysicalAllocation& allocation);
+  void EndIfUnused(const PhysicalAllocation& allocation);
   const std::shared_ptr<AddressRange>& RangeOf(CUdeviceptr address) const;
   std::shared_ptr<const ExtentTable> MakeExtents(CUdevice device) const;
   void ForgetExtents();
@@ -102,6 +116,7 @@ class VirtualMemory {
   mutable std::shared_mutex mutex_;
   VirtualRanges ranges_;                                                 // guarded by mutex_, as is what follows
   std::map<CUdeviceptr, std::shared_ptr<AddressRange>> address_ranges_;  // by where they begin
+  std::map<std::pair<const Device*, uint64_t>, CUmemGenericAllocationHandle> shared_;  // by PhysicalAllocation::share
   mutable std::array<std::shared_ptr<const ExtentTable>, kMaxDevices> extents_;  // null when out of date
 };
 

@@ -1,9 +1,12 @@
 #include "server/softgpu/api/cuda_api.h"
 
+#include <cstring>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "common/base/number_of.h"
+#include "common/libcuda/shareable_handle.h"
 #include "common/libcuda/virtual_memory.h"
 #include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/virtual_memory.h"
@@ -13,6 +16,7 @@
 using namespace outboard::softgpu::api;
 using outboard::CheckAccess;
 using outboard::CheckAllocationProps;
+using outboard::CheckShareableType;
 using outboard::kVirtualGranularity;
 using outboard::NumberOf;
 using outboard::softgpu::PhysicalMemory;
@@ -111,6 +115,35 @@ CUresult cuMemGetAllocationGranularity(size_t* granularity, const CUmemAllocatio
 CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp* prop, CUmemGenericAllocationHandle handle) {
   return HealthyCall([&](Driver& driver) -> CUresult {
     return prop ? driver.virtual_memory.PropsOf(prop, handle) : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* shareableHandle, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType handleType, unsigned long long flags) {
+  return HealthyCall([&](Driver& driver) -> CUresult {
+    if (!shareableHandle) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(handleType, flags); refused != CUDA_SUCCESS) return refused;
+    ShareableMemory shared;
+    if (const CUresult result = driver.virtual_memory.Export(&shared, handle); result != CUDA_SUCCESS) return result;
+    const int descriptor = outboard::MakeShareable(std::as_bytes(std::span(&shared, 1)));
+    if (descriptor < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    std::memcpy(shareableHandle, &descriptor, sizeof descriptor);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* osHandle,
+                                        CUmemAllocationHandleType shHandleType) {
+  return HealthyCall([&](Driver& driver) -> CUresult {
+    if (!handle) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(shHandleType, 0); refused != CUDA_SUCCESS) return refused;
+    ShareableMemory shared;
+    const bool is_descriptor = outboard::ReadShareable(osHandle, std::as_writable_bytes(std::span(&shared, 1)));
+    if (!is_descriptor || std::memcmp(shared.magic, ShareableMemory().magic, sizeof shared.magic) != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    Device* const device = driver.FindDevice(shared.device);
+    return device ? driver.virtual_memory.Import(handle, shared, *device) : CUDA_ERROR_INVALID_VALUE;
   });
 }
 

@@ -215,6 +215,10 @@ bool BlockHeap::IsShared(uint32_t block, uint64_t share) const {
 }
 
 bool BlockHeap::AddHold(uint32_t block, uint32_t owner) {
+  if (IsLive(block, owner)) return false;
+  for (const Hold& hold : head_->holds) {
+    if (hold.block == block && hold.owner == owner) return false;
+  }
   for (Hold& hold : head_->holds) {
     if (hold.block != kNone) continue;
     hold.owner = owner;

@@ -91,7 +91,8 @@ class BlockHeap {
   // Lets others hold an allocated block from now on; they name it by this number as well.
   uint64_t Share(uint32_t block);
   bool IsShared(uint32_t block, uint64_t share) const;
-  // Makes `owner`, who has no part in it yet, one of those who hold the shared block. False when there are kMaxHolds.
+  // Makes `owner` one of those who hold the shared block. False when it has a part in it already, or there are
+  // kMaxHolds.
   [[nodiscard]] bool AddHold(uint32_t block, uint32_t owner);
   // Ends the part that `owner` has in an allocated block, if any.
   void Leave(uint32_t block, uint32_t owner);

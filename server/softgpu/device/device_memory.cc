@@ -50,6 +50,7 @@ struct DeviceMemory::State {
     uint64_t bytes;  // as asked for
     uint32_t block;
     bool is_shared = false;  // with other processes, which wait for its end
+    unsigned times = 1;  // that it was opened; 1 for our own
   };
 
   bool InForkedChild() const { return getpid() != process; }
@@ -147,6 +148,10 @@ std::unique_ptr<PhysicalMemory> DeviceMemory::AllocatePhysical(uint64_t bytes) {
   return PhysicalMemory::Allocate(*state_->object, bytes, NextChaos());
 }
 
+std::unique_ptr<PhysicalMemory> DeviceMemory::OpenPhysical(const SharedAllocation& shared) {
+  return state_->InForkedChild() ? nullptr : PhysicalMemory::Open(*state_->object, shared);
+}
+
 std::optional<uint64_t> DeviceMemory::Allocate(uint64_t bytes) {
   if (state_->InForkedChild()) return std::nullopt;
   const uint64_t chaos = NextChaos();
@@ -178,6 +183,7 @@ bool DeviceMemory::Free(uint64_t address) {
     const std::lock_guard lock(state_->mutex);
     const auto entry = state_->allocations.find(address);
     if (entry == state_->allocations.end()) return false;
+    if (--entry->second.times != 0) return true;
     freed = entry->second;
     state_->allocations.erase(entry);
     state_->snapshot.reset();
@@ -217,7 +223,10 @@ std::optional<uint64_t> DeviceMemory::Open(const SharedAllocation& shared) {
   const auto offset = state_->object->FindShared(shared.block, shared.share, shared.bytes);
   if (!offset) return std::nullopt;
   const uint64_t address = state_->base + *offset;
-  if (state_->allocations.count(address) != 0) return address;
+  if (const auto known = state_->allocations.find(address); known != state_->allocations.end()) {
+    ++known->second.times;
+    return address;
+  }
   if (!state_->object->Hold(shared.block, shared.share)) return std::nullopt;
   state_->allocations.emplace(address, State::Allocation{shared.bytes, shared.block, true});
   state_->snapshot.reset();

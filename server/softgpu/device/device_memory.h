@@ -68,6 +68,9 @@ class DeviceMemory {
   // multiple of kPageBytes.
   std::unique_ptr<PhysicalMemory> AllocatePhysical(uint64_t bytes);
 
+  // The same memory as another process has; null when it is gone, or this process has it already.
+  std::unique_ptr<PhysicalMemory> OpenPhysical(const SharedAllocation& shared);
+
   // False when `address` is not the start of an allocation of this object. Memory that other processes have opened
   // stays theirs; it is free when the last of them has freed it, or has ended.
   bool Free(uint64_t address);
@@ -77,8 +80,8 @@ class DeviceMemory {
   std::optional<SharedAllocation> Share(uint64_t address);
   // Whether this process has shared it.
   bool IsOwn(const SharedAllocation& shared) const;
-  // Makes an allocation that another process has shared one of this object's, until it is freed, and gives its address
-  // here. One that is open already is left as it is. nullopt when the memory is gone, or too many are open.
+  // Makes an allocation that another process has shared one of this object's, until it is freed as often as it was
+  // opened, and gives its address here. nullopt when the memory is gone, or too many are open.
   std::optional<uint64_t> Open(const SharedAllocation& shared);
 
   // The allocation of this object that contains `address`: exact size, not rounded.

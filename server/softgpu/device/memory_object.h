@@ -89,7 +89,7 @@ class MemoryObject {
   uint64_t Share(uint32_t block);
   // Where a shared block of so many bytes begins; nullopt when it is gone, or another.
   std::optional<uint64_t> FindShared(uint32_t block, uint64_t share, uint64_t bytes);
-  // Keeps it until Free. It must not be this object's. False when it is gone, or there are too many holds.
+  // Keeps it until Free. False when it is gone, this object has a part in it already, or there are too many holds.
   [[nodiscard]] bool Hold(uint32_t block, uint64_t share);
   // Maps bytes of the memory at `at` once more, in place of what this process has there. All three are multiples of
   // kPageBytes.

@@ -1,5 +1,7 @@
 #include "tests/unit/softgpu_api/driver_under_test.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstring>
 #include <thread>
@@ -322,6 +324,32 @@ TEST_F(VirtualMemoryTest, ADescriptorMayBeAskedForAndCompressionWished) {
   EXPECT_EQ(granted.allocFlags.compressionType, CU_MEM_ALLOCATION_COMP_NONE);
   EXPECT_EQ(granted.location.id, 0);
   EXPECT_EQ(cuMemRelease(memory), CUDA_SUCCESS);
+}
+
+// Between processes: tests/programs/shared_memory.cc.
+TEST_F(VirtualMemoryTest, AnImportIsAUserMore) {
+  constexpr auto kDescriptor = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  CUmemAllocationProp properties = Properties();
+  properties.requestedHandleTypes = kDescriptor;
+  CUmemGenericAllocationHandle memory = 0, imported = 0;
+  int descriptor = -1;
+  ASSERT_EQ(cuMemCreate(&memory, kPiece, &properties, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemExportToShareableHandle(&descriptor, memory, kDescriptor, 0), CUDA_SUCCESS);
+  void* const handle = reinterpret_cast<void*>(static_cast<uintptr_t>(descriptor));
+  EXPECT_EQ(cuMemImportFromShareableHandle(&imported, handle, CU_MEM_HANDLE_TYPE_WIN32), CUDA_ERROR_NOT_SUPPORTED);
+  ASSERT_EQ(cuMemImportFromShareableHandle(&imported, handle, kDescriptor), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemRelease(memory), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemMap(range_, kPiece, 0, imported, 0), CUDA_SUCCESS);
+  SetAccess(range_, kPiece);
+  EXPECT_EQ(Store(range_, 7), CUDA_SUCCESS);
+  EXPECT_EQ(Attribute<unsigned long long>(CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES, range_), 1u);
+  EXPECT_EQ(cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(FreeBytes(), before_ - kPiece);
+  EXPECT_EQ(cuMemRelease(imported), CUDA_SUCCESS);
+  EXPECT_EQ(FreeBytes(), before_);
+  EXPECT_EQ(cuMemImportFromShareableHandle(&imported, handle, kDescriptor), CUDA_ERROR_INVALID_VALUE);
+  close(descriptor);
+  EXPECT_EQ(cuMemImportFromShareableHandle(&imported, handle, kDescriptor), CUDA_ERROR_INVALID_VALUE);
 }
 
 TEST_F(VirtualMemoryTest, NoContextIsNeeded) {
