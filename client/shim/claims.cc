@@ -15,7 +15,7 @@ constexpr const char* kUnifiedFunctions = "functions with one address on host an
 constexpr const char* kCompression = "compressed memory";
 constexpr const char* kMulticast = "multicast objects";
 constexpr const char* kRdma = "devices of other vendors beside the GPU";
-constexpr const char* kShared = "memory shared between processes by descriptors";
+constexpr const char* kShared = "memory shared between processes otherwise than by descriptors";
 constexpr const char* kInterop = "interoperation with graphics";
 constexpr const char* kArrays = "CUDA arrays";
 constexpr const char* kTensorMap = "tensor maps";
@@ -35,7 +35,6 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0, kPageable},
     {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0, kManaged},
-    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_WIN32_HANDLE_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_WIN32_KMT_HANDLE_SUPPORTED, 0, kShared},
     {CU_DEVICE_ATTRIBUTE_GENERIC_COMPRESSION_SUPPORTED, 0, kCompression},
@@ -46,7 +45,7 @@ constexpr Claim kClaims[] = {
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING, 0, kRdma},
-    {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0, kShared},
+    {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0, kShared, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR},
     {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0, kArrays},
     {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0, kRdma},
     {CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED, 0, kTensorMap},
@@ -77,7 +76,8 @@ int ClaimedValue(unsigned attribute, int value) {
   const Claim* found =
       std::lower_bound(std::begin(kClaims), std::end(kClaims), attribute,
                        [](const Claim& claim, unsigned wanted) { return unsigned{claim.attribute} < wanted; });
-  return found != std::end(kClaims) && unsigned{found->attribute} == attribute ? found->value : value;
+  if (found == std::end(kClaims) || unsigned{found->attribute} != attribute) return value;
+  return found->value | (value & found->kept);
 }
 
 }  // namespace outboard::shim

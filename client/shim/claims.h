@@ -12,6 +12,7 @@ struct Claim {
   CUdevice_attribute attribute;
   int value;        // what the application is told
   const char* why;  // what would be needed, in a few words
+  int kept = 0;     // bits of what the driver says that the application is told, too
 };
 
 // In order of their numbers. Nothing here changes at run time.

@@ -80,7 +80,9 @@ bool Memory::SyncsMemops(uint64_t address) const {
   if (const auto range = device_.Find(address)) {
     return range->info.sync_memops || range->info.exported || range->info.opened != 0;
   }
-  if (const auto mapping = virtual_memory_.Find(address)) return mapping->sync_memops;
+  if (const auto mapping = virtual_memory_.Find(address)) {
+    return mapping->sync_memops || virtual_memory_.IsShared(mapping->memory);
+  }
   const auto range = host_.Find(address);
   return range && range->info.sync_memops;
 }

@@ -34,9 +34,9 @@ void MemoryPools::SetCurrent(CUdevice device, CUmemoryPool pool) {
   currents_[device] = pool;
 }
 
-void MemoryPools::Add(CUmemoryPool pool, CUdevice device) {
+void MemoryPools::Add(CUmemoryPool pool, CUdevice device, Sharing sharing) {
   std::lock_guard lock(mutex_);
-  own_.emplace(pool, device);
+  own_.emplace(pool, Own{device, sharing});
 }
 
 void MemoryPools::Remove(CUmemoryPool pool) {
@@ -47,11 +47,17 @@ void MemoryPools::Remove(CUmemoryPool pool) {
 
 std::optional<CUdevice> MemoryPools::DeviceOf(CUmemoryPool pool) const {
   std::lock_guard lock(mutex_);
-  if (const auto found = own_.find(pool); found != own_.end()) return found->second;
+  if (const auto found = own_.find(pool); found != own_.end()) return found->second.device;
   for (const auto& [device, its] : defaults_) {
     if (its == pool) return device;
   }
   return std::nullopt;
+}
+
+MemoryPools::Sharing MemoryPools::SharingOf(CUmemoryPool pool) const {
+  std::lock_guard lock(mutex_);
+  const auto found = own_.find(pool);
+  return found == own_.end() ? Sharing::kPrivate : found->second.sharing;
 }
 
 bool MemoryPools::IsOwn(CUmemoryPool pool) const {

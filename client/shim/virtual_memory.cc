@@ -1,6 +1,7 @@
 #include "client/shim/virtual_memory.h"
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 
 #include "common/base/number_of.h"
@@ -18,9 +19,10 @@ bool VirtualMemory::TakeRange(CUdeviceptr begin, size_t size) {
   return ranges_.Free(begin, size);
 }
 
-void VirtualMemory::AddMemory(Handle handle, size_t bytes, const CUmemAllocationProp& props, uint64_t id) {
+void VirtualMemory::AddMemory(Handle handle, size_t bytes, const CUmemAllocationProp& props, uint64_t id,
+                              const std::optional<OutboardShare>& share) {
   std::unique_lock lock(mutex_);
-  memories_.emplace(handle, Memory{bytes, props, id});
+  memories_.emplace(handle, Memory{bytes, props, id, share});
 }
 
 std::optional<CUmemAllocationProp> VirtualMemory::PropsOf(Handle handle) const {
@@ -28,6 +30,27 @@ std::optional<CUmemAllocationProp> VirtualMemory::PropsOf(Handle handle) const {
   const auto found = memories_.find(handle);
   if (found == memories_.end() || found->second.users == 0) return std::nullopt;
   return found->second.props;
+}
+
+std::optional<OutboardShare> VirtualMemory::ShareOf(Handle handle) const {
+  std::shared_lock lock(mutex_);
+  const auto found = memories_.find(handle);
+  return found == memories_.end() ? std::nullopt : found->second.share;
+}
+
+void VirtualMemory::SetShare(Handle handle, const OutboardShare& share) {
+  std::unique_lock lock(mutex_);
+  if (const auto found = memories_.find(handle); found != memories_.end()) found->second.share = share;
+}
+
+std::optional<VirtualMemory::Handle> VirtualMemory::Import(const OutboardShare& share) {
+  std::unique_lock lock(mutex_);
+  for (auto& [handle, memory] : memories_) {
+    if (!memory.share || std::memcmp(&*memory.share, &share, sizeof share) != 0) continue;
+    ++memory.users;
+    return handle;
+  }
+  return std::nullopt;
 }
 
 std::optional<VirtualMemory::Handle> VirtualMemory::Retain(CUdeviceptr address) {
@@ -63,7 +86,8 @@ void VirtualMemory::Map(CUdeviceptr begin, size_t size, Handle handle, uint64_t 
   const auto found = memories_.find(handle);
   if (found == memories_.end() || !ranges_.IsRoom(begin, size)) return;  // another thread was quicker
   ++found->second.mappings;
-  ranges_.Map({begin, size, handle, found->second.props.location.id, id, found->second.id});
+  ranges_.Map({begin, size, handle, found->second.props.location.id, id, found->second.id,
+               NumberOf(found->second.props.requestedHandleTypes)});
 }
 
 std::vector<VirtualMapping> VirtualMemory::TakeMappings(CUdeviceptr begin, size_t size) {

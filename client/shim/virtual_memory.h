@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <shared_mutex>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 
 #include "common/libcuda/pointer_attributes.h"
 #include "common/libcuda/virtual_ranges.h"
+#include "common/wire/private.h"
 
 namespace outboard::shim {
 
@@ -29,10 +31,19 @@ class VirtualMemory {
   // Takes out a range that is exactly this one and has no mapping; false for any other.
   [[nodiscard]] bool TakeRange(CUdeviceptr begin, size_t size);
 
-  // Memory, with one user. `id`: of the memory, unique in the process.
-  void AddMemory(Handle handle, size_t bytes, const CUmemAllocationProp& props, uint64_t id);
+  // Memory, with one user. `id`: of the memory, unique in the process. `share`: by which another process shares it.
+  void AddMemory(Handle handle, size_t bytes, const CUmemAllocationProp& props, uint64_t id,
+                 const std::optional<OutboardShare>& share = {});
   // Nullopt for a handle without users.
   std::optional<CUmemAllocationProp> PropsOf(Handle handle) const;
+  // The name by which processes of the lease have it: nullopt before SetShare, for memory of this process.
+  std::optional<OutboardShare> ShareOf(Handle handle) const;
+  void SetShare(Handle handle, const OutboardShare& share);
+  bool IsShared(Handle handle) const { return ShareOf(handle).has_value(); }
+  // One user more of what has this name; nullopt when the process has it not.
+  std::optional<Handle> Import(const OutboardShare& share);
+  // Held over an import, from the question whether the process has it: one handle is enough.
+  std::mutex& import_mutex() { return import_mutex_; }
   // One user more of what is mapped there; nullopt where nothing is.
   std::optional<Handle> Retain(CUdeviceptr address);
   enum class Left { kNothing, kMemory, kUnknown };
@@ -66,9 +77,11 @@ class VirtualMemory {
     size_t bytes;
     CUmemAllocationProp props;
     uint64_t id;
+    std::optional<OutboardShare> share;
     uint64_t users = 1, mappings = 0;
   };
 
+  std::mutex import_mutex_;
   mutable std::shared_mutex mutex_;
   VirtualRanges ranges_;                         // guarded by mutex_, as is what follows
   std::unordered_map<Handle, Memory> memories_;  // with users or mappings

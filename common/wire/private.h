@@ -37,4 +37,12 @@ typedef outboard::Box OutboardBox;
 typedef outboard::BoxExtent OutboardBoxExtent;
 // Where in an array a box begins.
 typedef outboard::ArrayPlace OutboardArrayPlace;
+
+// Names what a process of the lease shares by a descriptor; what the client's descriptors hold (docs/wire.md).
+typedef struct OutboardShare {
+  char magic[8];
+  uint32_t device;      // its place in the lease
+  uint32_t place;       // in that device's ledger
+  uint64_t key, check;  // random
+} OutboardShare;
 }

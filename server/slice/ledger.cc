@@ -309,6 +309,17 @@ void Ledger::EndExport(const ExportName& name, uint32_t account) {
   if (IsExportOf(name, account)) EndPart(*Find(name, account), account);
 }
 
+bool Ledger::WithdrawExport(const ExportName& name, uint32_t account) {
+  if (!IsExportOf(name, account)) return true;
+  Place& place = *Find(name, account);
+  uint32_t alone = 1;
+  if (!place.holders.compare_exchange_strong(alone, kBusy)) return false;
+  place.key.store(0);
+  place.owner.store(0);
+  place.holders.store(0);
+  return true;
+}
+
 bool Ledger::IsExportOf(const ExportName& name, uint32_t account) const {
   const Place* const place = Find(name, account);
   return place != nullptr && place->key.load() == name.key && place->owner.load() == account + 1;

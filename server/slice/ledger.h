@@ -10,9 +10,11 @@
 
 namespace outboard::slice {
 
-// What one worker of a lease lets the others open: memory, or an event.
-enum class ExportKind : uint32_t { kMemory = 1, kEvent = 2 };
-using DriverHandle = std::array<std::byte, 64>;  // by which the driver shares it between processes
+// What one worker of a lease lets the others open: memory with an address, an event, memory of cuMemCreate, a memory
+// pool, or an allocation of one.
+enum class ExportKind : uint32_t { kMemory = 1, kEvent = 2, kPhysical = 3, kPool = 4, kPoolMemory = 5 };
+// By which the driver shares it between processes, or where its descriptor is to be had.
+using DriverHandle = std::array<std::byte, 64>;
 struct Export {
   ExportKind kind;
   DriverHandle handle;
@@ -97,6 +99,8 @@ class Ledger {
   void CloseExport(const ExportName& name, uint32_t account);
   // The account has freed what it exported: Refund of what was charged, once nobody has it open.
   void EndExport(const ExportName& name, uint32_t account);
+  // Ends an export that nobody has open, and refunds nothing. False, and nothing done, while somebody has.
+  [[nodiscard]] bool WithdrawExport(const ExportName& name, uint32_t account);
   // Whether the name is one of this account's own exports.
   bool IsExportOf(const ExportName& name, uint32_t account) const;
 

@@ -1,13 +1,17 @@
 #include "server/worker/memory_pools.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "server/worker/allocations.h"
 #include "server/worker/session.h"
+#include "server/worker/shares.h"
 
 namespace outboard::worker {
 namespace {
+
+constexpr char kPointerMagic[8] = {'O', 'B', 'P', 'O', 'I', 'N', 'T', '1'};
 
 void Refund(const LeasedDevice& device, uint64_t bytes) { device.ledger->Refund(device.account, bytes); }
 
@@ -41,10 +45,21 @@ class MemoryPools::User {
 };
 
 MemoryPools::MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside,
-                         bool clears)
-    : driver_(driver), devices_(devices), aside_(*aside), clears_(clears) {}
+                         Shares* shares, bool clears)
+    : driver_(driver), devices_(devices), aside_(*aside), shares_(*shares), clears_(clears) {}
 
 MemoryPools::~MemoryPools() {
+  for (const Closing& closing : closing_) CloseImport(closing.pool, closing.name);
+  for (const auto& [address, live] : live_) {
+    if (!live.name) continue;
+    Pool& its = pools_.at(live.pool);
+    if (its.is_imported) {
+      CloseImport(live.pool, *live.name);
+    } else {
+      its.device->ledger->EndExport(*live.name, its.device->account);
+      its.charged -= std::min(its.charged, live.bytes);
+    }
+  }
   for (const auto& [handle, pool] : pools_) Refund(*pool.device, pool.charged);
 }
 
@@ -69,11 +84,12 @@ void MemoryPools::Add(CUmemoryPool pool, const LeasedDevice* device, bool is_own
   pools_.try_emplace(pool, Pool{.device = device, .is_own = is_own});
 }
 
-CUresult MemoryPools::Create(CUmemoryPool* pool, CUdevice ordinal, size_t max_bytes) {
+CUresult MemoryPools::Create(CUmemoryPool* pool, CUdevice ordinal, size_t max_bytes, CUmemAllocationHandleType types) {
   const LeasedDevice* const device = FindDevice(ordinal);
   if (device == nullptr) return CUDA_ERROR_INVALID_DEVICE;
   CUmemPoolProps props{};
   props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  props.handleTypes = types;
   props.location = {CU_MEM_LOCATION_TYPE_DEVICE, ordinal};
   props.maxSize = max_bytes;
   const CUresult result = driver_.cuMemPoolCreate(pool, &props);
@@ -106,8 +122,10 @@ CUresult MemoryPools::Destroy(CUmemoryPool pool) {
       driver_.cuDeviceSetMemPool(ordinal, initial);
     }
     cuuint64_t nothing = 0;
-    driver_.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &nothing);
-    driver_.cuMemPoolTrimTo(pool, 0);
+    if (!IsImported(pool)) {
+      driver_.cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &nothing);
+      driver_.cuMemPoolTrimTo(pool, 0);
+    }
   }
   Settle();
   return CUDA_SUCCESS;
@@ -133,6 +151,7 @@ CUresult MemoryPools::AllocateFromCurrent(CUdeviceptr* address, size_t bytes, CU
 
 CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream) {
   const User user(*this, pool);
+  if (user && IsImported(pool)) return CUDA_ERROR_INVALID_VALUE;
   if (address == nullptr || bytes == 0 || !user) return driver_.cuMemAllocFromPoolAsync(address, bytes, pool, stream);
   if (bytes > SIZE_MAX - kGranule) return CUDA_ERROR_OUT_OF_MEMORY;
   // What is not used is freed in the stream's order, too: it may be memory that the stream is still using.
@@ -188,6 +207,7 @@ bool MemoryPools::Correct(CUmemoryPool pool, uint64_t held, unsigned allocations
   uint64_t number;
   {
     std::lock_guard lock(mutex_);
+    if (pools_.at(pool).is_imported) return true;  // it is charged where it was made
     number = ++readings_;
   }
   cuuint64_t kept = 0;
@@ -209,14 +229,173 @@ bool MemoryPools::Correct(CUmemoryPool pool, uint64_t held, unsigned allocations
   return fits || its.allocating > 0;
 }
 
+bool MemoryPools::IsImported(CUmemoryPool pool) const {
+  std::lock_guard lock(mutex_);
+  const auto found = pools_.find(pool);
+  return found != pools_.end() && found->second.is_imported;
+}
+
+CUresult MemoryPools::Export(OutboardShare* share, CUmemoryPool pool) {
+  if (share == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (driver_.cuMemPoolExportToShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const User user(*this, pool);
+  if (!user) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard exporting(sharing_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    const Pool& its = pools_.at(pool);
+    if (its.is_imported) return CUDA_ERROR_INVALID_VALUE;
+    if (its.share) {
+      *share = *its.share;
+      return CUDA_SUCCESS;
+    }
+  }
+  int descriptor = -1;
+  const CUresult result =
+      driver_.cuMemPoolExportToShareableHandle(&descriptor, pool, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+  if (result != CUDA_SUCCESS) return result;
+  const auto added = shares_.Add(user.device(), slice::ExportKind::kPool, UniqueFd(descriptor), 0, 0);
+  if (!added) return CUDA_ERROR_OUT_OF_MEMORY;
+  std::lock_guard lock(mutex_);
+  *share = *(pools_.at(pool).share = added);
+  return CUDA_SUCCESS;
+}
+
+CUresult MemoryPools::Import(CUmemoryPool* pool, CUdevice* device, const OutboardShare& share) {
+  if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (driver_.cuMemPoolImportFromShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const auto opened = shares_.Open(share, slice::ExportKind::kPool);
+  if (!opened) return CUDA_ERROR_INVALID_VALUE;
+  void* const descriptor = reinterpret_cast<void*>(static_cast<uintptr_t>(opened->descriptor.get()));
+  const CUresult result =
+      driver_.cuMemPoolImportFromShareableHandle(pool, descriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+  shares_.Close(share);  // a pool is no memory that had to stay charged
+  if (result != CUDA_SUCCESS) return result;
+  *device = opened->device->ordinal;
+  std::lock_guard lock(mutex_);
+  pools_.try_emplace(*pool, Pool{.device = opened->device, .is_own = true, .is_imported = true});
+  return CUDA_SUCCESS;
+}
+
+CUresult MemoryPools::ExportPointer(OutboardShare* share, CUdeviceptr address) {
+  if (share == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (driver_.cuMemPoolExportPointer == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUmemPoolPtrExportData data;
+  if (const CUresult result = driver_.cuMemPoolExportPointer(&data, address); result != CUDA_SUCCESS) return result;
+  std::lock_guard lock(mutex_);
+  const auto found = live_.find(address);
+  if (found == live_.end()) return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it
+  Live& live = found->second;
+  const Pool& its = pools_.at(live.pool);
+  if (its.is_imported) return CUDA_ERROR_INVALID_VALUE;
+  if (!live.name) {
+    slice::Export what{slice::ExportKind::kPoolMemory, {}, live.bytes, live.bytes};
+    static_assert(sizeof what.handle == sizeof data);
+    std::memcpy(&what.handle, &data, sizeof data);
+    live.name = its.device->ledger->AddExport(its.device->account, what);
+    if (!live.name) return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *share = {{}, static_cast<uint32_t>(its.device - devices_.data()), live.name->place, live.name->key, 0};
+  std::memcpy(share->magic, kPointerMagic, sizeof kPointerMagic);
+  return CUDA_SUCCESS;
+}
+
+CUresult MemoryPools::ImportPointer(CUdeviceptr* address, uint64_t* bytes, CUmemoryPool pool,
+                                    const OutboardShare& share) {
+  if (address == nullptr || bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (driver_.cuMemPoolImportPointer == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const User user(*this, pool);
+  if (!user || !IsImported(pool) || std::memcmp(share.magic, kPointerMagic, sizeof kPointerMagic) != 0 ||
+      share.device != static_cast<uint32_t>(&user.device() - devices_.data())) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const LeasedDevice& device = user.device();
+  const slice::ExportName name{share.place, share.key};
+  const auto what = device.ledger->OpenExport(name, slice::ExportKind::kPoolMemory, device.account);
+  if (!what) return CUDA_ERROR_INVALID_VALUE;
+  CUmemPoolPtrExportData data;
+  std::memcpy(&data, &what->handle, sizeof data);
+  const CUresult result = driver_.cuMemPoolImportPointer(address, pool, &data);
+  if (result != CUDA_SUCCESS) {
+    device.ledger->CloseExport(name, device.account);
+    return result;
+  }
+  *bytes = what->bytes;
+  std::lock_guard lock(mutex_);
+  live_[*address] = {pool, what->bytes, name};
+  pools_.at(pool).live += what->bytes;
+  return CUDA_SUCCESS;
+}
+
+// Before an exported allocation is freed: while others have it open it stays charged, beside what takes its place in
+// the pool. False when the slice has no room for that. The caller holds mutex_.
+bool MemoryPools::MayEnd(const LeasedDevice& device, const Live& live) {
+  if (device.ledger->WithdrawExport(*live.name, device.account)) return true;
+  if (!device.ledger->Charge(device.account, live.bytes)) return false;
+  device.ledger->EndExport(*live.name, device.account);
+  return true;
+}
+
+// The stream may be of another context than the current one, which could not record it.
+MemoryPools::Closing MemoryPools::RecordBehind(CUstream stream) {
+  Closing closing{};
+  if (driver_.cuStreamGetCtx(stream, &closing.context) != CUDA_SUCCESS ||
+      driver_.cuCtxPushCurrent_v2(closing.context) != CUDA_SUCCESS) {
+    return closing;
+  }
+  if (driver_.cuEventCreate(&closing.event, CU_EVENT_DISABLE_TIMING) != CUDA_SUCCESS) {
+    closing.event = nullptr;
+  } else if (driver_.cuEventRecord(closing.event, stream) != CUDA_SUCCESS) {
+    driver_.cuEventDestroy_v2(std::exchange(closing.event, nullptr));
+  }
+  CUcontext popped;
+  driver_.cuCtxPopCurrent_v2(&popped);
+  return closing;
+}
+
+// The caller holds mutex_, or is the last one.
+void MemoryPools::CloseImport(CUmemoryPool pool, const slice::ExportName& name) {
+  const LeasedDevice& device = *pools_.at(pool).device;
+  device.ledger->CloseExport(name, device.account);
+}
+
+// Closes imported allocations that streams have freed.
+void MemoryPools::CloseEnded() {
+  std::vector<Closing> left;
+  {
+    std::lock_guard lock(mutex_);
+    left.swap(closing_);
+  }
+  std::erase_if(left, [&](const Closing& closing) {
+    // An event that is there no more was one of a context that has ended, and waited for its work.
+    const CUresult result = closing.event == nullptr ? CUDA_ERROR_NOT_READY : driver_.cuEventQuery(closing.event);
+    if (result != CUDA_SUCCESS && result != CUDA_ERROR_INVALID_HANDLE) return false;
+    if (result == CUDA_SUCCESS) driver_.cuEventDestroy_v2(closing.event);
+    std::lock_guard lock(mutex_);
+    CloseImport(closing.pool, closing.name);
+    return true;
+  });
+  std::lock_guard lock(mutex_);
+  closing_.insert(closing_.end(), left.begin(), left.end());
+}
+
+void MemoryPools::ForgetContext(CUcontext context) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(closing_, [&](const Closing& closing) {
+    if (closing.context != context) return false;
+    CloseImport(closing.pool, closing.name);
+    return true;
+  });
+}
+
 bool MemoryPools::Has(CUdeviceptr address) const {
   std::lock_guard lock(mutex_);
   return live_.count(address) != 0;
 }
 
-// end() is the driver's call.
+// end() is the driver's call; without a stream the memory is free when it returns.
 template <class End>
-CUresult MemoryPools::FreeBy(CUdeviceptr address, End end) {
+CUresult MemoryPools::FreeBy(CUdeviceptr address, End end, std::optional<CUstream> stream) {
   Live live{};
   {
     // Out of the table first: once the driver has freed it, another thread may be given the same address.
@@ -224,23 +403,37 @@ CUresult MemoryPools::FreeBy(CUdeviceptr address, End end) {
     const auto found = live_.find(address);
     if (found == live_.end()) return CUDA_ERROR_INVALID_VALUE;
     live = found->second;
+    const Pool& its = pools_.at(live.pool);
+    if (live.name && !its.is_imported && !MayEnd(*its.device, live)) return CUDA_ERROR_OUT_OF_MEMORY;
     live_.erase(found);
-    pools_.at(live.pool).live -= live.bytes;
+    if (!its.is_imported) live.name.reset();
   }
   const CUresult result = end();
-  if (result == CUDA_SUCCESS) return result;
+  Closing closing{};
+  if (result == CUDA_SUCCESS && live.name && stream) closing = RecordBehind(*stream);
   std::lock_guard lock(mutex_);
-  pools_.at(live.pool).live += live.bytes;
+  Pool& its = pools_.at(live.pool);  // it has this allocation
+  if (result == CUDA_SUCCESS) {
+    its.live -= live.bytes;
+    if (live.name && stream) {
+      closing.pool = live.pool;
+      closing.name = *live.name;
+      closing_.push_back(closing);
+    } else if (live.name) {
+      CloseImport(live.pool, *live.name);
+    }
+    return result;
+  }
   live_.emplace(address, live);
   return result;
 }
 
 CUresult MemoryPools::Free(CUdeviceptr address) {
-  return FreeBy(address, [&] { return driver_.cuMemFree_v2(address); });
+  return FreeBy(address, [&] { return driver_.cuMemFree_v2(address); }, std::nullopt);
 }
 
 CUresult MemoryPools::FreeAsync(CUdeviceptr address, CUstream stream) {
-  return FreeBy(address, [&] { return driver_.cuMemFreeAsync(address, stream); });
+  return FreeBy(address, [&] { return driver_.cuMemFreeAsync(address, stream); }, stream);
 }
 
 CUresult MemoryPools::SetAside(CUdeviceptr address, CUstream stream) {
@@ -268,6 +461,7 @@ void MemoryPools::Settle() {
 }
 
 void MemoryPools::SettleAll() {
+  CloseEnded();
   for (const CUmemoryPool pool : InUse()) {
     {
       const User user(*this, pool);
@@ -284,14 +478,19 @@ void MemoryPools::EndIfUnused(CUmemoryPool pool) {
     const auto found = pools_.find(pool);
     return found != pools_.end() && found->second.is_destroyed && found->second.users == 0;
   };
+  bool is_imported;
   {
     std::lock_guard lock(mutex_);
     if (!may_end() || pools_.at(pool).live != 0) return;
+    is_imported = pools_.at(pool).is_imported;
+    if (std::any_of(closing_.begin(), closing_.end(), [&](const Closing& each) { return each.pool == pool; })) return;
   }
   // Only the thread that settles ends pools, so this one is still there.
-  cuuint64_t used = 0;
-  const CUresult result = driver_.cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
-  if (result != CUDA_SUCCESS || used != 0) return;
+  if (!is_imported) {
+    cuuint64_t used = 0;
+    const CUresult result = driver_.cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used);
+    if (result != CUDA_SUCCESS || used != 0) return;
+  }
   Pool ended;
   {
     std::lock_guard lock(mutex_);
@@ -300,6 +499,7 @@ void MemoryPools::EndIfUnused(CUmemoryPool pool) {
     pools_.erase(pool);
   }
   driver_.cuMemPoolDestroy(pool);
+  if (ended.share) shares_.End(*ended.share);
   Refund(*ended.device, ended.charged);
 }
 
@@ -307,7 +507,7 @@ bool MemoryPools::ReleaseUnused() {
   const std::vector<CUmemoryPool> in_use = InUse();
   for (const CUmemoryPool pool : in_use) {
     const User user(*this, pool);
-    if (!user) continue;
+    if (!user || IsImported(pool)) continue;
     driver_.cuMemPoolTrimTo(pool, 0);
     Correct(pool, 0, 0);
   }

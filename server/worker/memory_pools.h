@@ -7,15 +7,19 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "common/wire/private.h"
 #include "server/driver/driver_table.h"
+#include "server/slice/ledger.h"
 #include "server/worker/aside_ranges.h"
 
 namespace outboard::worker {
 
+class Shares;
 struct LeasedDevice;
 
 // Memory pools of one session. What the driver keeps reserved for a pool is charged to the lease, also while nobody
@@ -23,24 +27,36 @@ struct LeasedDevice;
 // driver gives memory back when the application synchronises, so the charges are corrected then (Settle), and whenever
 // somebody wants to know what is left.
 //
+// Memory of another process's pool is charged to that process: with the rest of its pool, and beyond the end of the
+// allocation there for as long as one of the others has it open.
+//
 // Thread-safe. No lock is held while the driver runs.
 class MemoryPools {
  public:
   // All outlive this.
   // `clears`: see Session::Config.
   MemoryPools(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, AsideRanges* aside,
-              bool clears = true);
+              Shares* shares, bool clears = true);
   ~MemoryPools();  // refunds what is left; the memory itself goes with the process
   MemoryPools(const MemoryPools&) = delete;
   MemoryPools& operator=(const MemoryPools&) = delete;
 
   // cuMemPoolCreate and cuDeviceGetDefaultMemPool, for a device as the driver counts them.
-  CUresult Create(CUmemoryPool* pool, CUdevice ordinal, size_t max_bytes);
+  CUresult Create(CUmemoryPool* pool, CUdevice ordinal, size_t max_bytes, CUmemAllocationHandleType types);
   CUresult GetDefault(CUmemoryPool* pool, CUdevice ordinal);
   // cuMemPoolDestroy. For the driver the pool lives on until all of its memory has been freed: it could not be asked
   // any more what it keeps.
   CUresult Destroy(CUmemoryPool pool);
   CUresult TrimTo(CUmemoryPool pool, size_t bytes);
+
+  // cuMemPoolExportToShareableHandle, cuMemPoolImportFromShareableHandle, cuMemPoolExportPointer and
+  // cuMemPoolImportPointer, by names within the lease. An imported pool allocates nothing; what is imported from one is
+  // freed like what was allocated. CUDA_ERROR_INVALID_VALUE for a name that is none (any more), and for one of this
+  // session.
+  CUresult Export(OutboardShare* share, CUmemoryPool pool);
+  CUresult Import(CUmemoryPool* pool, CUdevice* device, const OutboardShare& share);
+  CUresult ExportPointer(OutboardShare* share, CUdeviceptr address);
+  CUresult ImportPointer(CUdeviceptr* address, uint64_t* bytes, CUmemoryPool pool, const OutboardShare& share);
 
   // cuMemAllocFromPoolAsync and cuMemAllocAsync; zeroed in the order of the stream. CUDA_ERROR_OUT_OF_MEMORY past the
   // slice.
@@ -60,13 +76,17 @@ class MemoryPools {
   bool ReleaseUnused();
   // Frees everything; for the end of the session. The work that used it is done, and a context is current.
   void FreeAll();
+  // The driver has destroyed it, when its work was done.
+  void ForgetContext(CUcontext context);
   bool empty() const { return InUse().empty(); }  // they have nothing
 
  private:
   // Sizes in bytes.
   struct Pool {
     const LeasedDevice* device = nullptr;
-    bool is_own = false;        // the client made it
+    bool is_own = false;        // the client made it, or imported it
+    bool is_imported = false;   // of another process: nothing is charged here
+    std::optional<OutboardShare> share = {};  // by which others have it
     bool is_destroyed = false;  // for the client; goes when nothing of it is used
     uint64_t live = 0;          // allocations that were not freed
     uint64_t charged = 0;       // to the lease, without what allocations under way have charged
@@ -79,10 +99,19 @@ class MemoryPools {
   struct Live {
     CUmemoryPool pool;
     uint64_t bytes;
+    std::optional<slice::ExportName> name = {};  // by which others have it, or we have it of another
+  };
+  // An imported allocation whose end a stream has still to reach: then the ledger hears of it.
+  struct Closing {
+    CUmemoryPool pool;
+    slice::ExportName name;
+    CUcontext context;
+    CUevent event;  // null: when the session ends
   };
   class User;
 
   const LeasedDevice* FindDevice(CUdevice ordinal) const;
+  bool IsImported(CUmemoryPool pool) const;
   std::vector<CUmemoryPool> InUse() const;
   void Add(CUmemoryPool pool, const LeasedDevice* device, bool is_own);
   CUresult AllocateCharged(CUdeviceptr* address, size_t bytes, CUmemoryPool pool, CUstream stream);
@@ -90,18 +119,25 @@ class MemoryPools {
   void SettleAll();
   void EndIfUnused(CUmemoryPool pool);
   template <class End>
-  CUresult FreeBy(CUdeviceptr address, End end);
+  CUresult FreeBy(CUdeviceptr address, End end, std::optional<CUstream> stream);
+  bool MayEnd(const LeasedDevice& device, const Live& live);
+  Closing RecordBehind(CUstream stream);
+  void CloseImport(CUmemoryPool pool, const slice::ExportName& name);
+  void CloseEnded();
 
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
   AsideRanges& aside_;
+  Shares& shares_;
   const bool clears_;
   std::atomic<int> settling_{0};  // calls of Settle that the thread which is at it has not seen done
 
+  std::mutex sharing_mutex_;  // held while a pool is exported for the first time
   mutable std::mutex mutex_;
   uint64_t readings_ = 0;  // guarded by mutex_, as is what follows
   std::map<CUmemoryPool, Pool> pools_;
   std::unordered_map<CUdeviceptr, Live> live_;
+  std::vector<Closing> closing_;
 };
 
 }  // namespace outboard::worker

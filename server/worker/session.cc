@@ -21,8 +21,9 @@ Session::State::State(Session& session, FrameSink* sink)
       allocations(session.driver(), session.config_.devices, &aside, session.config_.clears_memory),
       arrays(session.driver(), session.config_.devices, &allocations, session.config_.clears_memory),
       exports(session.driver(), session.config_.devices, &allocations),
-      memory_pools(session.driver(), session.config_.devices, &aside, session.config_.clears_memory),
-      virtual_memory(session.driver(), session.config_.devices, &contexts, session.config_.clears_memory),
+      shares(session.config_.devices),
+      memory_pools(session.driver(), session.config_.devices, &aside, &shares, session.config_.clears_memory),
+      virtual_memory(session.driver(), session.config_.devices, &contexts, &shares, session.config_.clears_memory),
       copies(session.driver(), session.gate(),
              [&session](wire::Control control, std::span<const std::byte> head, std::span<const std::byte> bytes) {
                session.Send(control, 0, head, bytes);
@@ -89,6 +90,7 @@ void Session::AfterEnd(CUcontext context) {
   state_->allocations.ForgetContext(context);
   state_->arrays.ForgetContext(context);
   state_->exports.ForgetContext(context);
+  state_->memory_pools.ForgetContext(context);
   state_->texture_objects.ForgetContext(context);
   const wire::HandleId handle = handles_.HandleOf(wire::HandleKind::kContext, context);
   if (handle != 0) state_->uploads.Forget(handles_.RemoveOwned(handle));

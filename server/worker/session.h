@@ -34,6 +34,7 @@ class HostCalls;       // host functions that streams wait for
 struct Lane;           // the worker's side of one thread of the client
 class Linkers;         // of cuLinkCreate
 class MemoryPools;     // the session's memory pools, charged to the ledger
+class Shares;          // what the session shares with others of its lease by descriptors
 class TextureObjects;  // texture and surface objects of the session
 class Uploads;         // code images on their way in
 class VirtualMemory;   // memory without addresses, charged to the ledger, and what is mapped where

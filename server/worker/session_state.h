@@ -15,6 +15,7 @@
 #include "server/worker/credits.h"
 #include "server/worker/dev_resources.h"
 #include "server/worker/exports.h"
+#include "server/worker/shares.h"
 #include "server/worker/graph_memory.h"
 #include "server/worker/graphs.h"
 #include "server/worker/host_calls.h"
@@ -74,6 +75,7 @@ struct Session::State {
   Arrays arrays;
   DevResources dev_resources;
   Exports exports;
+  Shares shares;
   MemoryPools memory_pools;
   VirtualMemory virtual_memory;
   Copies copies;

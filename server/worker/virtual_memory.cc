@@ -6,18 +6,21 @@
 
 #include "server/worker/contexts.h"
 #include "server/worker/session.h"
+#include "server/worker/shares.h"
 
 namespace outboard::worker {
 
 VirtualMemory::VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices,
-                             Contexts* contexts, bool clears)
-    : driver_(driver), devices_(devices), contexts_(*contexts), clears_(clears) {}
+                             Contexts* contexts, Shares* shares, bool clears)
+    : driver_(driver), devices_(devices), contexts_(*contexts), shares_(*shares), clears_(clears) {}
 
 VirtualMemory::~VirtualMemory() {
   for (const auto& [handle, memory] : memories_) Refund(memory);
 }
 
 void VirtualMemory::Refund(const Memory& memory) {
+  if (memory.imports != 0) return shares_.Close(*memory.share);
+  if (memory.share) return shares_.End(*memory.share);
   memory.device->ledger->Refund(memory.device->account, memory.bytes);
 }
 
@@ -26,7 +29,7 @@ CUresult VirtualMemory::Create(CUmemGenericAllocationHandle* handle, size_t byte
   const auto found = std::find_if(devices_.begin(), devices_.end(),
                                   [&](const LeasedDevice& leased) { return leased.ordinal == props.location.id; });
   if (found == devices_.end()) return CUDA_ERROR_INVALID_DEVICE;
-  const Memory memory{&*found, bytes};
+  const Memory memory{.device = &*found, .bytes = bytes, .share = {}};
   if (!memory.device->ledger->Charge(memory.device->account, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = CreateZeroed(handle, bytes, props, flags);
   if (result != CUDA_SUCCESS) {
@@ -99,17 +102,82 @@ CUresult VirtualMemory::Release(CUmemGenericAllocationHandle handle) {
     // Out of the table first: once the driver has released it, another thread may be given the same handle.
     std::lock_guard lock(mutex_);
     const auto found = memories_.find(handle);
-    if (found == memories_.end() || found->second.mappings != 0) return CUDA_ERROR_INVALID_VALUE;
-    taken = memories_.extract(found);
+    if (found == memories_.end()) return CUDA_ERROR_INVALID_VALUE;
+    if (found->second.imports > 1) {
+      --found->second.imports;  // others stay
+    } else {
+      if (found->second.mappings != 0) return CUDA_ERROR_INVALID_VALUE;
+      taken = memories_.extract(found);
+    }
   }
   const CUresult result = driver_.cuMemRelease(handle);
   if (result == CUDA_SUCCESS) {
-    Refund(taken.mapped());
+    if (taken) Refund(taken.mapped());
     return result;
   }
   std::lock_guard lock(mutex_);
-  memories_.insert(std::move(taken));
+  if (taken) {
+    memories_.insert(std::move(taken));
+  } else if (const auto found = memories_.find(handle); found != memories_.end()) {
+    ++found->second.imports;
+  }
   return result;
+}
+
+CUresult VirtualMemory::Export(OutboardShare* share, CUmemGenericAllocationHandle handle) {
+  if (share == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (driver_.cuMemExportToShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const LeasedDevice* device;
+  uint64_t bytes;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = memories_.find(handle);
+    if (found == memories_.end()) return CUDA_ERROR_INVALID_VALUE;
+    Memory& memory = found->second;
+    if (memory.share) {
+      *share = *memory.share;
+      return CUDA_SUCCESS;
+    }
+    ++memory.mappings;  // it must not be released meanwhile
+    device = memory.device;
+    bytes = memory.bytes;
+  }
+  int descriptor = -1;
+  CUresult result =
+      driver_.cuMemExportToShareableHandle(&descriptor, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+  std::optional<OutboardShare> added;
+  if (result == CUDA_SUCCESS) {
+    added = shares_.Add(*device, slice::ExportKind::kPhysical, UniqueFd(descriptor), bytes, bytes);
+    if (!added) result = CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  std::lock_guard lock(mutex_);
+  Memory& memory = memories_.at(handle);
+  --memory.mappings;
+  if (result == CUDA_SUCCESS) *share = *(memory.share = added);
+  return result;
+}
+
+CUresult VirtualMemory::Import(CUmemGenericAllocationHandle* handle, uint64_t* bytes, CUdevice* device,
+                               const OutboardShare& share) {
+  if (bytes == nullptr || device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (driver_.cuMemImportFromShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  const auto opened = shares_.Open(share, slice::ExportKind::kPhysical);
+  if (!opened) return CUDA_ERROR_INVALID_VALUE;
+  void* const descriptor = reinterpret_cast<void*>(static_cast<uintptr_t>(opened->descriptor.get()));
+  const CUresult result =
+      driver_.cuMemImportFromShareableHandle(handle, descriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+  if (result != CUDA_SUCCESS) {
+    shares_.Close(share);
+    return result;
+  }
+  *bytes = opened->bytes;
+  *device = opened->device->ordinal;
+  std::lock_guard lock(mutex_);
+  Memory& memory =
+      memories_.try_emplace(*handle, Memory{.device = opened->device, .bytes = opened->bytes, .share = share})
+          .first->second;
+  if (++memory.imports > 1) shares_.Close(share);
+  return CUDA_SUCCESS;
 }
 
 CUresult VirtualMemory::Reserve(CUdeviceptr* address, size_t bytes, size_t alignment, CUdeviceptr wanted,
@@ -184,7 +252,10 @@ void VirtualMemory::FreeAll() {
     ranges = ranges_;
   }
   for (const auto& [address, mapping] : mappings) Unmap(address, mapping.bytes);
-  for (const CUmemGenericAllocationHandle handle : handles) Release(handle);
+  for (const CUmemGenericAllocationHandle handle : handles) {
+    while (Release(handle) == CUDA_SUCCESS) {
+    }
+  }
   for (const auto& [address, bytes] : ranges) FreeRange(address, bytes);
 }
 

@@ -6,18 +6,23 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 
+#include "common/wire/private.h"
 #include "server/driver/driver_table.h"
 
 namespace outboard::worker {
 
 class Contexts;
+class Shares;
 struct LeasedDevice;
 
 // Virtual memory management of one session: the memory of cuMemCreate is charged to the lease before the driver is
 // asked for it, and zeroed before the client has a handle of it. What is mapped where is kept as well, since memory
 // that is mapped is not free: the client releases it when its last mapping is gone, which is held here.
+//
+// Memory of another process of the lease is charged to that one, also when it has ended (Shares).
 //
 // None of it is a context's. Thread-safe. No lock is held while the driver runs.
 class VirtualMemory {
@@ -25,7 +30,7 @@ class VirtualMemory {
   // All outlive this.
   // `clears`: see Session::Config.
   VirtualMemory(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Contexts* contexts,
-                bool clears = true);
+                Shares* shares, bool clears = true);
   ~VirtualMemory();  // refunds what is left; the memory itself goes with the process
   VirtualMemory(const VirtualMemory&) = delete;
   VirtualMemory& operator=(const VirtualMemory&) = delete;
@@ -35,6 +40,11 @@ class VirtualMemory {
                   unsigned long long flags);
   // cuMemRelease; CUDA_ERROR_INVALID_VALUE while the memory is mapped. Refunds.
   CUresult Release(CUmemGenericAllocationHandle handle);
+
+  // cuMemExportToShareableHandle and cuMemImportFromShareableHandle, by a name within the lease. What is imported is
+  // released like any other. CUDA_ERROR_INVALID_VALUE for a name that is none (any more), and for one of this session.
+  CUresult Export(OutboardShare* share, CUmemGenericAllocationHandle handle);
+  CUresult Import(CUmemGenericAllocationHandle* handle, uint64_t* bytes, CUdevice* device, const OutboardShare& share);
 
   // The driver's calls, noted.
   CUresult Reserve(CUdeviceptr* address, size_t bytes, size_t alignment, CUdeviceptr wanted, unsigned long long flags);
@@ -49,8 +59,10 @@ class VirtualMemory {
  private:
   struct Memory {
     const LeasedDevice* device;
-    uint64_t bytes;         // charged
-    uint64_t mappings = 0;  // with those that are being made
+    uint64_t bytes;                      // charged, unless it is another process's
+    uint64_t mappings = 0;               // with those that are being made
+    std::optional<OutboardShare> share;  // by which others have it, or we have it of another
+    unsigned imports = 0;                // times that the driver has given this handle for another process's memory
   };
   struct Mapping {
     uint64_t bytes;
@@ -63,11 +75,12 @@ class VirtualMemory {
   CUresult ZeroOn(CUdevice ordinal, CUmemGenericAllocationHandle handle, size_t bytes);
   CUresult Zero(CUdevice ordinal, CUmemGenericAllocationHandle handle, size_t bytes);
   CUresult ZeroAt(CUdeviceptr address, CUdevice ordinal, size_t bytes);
-  static void Refund(const Memory& memory);
+  void Refund(const Memory& memory);
 
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
   Contexts& contexts_;
+  Shares& shares_;
   const bool clears_;
 
   mutable std::mutex mutex_;

@@ -145,6 +145,7 @@ int RunChild(int socket, int inherited) {
   Unmap(values);
   ExpectNoMemory("what nobody has any more", inherited);
   ChildProcess::SayToParent("unmapped");
+  check::Equal("command", ChildProcess::HearParent(), std::string("create"));
 
   // Ends while the parent has it mapped.
   const Memory own = Create();
@@ -238,6 +239,7 @@ int main(int argc, char** argv) {
   check::Equal("child's answer", child.Hear(), std::string("unmapped"));
   check::Equal("free memory when the last has unmapped it", FreeBytes(), before);
 
+  child.Say("create");
   const int of_child = descriptor_socket::Receive(sockets[0]);
   const Memory theirs = Import(of_child);
   const CUdeviceptr seen = Map(theirs);

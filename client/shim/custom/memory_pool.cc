@@ -1,5 +1,6 @@
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include "client/shim/call.h"
 #include "client/shim/captures.h"
@@ -11,6 +12,7 @@
 #include "client/shim/remote.gen.h"
 #include "common/base/number_of.h"
 #include "common/libcuda/memory_pools.h"
+#include "common/libcuda/shareable_handle.h"
 
 // Stream ordered memory allocator. In a capture its allocations and frees become nodes, whose memory is the graph's and
 // no pool's.
@@ -18,6 +20,7 @@
 namespace outboard::custom {
 
 using namespace shim;
+using Sharing = MemoryPools::Sharing;
 
 namespace {
 
@@ -100,7 +103,8 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr* dptr, size_t bytesize, CUmemoryPoo
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  const auto device = process.memory_pools().DeviceOf(pool);
+  auto device = process.memory_pools().DeviceOf(pool);
+  if (process.memory_pools().SharingOf(pool) == Sharing::kImported) device.reset();
   if (const auto captured = CaptureAllocation(process, device, dptr, bytesize, hStream)) return *captured;
   return AllocateFrom(device.value_or(current.device), pool, dptr, bytesize, hStream, [&](CUdeviceptr* address) {
     return remote::cuMemAllocFromPoolAsync(address, bytesize, pool, hStream);
@@ -137,8 +141,12 @@ CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
     if (pool == nullptr || poolProps == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (const CUresult refused = CheckPoolProps(*poolProps); refused != CUDA_SUCCESS) return refused;
     const CUdevice device = poolProps->location.id;
-    const CUresult result = remote::outboardMemPoolCreate(pool, device, poolProps->maxSize);
-    if (result == CUDA_SUCCESS) process.memory_pools().Add(*pool, device);
+    const bool shareable = NumberOf(poolProps->handleTypes) != CU_MEM_HANDLE_TYPE_NONE;
+    const CUresult result =
+        remote::outboardMemPoolCreate(pool, device, poolProps->maxSize, poolProps->handleTypes);
+    if (result == CUDA_SUCCESS) {
+      process.memory_pools().Add(*pool, device, shareable ? Sharing::kShareable : Sharing::kPrivate);
+    }
     return result;
   });
 }
@@ -191,7 +199,7 @@ CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
 CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
   return Local([&](Process& process) -> CUresult {
     MemoryPools& pools = process.memory_pools();
-    const bool is_its = pools.DeviceOf(pool) == dev;
+    const bool is_its = pools.DeviceOf(pool) == dev && pools.SharingOf(pool) != Sharing::kImported;
     const CUresult result = remote::cuDeviceSetMemPool(dev, pool, is_its);
     if (is_its && !NotCarriedOut(result)) pools.SetCurrent(dev, pool);
     return result;
@@ -216,6 +224,75 @@ CUresult cuMemSetMemPool(CUmemLocation* location, CUmemAllocationType type, CUme
   return Local([&](Process&) -> CUresult {
     const CUresult refused = CheckPoolLocation(location, type);
     return refused == CUDA_SUCCESS ? custom::cuDeviceSetMemPool(location->id, pool) : refused;
+  });
+}
+
+CUresult cuMemPoolExportToShareableHandle(void* handle_out, CUmemoryPool pool, CUmemAllocationHandleType handleType,
+                                          unsigned long long flags) {
+  return Local([&](Process& process) -> CUresult {
+    if (handle_out == nullptr || process.memory_pools().SharingOf(pool) != Sharing::kShareable) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (const CUresult refused = CheckShareableType(handleType, flags); refused != CUDA_SUCCESS) return refused;
+    OutboardShare share;
+    if (const CUresult result = remote::outboardMemPoolExport(pool, &share); result != CUDA_SUCCESS) return result;
+    const int descriptor = MakeShareable(std::as_bytes(std::span(&share, 1)));
+    if (descriptor < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    std::memcpy(handle_out, &descriptor, sizeof descriptor);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool* pool_out, void* handle, CUmemAllocationHandleType handleType,
+                                            unsigned long long flags) {
+  return Local([&](Process& process) -> CUresult {
+    if (pool_out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(handleType, flags); refused != CUDA_SUCCESS) return refused;
+    OutboardShare share;
+    if (!ReadShareable(handle, std::as_writable_bytes(std::span(&share, 1)))) return CUDA_ERROR_INVALID_VALUE;
+    CUdevice device = 0;
+    const CUresult result = remote::outboardMemPoolImport(pool_out, &device, share);
+    if (result == CUDA_SUCCESS) process.memory_pools().Add(*pool_out, device, Sharing::kImported);
+    return result;
+  });
+}
+
+CUresult cuMemPoolExportPointer(CUmemPoolPtrExportData* shareData_out, CUdeviceptr ptr) {
+  return Local([&](Process& process) -> CUresult {
+    const auto range = process.memory().FindDevice(ptr);
+    if (shareData_out == nullptr || !range || range->begin != ptr || !range->info.pool) return CUDA_ERROR_INVALID_VALUE;
+    OutboardShare share;
+    const CUresult result = remote::outboardMemPoolExportPointer(ptr, &share);
+    if (result != CUDA_SUCCESS) return result;
+    std::memset(shareData_out, 0, sizeof *shareData_out);
+    static_assert(sizeof share <= sizeof *shareData_out);
+    std::memcpy(shareData_out, &share, sizeof share);
+    process.memory().NoteExported(ptr);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolImportPointer(CUdeviceptr* ptr_out, CUmemoryPool pool, CUmemPoolPtrExportData* shareData) {
+  return Local([&](Process& process) -> CUresult {
+    const auto device = process.memory_pools().DeviceOf(pool);
+    if (ptr_out == nullptr || shareData == nullptr || !device) return CUDA_ERROR_INVALID_VALUE;
+    OutboardShare share;
+    std::memcpy(&share, shareData, sizeof share);
+    CUdeviceptr address = 0;
+    size_t bytes = 0;
+    const CUresult result = remote::outboardMemPoolImportPointer(&address, &bytes, pool, share);
+    if (result != CUDA_SUCCESS) return result;
+    if (!process.memory().AddPooled(address, bytes, *device, pool)) {
+      remote::cuMemFree_v2(address);
+      Log(LogLevel::kError,
+          "memory of another process's pool cannot be used: the GPU's driver has it at 0x%llx, where this process has "
+          "something else; start the processes anew, so that the addresses differ",
+          static_cast<unsigned long long>(address));
+      return CUDA_ERROR_MAP_FAILED;
+    }
+    process.memory().NoteExported(address);
+    *ptr_out = address;
+    return CUDA_SUCCESS;
   });
 }
 

@@ -28,6 +28,9 @@ PointerFacts FactsOf(Process& process, const Current& current, uint64_t address)
     facts.can_be_shared = range->info.IsPlain();
     if (!range->info.pool) return facts;
     facts.pool = *range->info.pool;
+    if (process.memory_pools().SharingOf(facts.pool) == MemoryPools::Sharing::kShareable) {
+      facts.handle_types = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    }
     // It stays null if the worker does not tell, as nothing else can be said then.
     if (facts.pool == nullptr) process.memory_pools().GetDefault(facts.device, &facts.pool);
     return facts;

@@ -1,6 +1,10 @@
 #include "client/shim/virtual_memory.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <span>
 #include <vector>
 
 #include "client/shim/call.h"
@@ -9,9 +13,11 @@
 #include "client/shim/memory_call.h"
 #include "client/shim/remote.gen.h"
 #include "common/base/number_of.h"
+#include "common/libcuda/shareable_handle.h"
 #include "common/libcuda/virtual_memory.h"
 
-// Virtual memory management.
+// Virtual memory management. Where other processes of the lease have the memory, it is released when the call returns:
+// they may be told.
 
 namespace outboard::custom {
 
@@ -90,14 +96,59 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t size, const CU
 
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
   return Healthy([&](Process&, VirtualMemory& memory) -> CUresult {
+    const bool is_shared = memory.IsShared(handle);
     switch (memory.Release(handle)) {
       case VirtualMemory::Left::kNothing:
-        return remote::cuMemRelease(handle);
+        return remote::cuMemRelease(handle, !is_shared);
       case VirtualMemory::Left::kMemory:
         return CUDA_SUCCESS;
       default:
         return CUDA_ERROR_INVALID_VALUE;
     }
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* shareableHandle, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType handleType, unsigned long long flags) {
+  return Healthy([&](Process&, VirtualMemory& memory) -> CUresult {
+    if (shareableHandle == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(handleType, flags); refused != CUDA_SUCCESS) return refused;
+    const auto props = memory.PropsOf(handle);
+    if (!props || (NumberOf(props->requestedHandleTypes) & NumberOf(handleType)) == 0) return CUDA_ERROR_INVALID_VALUE;
+    auto share = memory.ShareOf(handle);
+    if (!share) {
+      share.emplace();
+      const CUresult result = remote::outboardMemExport(handle, &*share);
+      if (result != CUDA_SUCCESS) return result;
+      memory.SetShare(handle, *share);
+    }
+    const int descriptor = MakeShareable(std::as_bytes(std::span(&*share, 1)));
+    if (descriptor < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+    std::memcpy(shareableHandle, &descriptor, sizeof descriptor);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* osHandle,
+                                        CUmemAllocationHandleType shHandleType) {
+  return Healthy([&](Process& process, VirtualMemory& memory) -> CUresult {
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult refused = CheckShareableType(shHandleType, 0); refused != CUDA_SUCCESS) return refused;
+    OutboardShare share;
+    if (!ReadShareable(osHandle, std::as_writable_bytes(std::span(&share, 1)))) return CUDA_ERROR_INVALID_VALUE;
+    std::lock_guard lock(memory.import_mutex());
+    if (const auto known = memory.Import(share)) {
+      *handle = *known;
+      return CUDA_SUCCESS;
+    }
+    size_t bytes = 0;
+    CUmemAllocationProp props{};
+    props.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    props.requestedHandleTypes = shHandleType;
+    props.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    const CUresult result = remote::outboardMemImport(handle, &bytes, &props.location.id, share);
+    if (result == CUDA_SUCCESS) memory.AddMemory(*handle, bytes, props, process.memory().NextId(), share);
+    return result;
   });
 }
 
@@ -152,7 +203,12 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size) {
       memory.PutBack(mappings);
       return result;
     }
-    for (const CUmemGenericAllocationHandle unused : memory.Forget(mappings)) remote::cuMemRelease(unused);
+    const bool is_shared = std::any_of(mappings.begin(), mappings.end(), [&](const VirtualMapping& mapping) {
+      return memory.IsShared(mapping.memory);
+    });
+    for (const CUmemGenericAllocationHandle unused : memory.Forget(mappings)) {
+      remote::cuMemRelease(unused, !is_shared);
+    }
     return result;
   });
 }

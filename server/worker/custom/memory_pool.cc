@@ -79,8 +79,32 @@ CUresult outboardMemPoolGetAttribute(Call& call, CUmemoryPool pool, CUmemPool_at
   return call.driver().cuMemPoolGetAttribute(pool, attribute, value);
 }
 
-CUresult outboardMemPoolCreate(Call& call, CUmemoryPool* pool, CUdevice device, size_t maxSize) {
-  return call.session().memory_pools().Create(pool, device, maxSize);
+CUresult outboardMemPoolCreate(Call& call, CUmemoryPool* pool, CUdevice device, size_t maxSize,
+                               CUmemAllocationHandleType handleTypes) {
+  const unsigned types = NumberOf(handleTypes);
+  if ((types & ~unsigned{CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR}) != 0) return CUDA_ERROR_NOT_SUPPORTED;
+  return call.session().memory_pools().Create(pool, device, maxSize, handleTypes);
+}
+
+CUresult outboardMemPoolExport(Call& call, CUmemoryPool pool, OutboardShare* share) {
+  return call.session().memory_pools().Export(share, pool);
+}
+
+CUresult outboardMemPoolImport(Call& call, CUmemoryPool* pool, CUdevice* device, OutboardShare share) {
+  MemoryPools& pools = call.session().memory_pools();
+  const CUresult result = pools.Import(pool, device, share);
+  if (result != CUDA_SUCCESS || call.session().ClientDevice(*device) >= 0) return result;
+  pools.Destroy(*pool);
+  return CUDA_ERROR_INVALID_DEVICE;  // the client does not see it
+}
+
+CUresult outboardMemPoolExportPointer(Call& call, CUdeviceptr address, OutboardShare* share) {
+  return call.session().memory_pools().ExportPointer(share, address);
+}
+
+CUresult outboardMemPoolImportPointer(Call& call, CUdeviceptr* address, size_t* bytes, CUmemoryPool pool,
+                                      OutboardShare share) {
+  return call.session().memory_pools().ImportPointer(address, bytes, pool, share);
 }
 
 // The worker knows how many bytes.

@@ -13,14 +13,26 @@
 namespace outboard::worker::custom {
 namespace {
 
-// Names the device as the driver does. Other locations are not for memory of a slice.
-// What the driver gets of a client's wishes: nothing is shared with other processes, no matter what the client says,
-// and no pointer of it is followed.
+// Whether memory of the device can be shared by descriptors.
+bool CanBeShared(Call& call, CUdevice ordinal) {
+  int value = 0;
+  return call.driver().cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
+                                            ordinal) == CUDA_SUCCESS &&
+         value != 0;
+}
+
+// What the driver gets of a client's wishes: the device as the driver numbers it, since other locations are not for
+// memory of a slice, and whether it is to be shared by descriptors. No pointer of it is followed.
 CUresult ToDriver(Call& call, const CUmemAllocationProp* props, CUmemAllocationProp* translated) {
   if (props == nullptr) return CUDA_ERROR_INVALID_VALUE;
   translated->type = props->type;
   translated->location = props->location;
-  return LocationToDriver(call, &translated->location);
+  const CUresult result = LocationToDriver(call, &translated->location);
+  if (result == CUDA_SUCCESS && NumberOf(props->requestedHandleTypes) == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR &&
+      CanBeShared(call, translated->location.id)) {
+    translated->requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  }
+  return result;
 }
 
 }  // namespace
@@ -47,6 +59,19 @@ CUresult cuMemCreate(Call& call, CUmemGenericAllocationHandle* handle, size_t si
 
 CUresult cuMemRelease(Call& call, CUmemGenericAllocationHandle handle) {
   return call.session().virtual_memory().Release(handle);
+}
+
+CUresult outboardMemExport(Call& call, CUmemGenericAllocationHandle handle, OutboardShare* share) {
+  return call.session().virtual_memory().Export(share, handle);
+}
+
+CUresult outboardMemImport(Call& call, CUmemGenericAllocationHandle* handle, size_t* bytes, CUdevice* device,
+                           OutboardShare share) {
+  VirtualMemory& memory = call.session().virtual_memory();
+  const CUresult result = memory.Import(handle, bytes, device, share);
+  if (result != CUDA_SUCCESS || call.session().ClientDevice(*device) >= 0) return result;
+  memory.Release(*handle);
+  return CUDA_ERROR_INVALID_DEVICE;  // the client does not see it
 }
 
 CUresult cuMemMap(Call& call, CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocationHandle handle,

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "client/shim/custom.gen.h"
+#include "common/api/driver_api.h"
+#include "common/libcuda/shareable_handle.h"
 #include "common/libcuda/virtual_memory.h"
 #include "tests/unit/shim_memory/fake_worker.h"
 
@@ -209,6 +213,157 @@ TEST_F(VirtualMemoryTest, SynchronousCallsWaitWhereThatIsAskedFor) {
   worker_.TakeSeen();
   EXPECT_EQ(custom::cuMemsetD8_v2(kVirtualStream, range_, 1, 8), CUDA_SUCCESS);
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemsetD8Async", "cuStreamSynchronize?"}));
+}
+
+class SharedMemoryTest : public VirtualMemoryTest {
+ protected:
+  void SetUp() override {
+    VirtualMemoryTest::SetUp();
+    worker_.On("outboardMemExport", [](const auto&) { return FakeWorker::With(kShare); });
+    worker_.On("outboardMemImport", [](const auto&) { return FakeWorker::With(size_t{kPiece}, CUdevice{0}); });
+    CUmemAllocationProp properties = Properties();
+    properties.requestedHandleTypes = kDescriptor;
+    ASSERT_EQ(custom::cuMemCreate(&memory_handle_, kPiece, &properties, 0), CUDA_SUCCESS);
+    worker_.TakeSeen();
+  }
+  int Export() {
+    int descriptor = -1;
+    EXPECT_EQ(custom::cuMemExportToShareableHandle(&descriptor, memory_handle_, kDescriptor, 0), CUDA_SUCCESS);
+    return descriptor;
+  }
+  static CUresult Import(int descriptor, CUmemGenericAllocationHandle* memory) {
+    void* const handle = reinterpret_cast<void*>(static_cast<uintptr_t>(descriptor));
+    return custom::cuMemImportFromShareableHandle(memory, handle, kDescriptor);
+  }
+
+  static constexpr auto kDescriptor = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  static constexpr OutboardShare kShare{{'O', 'B'}, 0, 1, 2, 3};
+  CUmemGenericAllocationHandle memory_handle_ = 0;
+};
+
+TEST_F(SharedMemoryTest, TheWorkerIsAskedForANameOnce) {
+  const int first = Export(), second = Export();
+  EXPECT_NE(first, second);
+  CUmemGenericAllocationHandle own = 0;
+  EXPECT_EQ(Import(second, &own), CUDA_SUCCESS);
+  EXPECT_EQ(own, memory_handle_);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardMemExport?"}));
+  close(first);
+  close(second);
+  EXPECT_EQ(custom::cuMemRelease(own), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{})) << "it has a user more";
+  EXPECT_EQ(custom::cuMemRelease(memory_handle_), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemRelease?"})) << "others may be told that it is gone";
+}
+
+// The other process may be told as soon as the call has returned.
+TEST_F(SharedMemoryTest, ASynchronousCopyToSharedMemoryWaits) {
+  const std::vector<std::byte> bytes(64);
+  ASSERT_EQ(custom::cuMemMap(range_, kPiece, 0, memory_handle_, 0), CUDA_SUCCESS);
+  ASSERT_EQ(SetAccess(range_, kPiece), CUDA_SUCCESS);
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kVirtualStream, range_, bytes.data(), bytes.size()), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardWrite", "outboardFinishWrite"}));
+  close(Export());
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemcpyHtoD_v2(kVirtualStream, range_, bytes.data(), bytes.size()), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardWrite", "cuStreamSynchronize?"}));
+  EXPECT_EQ(custom::cuMemRelease(memory_handle_), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemUnmap(range_, kPiece), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemUnmap?", "cuMemRelease?"}));
+}
+
+TEST_F(SharedMemoryTest, MemoryOfAnotherProcessIsImportedOnce) {
+  const OutboardShare other{{'O', 'B'}, 0, 5, 6, 7};
+  const int descriptor = MakeShareable(std::as_bytes(std::span(&other, 1)));
+  CUmemGenericAllocationHandle memory = 0, again = 0;
+  ASSERT_EQ(Import(descriptor, &memory), CUDA_SUCCESS);
+  ASSERT_EQ(Import(descriptor, &again), CUDA_SUCCESS);
+  EXPECT_EQ(memory, again);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardMemImport?"}));
+  const int reexported = [&] {
+    int out = -1;
+    EXPECT_EQ(custom::cuMemExportToShareableHandle(&out, memory, kDescriptor, 0), CUDA_SUCCESS);
+    return out;
+  }();
+  EXPECT_EQ(worker_.TakeNames(), (Names{})) << "it has a name";
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemRelease?"}));
+  EXPECT_EQ(Import(reexported, &memory), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"outboardMemImport?"})) << "the worker knows whether it is still there";
+  EXPECT_EQ(custom::cuMemRelease(memory), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemRelease(memory_handle_), CUDA_SUCCESS);
+  close(descriptor);
+  close(reexported);
+}
+
+TEST_F(SharedMemoryTest, WhatIsNoDescriptorOfOursIsNotSent) {
+  CUmemGenericAllocationHandle memory = 0;
+  const OutboardShare share{};
+  const int short_one = MakeShareable(std::as_bytes(std::span(&share, 1)).first(8));
+  const int unsealed = memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  ASSERT_EQ(write(unsealed, &share, sizeof share), ssize_t{sizeof share});
+  for (const int descriptor : {short_one, unsealed, -1, 1 << 20}) {
+    EXPECT_EQ(Import(descriptor, &memory), CUDA_ERROR_INVALID_VALUE) << descriptor;
+  }
+  EXPECT_EQ(Import(short_one, nullptr), CUDA_ERROR_INVALID_VALUE);
+  void* const nowhere = nullptr;
+  EXPECT_EQ(custom::cuMemImportFromShareableHandle(&memory, nowhere, CU_MEM_HANDLE_TYPE_FABRIC),
+            CUDA_ERROR_NOT_SUPPORTED);
+  int out = -1;
+  EXPECT_EQ(custom::cuMemExportToShareableHandle(&out, memory_handle_ + 1, kDescriptor, 0), CUDA_ERROR_INVALID_VALUE);
+  const auto plain = Create();
+  worker_.TakeSeen();
+  EXPECT_EQ(custom::cuMemExportToShareableHandle(&out, plain, kDescriptor, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(worker_.TakeNames(), (Names{}));
+  EXPECT_EQ(custom::cuMemRelease(plain), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemRelease(memory_handle_), CUDA_SUCCESS);
+  close(short_one);
+  close(unsealed);
+}
+
+// The exported names lead here.
+TEST_F(SharedMemoryTest, ExportedNames) {
+  CUmemGenericAllocationHandle memory = 0;
+  CUmemoryPool pool = nullptr;
+  CUdeviceptr address = 0;
+  CUmemPoolPtrExportData data;
+  EXPECT_EQ(cuMemExportToShareableHandle(nullptr, memory_handle_, kDescriptor, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemImportFromShareableHandle(&memory, nullptr, CU_MEM_HANDLE_TYPE_NONE), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemPoolExportToShareableHandle(nullptr, pool, kDescriptor, 0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemPoolImportFromShareableHandle(&pool, nullptr, kDescriptor, 1), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemPoolExportPointer(&data, range_), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemPoolImportPointer(&address, pool, &data), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(worker_.TakeNames(), (Names{}));
+  EXPECT_EQ(custom::cuMemRelease(memory_handle_), CUDA_SUCCESS);
+}
+
+TEST_F(SharedMemoryTest, APoolOfAnotherProcessAllocatesNothing) {
+  const OutboardShare share{{'O', 'B'}, 0, 5, 6, 7};
+  const int descriptor = MakeShareable(std::as_bytes(std::span(&share, 1)));
+  void* const handle = reinterpret_cast<void*>(static_cast<uintptr_t>(descriptor));
+  const CUdeviceptr place = FreeAddresses(kPiece);
+  worker_.On("outboardMemPoolImport", [](const auto&) { return FakeWorker::With(CUdevice{0}); });
+  worker_.On("outboardMemPoolImportPointer",
+             [&](const auto&) { return FakeWorker::With(place, size_t{kPiece}); });
+  CUmemoryPool pool = nullptr;
+  ASSERT_EQ(custom::cuMemPoolImportFromShareableHandle(&pool, handle, kDescriptor, 0), CUDA_SUCCESS);
+  int out = -1;
+  EXPECT_EQ(custom::cuMemPoolExportToShareableHandle(&out, pool, kDescriptor, 0), CUDA_ERROR_INVALID_VALUE);
+  CUdeviceptr address = 0;
+  CUmemPoolPtrExportData data{};
+  ASSERT_EQ(custom::cuMemPoolImportPointer(&address, pool, &data), CUDA_SUCCESS);
+  EXPECT_EQ(address, place);
+  EXPECT_TRUE(memory_.IsDeviceAddress(place));
+  EXPECT_TRUE(memory_.SyncsMemops(place));
+  worker_.TakeSeen();
+  custom::cuDeviceSetMemPool(0, pool);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuDeviceSetMemPool?"})) << "no driver accepts that";
+  EXPECT_EQ(custom::cuMemFreeAsync(place, kVirtualStream), CUDA_SUCCESS);
+  EXPECT_EQ(custom::cuMemPoolDestroy(pool), CUDA_SUCCESS);
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemFreeAsync", "cuMemPoolDestroy"}));
+  EXPECT_EQ(custom::cuMemRelease(memory_handle_), CUDA_SUCCESS);
+  close(descriptor);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "server/worker/allocations.h"
 #include "server/worker/session.h"
+#include "server/worker/shares.h"
 #include "tests/unit/worker_custom/fake_driver.h"
 
 namespace outboard::worker {
@@ -143,8 +144,8 @@ class MemoryPoolsTest : public testing::Test {
         devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
-    pools_.emplace(table_, devices_, &aside_);
-    EXPECT_EQ(pools_->Create(&pool_, 3, 0), CUDA_SUCCESS);
+    pools_.emplace(table_, devices_, &aside_, &shares_);
+    EXPECT_EQ(pools_->Create(&pool_, 3, 0, CU_MEM_HANDLE_TYPE_NONE), CUDA_SUCCESS);
   }
 
   CUdeviceptr Allocate(size_t bytes) {
@@ -163,6 +164,7 @@ class MemoryPoolsTest : public testing::Test {
   slice::Ledger ledger_;
   std::vector<LeasedDevice> devices_;
   AsideRanges aside_;
+  Shares shares_{devices_};
   std::optional<MemoryPools> pools_;
   CUmemoryPool pool_ = nullptr;
 };

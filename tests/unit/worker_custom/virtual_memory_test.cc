@@ -10,6 +10,7 @@
 
 #include "server/worker/contexts.h"
 #include "server/worker/session.h"
+#include "server/worker/shares.h"
 #include "tests/unit/worker_custom/fake_driver.h"
 
 namespace outboard::worker {
@@ -107,7 +108,7 @@ class VirtualMemoryTest : public testing::Test {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
     contexts_.emplace(table_, devices_, Contexts::Ending{[](CUcontext) {}, [](CUcontext) {}});
-    memory_.emplace(table_, devices_, &*contexts_);
+    memory_.emplace(table_, devices_, &*contexts_, &shares_);
     props_.type = CU_MEM_ALLOCATION_TYPE_PINNED;
     props_.location = {CU_MEM_LOCATION_TYPE_DEVICE, 3};
     EXPECT_EQ(memory_->Reserve(&range_, 4 * kPiece, 0, 0, 0), CUDA_SUCCESS);
@@ -129,6 +130,7 @@ class VirtualMemoryTest : public testing::Test {
   slice::Ledger ledger_;
   std::vector<LeasedDevice> devices_;
   std::optional<Contexts> contexts_;
+  Shares shares_{devices_};
   std::optional<VirtualMemory> memory_;
   CUmemAllocationProp props_{};
   CUdeviceptr range_ = 0;

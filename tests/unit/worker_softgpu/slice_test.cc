@@ -111,7 +111,7 @@ class Liar {
       case 8:
         return {Op::kcuMemFreeAsync, {Address(), kStream}};
       case 9:
-        return {Op::koutboardMemPoolCreate, {New(HandleKind::kPool, &pools_), 0, 0}};
+        return {Op::koutboardMemPoolCreate, {New(HandleKind::kPool, &pools_), 0, 0, 0}};
       case 10:
         return {Op::kcuMemAllocFromPoolAsync, {1, Bytes(), Any(pools_), kStream}};
       case 11:
