@@ -13,8 +13,8 @@ namespace outboard {
 inline constexpr size_t kVirtualGranularity = size_t{2} << 20;
 
 // What cuMemCreate says of the properties of an allocation; CUDA_SUCCESS for memory of a device, which location.id
-// names and which may not exist. It may be made to be shared by a POSIX file descriptor, and in no other way. A wish for
-// compression is not granted, and no error.
+// names and which may not exist. It may be made to be shared by a POSIX file descriptor, and in no other way. A wish
+// for compression is not granted, and no error.
 CUresult CheckAllocationProps(const CUmemAllocationProp& props);
 
 // Those properties as cuMemGetAllocationPropertiesFromHandle tells them: what was granted.

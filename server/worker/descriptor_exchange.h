@@ -13,7 +13,8 @@ namespace outboard::worker {
 
 // Hands descriptors of this worker to others of its lease, over a Unix socket (abstract, with a random name) on which a
 // thread of its own answers. Whoever asks names a random number, and must run as the same user: a worker tells the
-// others by the lease's ledger, which no other lease has. A worker that ends takes the socket and what it offered along.
+// others by the lease's ledger, which no other lease has. A worker that ends takes the socket and what it offered
+// along.
 //
 // Thread-safe.
 class DescriptorExchange {

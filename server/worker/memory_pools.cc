@@ -429,11 +429,13 @@ CUresult MemoryPools::FreeBy(CUdeviceptr address, End end, std::optional<CUstrea
 }
 
 CUresult MemoryPools::Free(CUdeviceptr address) {
-  return FreeBy(address, [&] { return driver_.cuMemFree_v2(address); }, std::nullopt);
+  return FreeBy(
+      address, [&] { return driver_.cuMemFree_v2(address); }, std::nullopt);
 }
 
 CUresult MemoryPools::FreeAsync(CUdeviceptr address, CUstream stream) {
-  return FreeBy(address, [&] { return driver_.cuMemFreeAsync(address, stream); }, stream);
+  return FreeBy(
+      address, [&] { return driver_.cuMemFreeAsync(address, stream); }, stream);
 }
 
 CUresult MemoryPools::SetAside(CUdeviceptr address, CUstream stream) {

@@ -84,17 +84,17 @@ class MemoryPools {
   // Sizes in bytes.
   struct Pool {
     const LeasedDevice* device = nullptr;
-    bool is_own = false;        // the client made it, or imported it
-    bool is_imported = false;   // of another process: nothing is charged here
+    bool is_own = false;                      // the client made it, or imported it
+    bool is_imported = false;                 // of another process: nothing is charged here
     std::optional<OutboardShare> share = {};  // by which others have it
-    bool is_destroyed = false;  // for the client; goes when nothing of it is used
-    uint64_t live = 0;          // allocations that were not freed
-    uint64_t charged = 0;       // to the lease, without what allocations under way have charged
-    uint64_t kept = 0;          // by the driver, as it said last
-    uint64_t reading = 0;       // number of the reading that told
-    uint64_t begun = 0;         // allocations so far
-    unsigned allocating = 0;    // of them, those under way
-    unsigned users = 0;         // that will call the driver with it
+    bool is_destroyed = false;                // for the client; goes when nothing of it is used
+    uint64_t live = 0;                        // allocations that were not freed
+    uint64_t charged = 0;                     // to the lease, without what allocations under way have charged
+    uint64_t kept = 0;                        // by the driver, as it said last
+    uint64_t reading = 0;                     // number of the reading that told
+    uint64_t begun = 0;                       // allocations so far
+    unsigned allocating = 0;                  // of them, those under way
+    unsigned users = 0;                       // that will call the driver with it
   };
   struct Live {
     CUmemoryPool pool;

@@ -23,7 +23,7 @@ struct LeasedDevice;
 class Shares {
  public:
   explicit Shares(std::span<const LeasedDevice> devices) : devices_(devices) {}  // which outlive it
-  ~Shares();  // closes in the ledger what is left
+  ~Shares();                                                                     // closes in the ledger what is left
   Shares(const Shares&) = delete;
   Shares& operator=(const Shares&) = delete;
 

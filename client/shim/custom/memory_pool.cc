@@ -142,8 +142,7 @@ CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
     if (const CUresult refused = CheckPoolProps(*poolProps); refused != CUDA_SUCCESS) return refused;
     const CUdevice device = poolProps->location.id;
     const bool shareable = NumberOf(poolProps->handleTypes) != CU_MEM_HANDLE_TYPE_NONE;
-    const CUresult result =
-        remote::outboardMemPoolCreate(pool, device, poolProps->maxSize, poolProps->handleTypes);
+    const CUresult result = remote::outboardMemPoolCreate(pool, device, poolProps->maxSize, poolProps->handleTypes);
     if (result == CUDA_SUCCESS) {
       process.memory_pools().Add(*pool, device, shareable ? Sharing::kShareable : Sharing::kPrivate);
     }

@@ -203,9 +203,8 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size) {
       memory.PutBack(mappings);
       return result;
     }
-    const bool is_shared = std::any_of(mappings.begin(), mappings.end(), [&](const VirtualMapping& mapping) {
-      return memory.IsShared(mapping.memory);
-    });
+    const bool is_shared = std::any_of(mappings.begin(), mappings.end(),
+                                       [&](const VirtualMapping& mapping) { return memory.IsShared(mapping.memory); });
     for (const CUmemGenericAllocationHandle unused : memory.Forget(mappings)) {
       remote::cuMemRelease(unused, !is_shared);
     }

@@ -68,11 +68,10 @@ CUresult AllocateFromCurrent(CUdeviceptr* dptr, size_t bytes, CUstream hStream, 
 
 CUresult AllocateFromPool(CUdeviceptr* dptr, size_t bytes, CUmemoryPool pool, CUstream hStream,
                           DefaultStream null_means) {
-  return Allocate(dptr, bytes, hStream, null_means,
-                  [&](Driver& driver, Context&) {
-                    const auto found = driver.handles.Find<MemoryPool>(pool);
-                    return found && found->role == MemoryPool::Role::kImported ? nullptr : found;
-                  });
+  return Allocate(dptr, bytes, hStream, null_means, [&](Driver& driver, Context&) {
+    const auto found = driver.handles.Find<MemoryPool>(pool);
+    return found && found->role == MemoryPool::Role::kImported ? nullptr : found;
+  });
 }
 
 CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {

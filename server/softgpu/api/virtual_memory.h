@@ -117,7 +117,7 @@ class VirtualMemory {
   VirtualRanges ranges_;                                                 // guarded by mutex_, as is what follows
   std::map<CUdeviceptr, std::shared_ptr<AddressRange>> address_ranges_;  // by where they begin
   std::map<std::pair<const Device*, uint64_t>, CUmemGenericAllocationHandle> shared_;  // by PhysicalAllocation::share
-  mutable std::array<std::shared_ptr<const ExtentTable>, kMaxDevices> extents_;  // null when out of date
+  mutable std::array<std::shared_ptr<const ExtentTable>, kMaxDevices> extents_;        // null when out of date
 };
 
 }  // namespace outboard::softgpu::api

@@ -37,7 +37,7 @@ CUresult cuMemAllocFromPoolAsync(Call& call, CUdeviceptr* dptr, size_t bytesize,
 
 CUresult cuMemFreeAsync(Call& call, CUdeviceptr dptr, CUstream hStream) {
   if (call.session().graph_memory().Has(dptr)) return CUDA_ERROR_INVALID_VALUE;  // the client frees it by its number
-  if (call.session().exports().HasOpen(dptr)) return CUDA_ERROR_INVALID_VALUE;  // it is another process's
+  if (call.session().exports().HasOpen(dptr)) return CUDA_ERROR_INVALID_VALUE;   // it is another process's
   MemoryPools& pools = call.session().memory_pools();
   return pools.Has(dptr) ? pools.FreeAsync(dptr, hStream) : call.session().allocations().FreeAsync(dptr, hStream);
 }

@@ -1,4 +1,3 @@
-#include "server/worker/custom/memory_location.h"
 #include "server/worker/virtual_memory.h"
 
 #include <vector>
@@ -6,6 +5,7 @@
 #include "common/base/number_of.h"
 #include "server/worker/call.h"
 #include "server/worker/custom.gen.h"
+#include "server/worker/custom/memory_location.h"
 #include "server/worker/session.h"
 
 // Virtual memory management.

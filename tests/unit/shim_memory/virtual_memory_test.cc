@@ -344,8 +344,7 @@ TEST_F(SharedMemoryTest, APoolOfAnotherProcessAllocatesNothing) {
   void* const handle = reinterpret_cast<void*>(static_cast<uintptr_t>(descriptor));
   const CUdeviceptr place = FreeAddresses(kPiece);
   worker_.On("outboardMemPoolImport", [](const auto&) { return FakeWorker::With(CUdevice{0}); });
-  worker_.On("outboardMemPoolImportPointer",
-             [&](const auto&) { return FakeWorker::With(place, size_t{kPiece}); });
+  worker_.On("outboardMemPoolImportPointer", [&](const auto&) { return FakeWorker::With(place, size_t{kPiece}); });
   CUmemoryPool pool = nullptr;
   ASSERT_EQ(custom::cuMemPoolImportFromShareableHandle(&pool, handle, kDescriptor, 0), CUDA_SUCCESS);
   int out = -1;
