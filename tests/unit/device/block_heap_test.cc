@@ -154,12 +154,17 @@ TEST(BlockHeap, OwnersThatEndLeaveWhatOthersHold) {
 }
 
 TEST(BlockHeap, HasRoomForSoManyHoldsAndRebuildDropsThoseOfNothing) {
-  SharedHeap heap(100);
-  const uint32_t block = heap->Take(heap->Find(10), 0, 10, 0);
-  heap->Share(block);
-  for (uint32_t i = 0; i < kMaxHolds; ++i) ASSERT_TRUE(heap->AddHold(block, 1));
-  EXPECT_FALSE(heap->AddHold(block, 1));
-  heap->Release(block);
+  SharedHeap heap(kMaxHolds + 1);
+  std::vector<uint32_t> blocks;
+  for (uint32_t i = 0; i <= kMaxHolds; ++i) {
+    blocks.push_back(heap->Take(heap->Find(1), 0, 1, 0));
+    heap->Share(blocks.back());
+    ASSERT_EQ(heap->AddHold(blocks.back(), 1), i < kMaxHolds);
+  }
+  heap->Leave(blocks[1], 1);
+  EXPECT_TRUE(heap->AddHold(blocks.back(), 1));
+  EXPECT_FALSE(heap->AddHold(blocks.front(), 1)) << "it has a part in it already";
+  heap->Release(blocks.front());
   EXPECT_FALSE(heap->Valid());
   EXPECT_TRUE(heap->Rebuild());
   EXPECT_TRUE(heap->Valid());

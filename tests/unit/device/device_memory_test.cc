@@ -479,6 +479,8 @@ TEST_F(DeviceMemoryTest, SharedMemoryIsOnePieceForAllWhoHaveItOpen) {
   EXPECT_TRUE(maker->Free(made));
   EXPECT_EQ(maker->FreeBytes(), before - 1024);
   EXPECT_TRUE(user->Free(*opened));
+  EXPECT_EQ(user->FreeBytes(), before - 1024) << "it was opened twice";
+  EXPECT_TRUE(user->Free(*opened));
   EXPECT_EQ(user->FreeBytes(), before);
   EXPECT_EQ(user->Open(*shared), std::nullopt);
 }
