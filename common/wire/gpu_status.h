@@ -41,7 +41,7 @@ enum class Figure : uint32_t {
   kMaxPowerLimitMilliwatts = 22,
   kEnforcedPowerLimitMilliwatts = 23,
   kEnergyMillijoules = 24,
-  kBusyPercent = 25,        // of the whole GPU, whoever uses it
+  kBusyPercent = 25,        // of a lease's share, by the lease; of a sensor's reading: whoever uses it
   kMemoryBusyPercent = 26,  // likewise
   kGraphicsMegahertz = 27,  // four in the order of nvmlClockType_t
   kSmMegahertz = 28,

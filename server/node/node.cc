@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -24,7 +25,24 @@ std::string InUse(const std::string& lease, uint64_t used, uint64_t wanted, cons
 // Of a whole GPU there is nothing more to use.
 bool IsCeiling(double share, bool is_hard) { return is_hard && share < 1; }
 
+uint64_t Percent(double part) { return static_cast<uint64_t>(std::lround(100 * std::clamp(part, 0.0, 1.0))); }
+
 }  // namespace
+
+wire::Figures FiguresOfSlice(wire::Figures whole, double share, std::optional<double> busy) {
+  uint64_t& percent = whole[wire::Figure::kBusyPercent];
+  uint64_t& memory = whole[wire::Figure::kMemoryBusyPercent];
+  if (share >= 1 && (percent != wire::kNoFigure || !busy)) return whole;
+  if (!busy) {
+    percent = memory = wire::kNoFigure;
+    return whole;
+  }
+  const double own = *busy / share;
+  const bool is_told = percent != wire::kNoFigure && percent != 0 && memory != wire::kNoFigure;
+  memory = is_told ? Percent(own * static_cast<double>(memory) / static_cast<double>(percent)) : 0;
+  percent = Percent(own);
+  return whole;
+}
 
 Node::Node(Loop* loop, std::vector<Gpu> gpus, Workers::Config workers, bool governs)
     : gpus_(std::move(gpus)), governs_(governs), leases_(gpus_), governor_(loop), workers_(loop, std::move(workers)) {}
@@ -148,6 +166,11 @@ std::optional<LeaseUse> Node::Use(const std::string& lease) const {
   LeaseUse use;
   use.slices = entry.slices;
   for (const slice::Ledger& ledger : entry.ledgers) use.used_bytes.push_back(ledger.used());
+  use.share = entry.share;
+  if (entry.is_governed) {
+    const auto busy = entry.ledgers[0].busy(slice::Ledger::Clock::now());
+    use.busy = std::chrono::duration<double>(busy) / slice::Ledger::kBusyPeriod;
+  }
   for (const auto& [number, session] : entry.sessions) {
     LeaseUse::Session& to = use.sessions.emplace_back();
     to.ticket = session.ticket;

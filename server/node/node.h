@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/wire/gpu_status.h"
 #include "server/node/governor.h"
 #include "server/node/gpus.h"
 #include "server/node/leases.h"
@@ -28,7 +29,14 @@ struct LeaseUse {
   std::vector<Slice> slices;
   std::vector<uint64_t> used_bytes;  // of the slices, by all sessions
   std::vector<Session> sessions;
+  double share = 1;            // of each GPU's compute
+  std::optional<double> busy;  // part of the last second in which the first GPU worked for it; nullopt: not known
 };
+
+// What a lease sees of a GPU of which sensors say `whole`: as utilisation its own, per cent of its share, where that is
+// less than all. How busy the memory was cannot be told apart: it counts as the lease's by its part of the GPU's work,
+// and as none where no sensor tells. Where its own use is not known (nullopt), as without a governor, nothing is told.
+wire::Figures FiguresOfSlice(wire::Figures whole, double share, std::optional<double> busy);
 
 // What programs of a lease are charged for, of one GPU.
 struct SliceUse {

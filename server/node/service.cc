@@ -18,7 +18,6 @@
 namespace outboard::node {
 namespace {
 
-
 // Does `work` on the loop's thread and waits for what it returns.
 template <class Work>
 auto On(Loop* loop, Work work) {
@@ -211,7 +210,7 @@ class Service::Implementation final : public outboard::Node::CallbackService {
       to->set_used_bytes(use->used_bytes[i]);
       wire::Figures figures = gpu.figures;
       if (const auto read = readings.gpus.find(gpu.uuid); read != readings.gpus.end()) figures.Merge(read->second);
-      FillFigures(figures, to);
+      FillFigures(FiguresOfSlice(figures, use->share, i == 0 ? use->busy : std::nullopt), to);
     }
     for (const LeaseUse::Session& session : use->sessions) {
       StatusReply::Session* const to = reply->add_sessions();

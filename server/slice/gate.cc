@@ -29,15 +29,27 @@ Pace::Time ToTime(int64_t nanoseconds) {
   return nanoseconds == TurnGiven::kNoEnd ? Pace::Time::max() : Pace::Time(std::chrono::nanoseconds(nanoseconds));
 }
 
+UniqueFd NewEvent() { return UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+void Raise(const UniqueFd& event) {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(event.get(), &one, sizeof one);
+}
+void Clear(const UniqueFd& event) {
+  uint64_t raised;
+  [[maybe_unused]] const ssize_t got = read(event.get(), &raised, sizeof raised);
+}
+
 }  // namespace
 
 Gate::Gate() : is_governed_(false), marks_(nullptr) {}
 
-Gate::Gate(UniqueFd node, Marks* marks, Pace::Limits limits)
+Gate::Gate(UniqueFd node, Marks* marks, Pace::Limits limits, Tell tell)
     : is_governed_(true),
       node_(std::move(node)),
-      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      stop_(NewEvent()),
+      wake_(NewEvent()),
       marks_(marks),
+      tell_(std::move(tell)),
       state_(kLimited),
       pace_(limits) {
   sigset_t all, before;
@@ -50,8 +62,7 @@ Gate::Gate(UniqueFd node, Marks* marks, Pace::Limits limits)
 Gate::~Gate() {
   if (!is_governed_) return;
   Close();
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
+  Raise(stop_);
   watcher_.join();
 }
 
@@ -120,6 +131,10 @@ void Gate::Leave(Lane& lane, void* stream) {
     lane.stream = stream;
     lane.version = version_.load();
     lane.inside.store(false);
+    if (!meter_.is_on()) {
+      meter_.Begin(Clock::now());
+      Raise(wake_);
+    }
   }
   if (is_due) Settle(lane);
 }
@@ -268,6 +283,14 @@ Pace::Sight Gate::See() const {
           .is_held = all_marked && !marked_.empty() && all_held};
 }
 
+void Gate::Meter(const Pace::Sight& sight, Pace::Time now) {
+  const auto seen = sight.is_drained ? BusyMeter::Sight::kNothing
+                    : sight.is_held  ? BusyMeter::Sight::kHeld
+                                     : BusyMeter::Sight::kWork;
+  const BusyMeter::Duration busy = meter_.Look(seen, now);
+  if (tell_ && busy > BusyMeter::Duration(0)) tell_(busy, now);
+}
+
 void Gate::SetState() {
   state_.store(pace_.is_free() && !is_closed_ ? kFree : kLimited);
   changed_.notify_all();
@@ -277,10 +300,11 @@ void Gate::Watch() {
   prctl(PR_SET_TIMERSLACK, 1000UL);  // nanoseconds
   marks_->BeginThread();
   for (;;) {
-    pollfd polled[] = {{stop_.get(), POLLIN, 0}, {node_.get(), POLLIN, 0}};
+    pollfd polled[] = {{stop_.get(), POLLIN, 0}, {node_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     timespec time;
-    ppoll(polled, 2, TimeToNext(&time), nullptr);
+    ppoll(polled, 3, TimeToNext(&time), nullptr);
     if (polled[0].revents != 0) return;
+    if (polled[2].revents != 0) Clear(wake_);
     if (!ReadMessages()) break;
     LookAtMarks();
     LookAtTurn();
@@ -297,6 +321,8 @@ timespec* Gate::TimeToNext(timespec* time) {
     if (left <= std::chrono::nanoseconds(0)) left = kPoll;
   } else if (pace_.has_overtime_work()) {
     left = kSlowPoll;
+  } else if (meter_.is_on()) {
+    left = BusyMeter::kBetweenLooks;
   } else {
     return nullptr;
   }
@@ -363,7 +389,9 @@ void Gate::LookAtMarks() {
 void Gate::LookAtTurn() {
   std::lock_guard lock(mutex_);
   const Pace::Sight sight = See();
-  const auto report = pace_.Look(sight, Clock::now());
+  const Pace::Time now = Clock::now();
+  Meter(sight, now);
+  const auto report = pace_.Look(sight, now);
   if (sight.is_drained && waiting_ != 0) changed_.notify_all();
   if (!report) return;
   has_asked_ = Send(node_.get(), TurnAnswer{.kind = TurnAnswer::Kind::kDone,

@@ -4,11 +4,13 @@
 #include <condition_variable>
 #include <cstdint>
 #include <ctime>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "common/base/unique_fd.h"
+#include "server/slice/busy_meter.h"
 #include "server/slice/pace.h"
 
 namespace outboard::slice {
@@ -19,6 +21,9 @@ namespace outboard::slice {
 //
 // While the lease has the turn without an end, which is so as long as nobody else wants the GPU, passing takes two
 // memory accesses and nothing is marked but what a thread leaves behind before it sleeps.
+//
+// A hundred times a second, while there is work, the gate's thread looks whether the device is busy (BusyMeter). What a
+// thread gave counts as work until it is marked and the mark is reached.
 //
 // Thread-safe, where nothing else is said. The driver is never entered with a lock that a passing thread takes.
 class Gate {
@@ -60,10 +65,13 @@ class Gate {
     uint64_t version = 0;
   };
 
+  // Told now and then, by the gate's thread under its lock: the device was busy for so long, until now. May be null.
+  using Tell = std::function<void(BusyMeter::Duration busy, Pace::Time now)>;
+
   // Open for good: slices share the GPU's time as its driver shares it.
   Gate();
   // `node` is the worker's end of a connection to the node; `marks` outlives the gate.
-  Gate(UniqueFd node, Marks* marks, Pace::Limits limits = {});
+  Gate(UniqueFd node, Marks* marks, Pace::Limits limits = {}, Tell tell = nullptr);
   ~Gate();
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
@@ -114,6 +122,7 @@ class Gate {
   void Put(const std::vector<Unmarked>& work);
   std::vector<Unmarked> TakeUnmarked(Lane* lane, void* stream);
   Pace::Sight See() const;
+  void Meter(const Pace::Sight& sight, Pace::Time now);
   void Ask(Pace::Time now);
   void SetState();
   void Watch();
@@ -124,8 +133,9 @@ class Gate {
 
   const bool is_governed_;
   const UniqueFd node_;
-  const UniqueFd stop_;  // an eventfd
+  const UniqueFd stop_, wake_;  // eventfds
   Marks* const marks_;
+  const Tell tell_;
 
   std::atomic<int> state_{kFree};
   std::atomic<uint64_t> version_{0};  // rises when unmarked work is taken from a lane by another
@@ -138,6 +148,7 @@ class Gate {
   std::condition_variable changed_;
   // Guarded by mutex_.
   Pace pace_;
+  BusyMeter meter_;
   bool is_closed_ = false;
   bool has_asked_ = false;      // for a turn, which has not come
   uint32_t waiting_ = 0;        // lanes

@@ -20,10 +20,13 @@
 namespace outboard::slice {
 namespace {
 
-constexpr uint64_t kMagic = 0x3452474c424f;  // "OBLGR4"
+constexpr uint64_t kMagic = 0x3552474c424f;  // "OBLGR5"
 constexpr uint64_t kOpen = uint64_t{1} << 63;
 constexpr uint32_t kBusy = UINT32_MAX;
 constexpr int64_t kAtWork = std::numeric_limits<int64_t>::max();
+constexpr int kBusyBits = 35;  // of nanoseconds, half a minute; above them is the period's number, for 17 years
+constexpr uint64_t kMostBusy = (uint64_t{1} << kBusyBits) - 1;
+constexpr size_t kBusyPeriods = 3;  // the present one, the one before and one that both are safe from
 // Nobody changes the size under a process that has mapped the page: it would fault.
 constexpr int kSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 
@@ -32,6 +35,10 @@ Error SystemError(const std::string& what) {
 }
 
 int64_t Now() { return Ledger::Clock::now().time_since_epoch().count(); }
+
+uint64_t PeriodOf(Ledger::Clock::time_point now) {
+  return static_cast<uint64_t>(now.time_since_epoch() / Ledger::kBusyPeriod);
+}
 
 }  // namespace
 
@@ -75,6 +82,7 @@ struct Ledger::Page {
   Place exports[kMaxExportsPerLedger];
   int64_t made;                                     // by Clock, as what follows
   std::atomic<int64_t> rests[kMaxWorkersPerLease];  // kAtWork, or since when; stays when an account is closed
+  std::atomic<uint64_t> busy[kBusyPeriods];         // of the periods, by their numbers
 
   static_assert(std::atomic<uint64_t>::is_always_lock_free);
 };
@@ -208,6 +216,32 @@ void Ledger::Settle(uint32_t account) {
     place.nobodys.store(0);
     place.holders.store(0);
   }
+}
+
+void Ledger::AddBusy(Clock::duration busy, Clock::time_point now) {
+  const Clock::duration in_this = std::min(busy, now.time_since_epoch() % kBusyPeriod);
+  AddBusyOf(PeriodOf(now), in_this);
+  AddBusyOf(PeriodOf(now) - 1, std::min(busy - in_this, kBusyPeriod));
+}
+
+void Ledger::AddBusyOf(uint64_t period, Clock::duration busy) {
+  if (busy <= Clock::duration(0)) return;
+  std::atomic<uint64_t>& word = page_->busy[period % kBusyPeriods];
+  const uint64_t empty = period << kBusyBits;
+  uint64_t has = word.load();
+  uint64_t now;
+  do {
+    if ((has & ~kMostBusy) > empty) return;
+    const uint64_t before = (has & ~kMostBusy) == empty ? has & kMostBusy : 0;
+    now = empty | std::min(kMostBusy, before + static_cast<uint64_t>(busy.count()));
+  } while (!word.compare_exchange_weak(has, now));
+}
+
+Ledger::Clock::duration Ledger::busy(Clock::time_point now) const {
+  const uint64_t period = PeriodOf(now) - 1;
+  const uint64_t has = page_->busy[period % kBusyPeriods].load();
+  if ((has & ~kMostBusy) != period << kBusyBits) return Clock::duration(0);
+  return std::min(kBusyPeriod, Clock::duration(static_cast<int64_t>(has & kMostBusy)));
 }
 
 bool Ledger::Charge(uint32_t account, uint64_t bytes) {

@@ -36,8 +36,8 @@ struct Unseen {
 };
 
 // The device memory of one lease on one GPU: what it may use and what its workers have taken; what they let each other
-// open; and whether they are at work. A page of shared memory (memfd) that gpu-node makes and every worker of the lease
-// maps, so that several processes share one slice.
+// open; and whether and for how long they are at work. A page of shared memory (memfd) that gpu-node makes and every
+// worker of the lease maps, so that several processes share one slice.
 //
 // Exported memory is charged to who allocated it, alone. If that frees it, or ends, while others have it open, the
 // bytes are nobody's and stay taken until the last of them has closed it, or has ended.
@@ -111,11 +111,19 @@ class Ledger {
 
  private:
   struct Page;
+  // Whole seconds of the clock, by which the device's time for the lease is told.
+  static constexpr Clock::duration kBusyPeriod = std::chrono::seconds(1);
+  // The device was busy for one of the workers for so long, until now. What is older than the period before is dropped.
+  void AddBusy(Clock::duration busy, Clock::time_point now);
+  // In the last whole period before now, by all workers together: at most the period.
+  Clock::duration busy(Clock::time_point now) const;
+
   struct Place;
   Ledger(int fd, Page* page) : fd_(fd), page_(page) {}
   void GiveBack(uint64_t bytes);
   void NotePeak(int64_t free, uint32_t changes);
   uint64_t TakeOut(uint32_t account, uint64_t bytes);
+  void AddBusyOf(uint64_t period, Clock::duration busy);
   Place* Find(const ExportName& name, uint32_t account) const;
   void EndPart(Place& place, uint32_t account);
   void Leave(Place& place);

@@ -127,13 +127,6 @@ int Work(int control, const std::string& driver_path, bool clears_memory) {
   Result<std::unique_ptr<Output>> errors = TakeStderr();
   if (!errors) return Fail(errors.error());
 
-  Marks marks(*driver);
-  std::optional<slice::Gate> gate;
-  if (assignment.turns) {
-    gate.emplace(std::move(assignment.turns), &marks);
-  } else {
-    gate.emplace();
-  }
   std::vector<slice::Ledger> ledgers;
   ledgers.reserve(assignment.devices.size());
   std::vector<LeasedDevice> devices;
@@ -143,9 +136,18 @@ int Work(int control, const std::string& driver_path, bool clears_memory) {
     ledgers.push_back(std::move(*ledger));
     devices.push_back({device.ordinal, &ledgers.back(), device.account});
   }
+  Marks marks(*driver);
+  std::optional<slice::Gate> gate;
+  if (assignment.turns && !ledgers.empty()) {
+    gate.emplace(std::move(assignment.turns), &marks, slice::Pace::Limits{},
+                 [&ledger = ledgers.front()](auto busy, auto now) { ledger.AddBusy(busy, now); });
+  } else {
+    gate.emplace();
+  }
   std::vector<slice::UnseenMemory::Device> accounts;
   std::vector<std::string> uuids;
-  for (const LeasedDevice& device : devices) {
+  for (size_t i = 0; i < devices.size(); ++i) {
+    const LeasedDevice& device = devices[i];
     CUuuid uuid{};
     if (driver->cuDeviceGetUuid_v2 != nullptr) driver->cuDeviceGetUuid_v2(&uuid, device.ordinal);
     accounts.push_back({device.ledger, device.account});

@@ -11,6 +11,17 @@ KERNELS = b"""
 .address_size 64
 .visible .entry Nothing() { ret; }
 .visible .entry Endless() { again: bra again; }
+.visible .entry Count(.param .u32 times)
+{
+  .reg .pred %p<2>;
+  .reg .b32 %r<2>;
+  ld.param.u32 %r1, [times];
+again:
+  sub.u32 %r1, %r1, 1;
+  setp.ne.u32 %p1, %r1, 0;
+  @%p1 bra again;
+  ret;
+}
 .visible .entry Store(.param .u64 address, .param .u32 value)
 {
   .reg .b64 %rd<2>;

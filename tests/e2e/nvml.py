@@ -88,6 +88,17 @@ def memory(handle):
     return info.total, info.free, info.used
 
 
+class Utilization(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint) for name in ("gpu", "memory")]
+
+
+def utilization(handle):
+    """(gpu, memory) in per cent."""
+    rates = Utilization()
+    call("nvmlDeviceGetUtilizationRates", handle, ctypes.byref(rates))
+    return rates.gpu, rates.memory
+
+
 def capability(handle):
     major, minor = ctypes.c_int(), ctypes.c_int()
     call("nvmlDeviceGetCudaComputeCapability", handle, ctypes.byref(major), ctypes.byref(minor))

@@ -5,6 +5,8 @@ usage: nvml_program.py facts       prints what is known of the GPUs, and what is
        nvml_program.py fork        asks, and has a forked child ask; then both use CUDA, and both are listed
        nvml_program.py lost        asks at each line of input, and prints the code
        nvml_program.py threads     many threads ask
+       nvml_program.py busy        for each line that it reads, prints how busy its GPU and the memory are, in per cent;
+                                   from the line "begin" to the line "end" it keeps it as busy as it can
 """
 
 import ctypes
@@ -121,5 +123,30 @@ def threads():
     print(len(failed))
 
 
+def busy():
+    import cuda
+    nvml.init()
+    handle = nvml.device()
+    cuda.init()
+    cuda.use_device()
+    kernel, stop = cuda.kernel("Count"), threading.Event()
+
+    def work():
+        cuda.use_device()
+        while not stop.is_set():
+            for _ in range(8):  # each takes some milliseconds
+                cuda.launch(kernel, ctypes.c_uint(100_000))
+            cuda.synchronize()
+    thread = threading.Thread(target=work)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        if line == "begin\n":
+            thread.start()
+        elif line == "end\n":
+            stop.set()
+            thread.join()
+        print(*nvml.utilization(handle), flush=True)
+
+
 if __name__ == "__main__":
-    {function.__name__: function for function in (facts, moves, fork, lost, threads)}[sys.argv[1]]()
+    {function.__name__: function for function in (facts, moves, fork, lost, threads, busy)}[sys.argv[1]]()

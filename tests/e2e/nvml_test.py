@@ -70,6 +70,33 @@ class Nvml(StackTest):
         other.communicate("\n", timeout=stack.SECONDS)
         del node
 
+    def test_each_sees_how_busy_it_keeps_its_slice(self):
+        node, address = self.start_node("--listen", "127.0.0.1:0")
+        large, small = (self.start_program("busy", "--node", address, "-n", share) for share in ("0.75", "0.25"))
+        for run in (large, small):
+            self.wait_for_line(run, "ready")
+
+        def ask(run, line="ask"):
+            run.stdin.write(f"{line}\n")
+            run.stdin.flush()
+            answer = self.read_line(run)
+            self.assertRegex(answer, "^[0-9]+ 0$", "nobody tells of a software GPU's memory")
+            return int(answer.split()[0])
+
+        self.assertEqual([ask(large), ask(small)], [0, 0])
+        ask(large, "begin")
+        self.wait_until(lambda: ask(large) >= 90, "who is alone uses all of its slice")
+        self.assertEqual(ask(small), 0)
+        ask(small, "begin")
+        self.wait_until(lambda: min(ask(large), ask(small)) >= 90, "each of two that want more uses all of its slice")
+        ask(large, "end")
+        self.wait_until(lambda: ask(large) == 0, "who has ended its work uses nothing")
+        self.wait_until(lambda: ask(small) >= 90, "the other one goes on")
+        ask(small, "end")
+        for run in (large, small):
+            self.finish(run)
+        del node
+
     def test_a_forked_child_asks_and_both_are_listed(self):
         output, errors = self.finish(self.start_program("fork", "-n", "0.5"))
         self.assertEqual(output, "0\n", errors)

@@ -75,6 +75,39 @@ TEST_F(NodeTest, ASessionWithoutAValidTicketIsClosed) {
   EXPECT_TRUE(IsClosed(Visit(ticket))) << "a ticket is good for one session";
 }
 
+wire::Figures Utilisation(uint64_t busy, uint64_t memory) {
+  wire::Figures figures;
+  figures[wire::Figure::kBusyPercent] = busy;
+  figures[wire::Figure::kMemoryBusyPercent] = memory;
+  figures[wire::Figure::kCelsius] = 41;
+  return figures;
+}
+
+TEST(FiguresOfSlice, UtilisationIsTheLeasesOwnPerCentOfItsShare) {
+  constexpr uint64_t kNone = wire::kNoFigure;
+  const auto told = [](wire::Figures whole, double share, std::optional<double> busy) {
+    return FiguresOfSlice(std::move(whole), share, busy).values();
+  };
+  EXPECT_EQ(told(Utilisation(kNone, kNone), 0.25, 0.1), Utilisation(40, 0).values()) << "on the software GPU";
+  EXPECT_EQ(told(Utilisation(100, 60), 0.25, 0.25), Utilisation(100, 60).values()) << "beside others";
+  EXPECT_EQ(told(Utilisation(100, 60), 0.5, 0.25), Utilisation(50, 30).values());
+  EXPECT_EQ(told(Utilisation(80, 40), 0.5, 0.8), Utilisation(100, 80).values()) << "alone";
+  EXPECT_EQ(told(Utilisation(100, 60), 0.25, 0), Utilisation(0, 0).values()) << "idle beside one that is not";
+  EXPECT_EQ(told(Utilisation(0, 0), 0.5, 0.25), Utilisation(50, 0).values()) << "a sensor that is late";
+  EXPECT_EQ(told(Utilisation(100, 60), 0.5, std::nullopt), Utilisation(kNone, kNone).values()) << "not governed";
+  EXPECT_EQ(told(Utilisation(90, 60), 1, 0.5), Utilisation(90, 60).values()) << "all that the GPU does";
+  EXPECT_EQ(told(Utilisation(90, 60), 1, std::nullopt), Utilisation(90, 60).values());
+  EXPECT_EQ(told(Utilisation(kNone, kNone), 1, std::nullopt), Utilisation(kNone, kNone).values());
+  EXPECT_EQ(told(Utilisation(kNone, kNone), 1, 0.5), Utilisation(50, 0).values());
+}
+
+TEST_F(NodeTest, OnlyWhoHasTurnsIsMetered) {
+  EXPECT_EQ(node_->Use(Open({0.25}))->busy, 0.0);
+  EXPECT_EQ(node_->Use(Open({0.25}))->share, 0.25);
+  Node ungoverned(&loop_, {{"GPU", "GPU-0", kNodeGib}}, Workers::Config{"worker", "driver", {}, false}, false);
+  EXPECT_EQ(ungoverned.Use(std::get<Grant>(ungoverned.OpenLease({0.5})).lease)->busy, std::nullopt);
+}
+
 TEST_F(NodeTest, MemoryIsFreeAgainWhenTheWorkersAreGone) {
   const std::string lease = Open({1});
   const UniqueFd one = Visit(node_->NewTicket(lease));

@@ -87,12 +87,12 @@ class GateTest : public testing::Test {
  protected:
   GateTest() { Make({}); }
 
-  void Make(Pace::Limits limits) {
+  void Make(Pace::Limits limits, Gate::Tell tell = nullptr) {
     gate_.reset();
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     node_ = UniqueFd(ends[0]);
-    gate_.emplace(UniqueFd(ends[1]), &marks_, limits);
+    gate_.emplace(UniqueFd(ends[1]), &marks_, limits, std::move(tell));
   }
   void Give(uint64_t turn, int64_t until = TurnGiven::kNoEnd) {
     EXPECT_TRUE(Send(node_.get(), TurnGiven{turn, until}));
@@ -342,6 +342,45 @@ TEST_F(GateTest, NobodyPassesOrWaitsWhenTheNodeIsGone) {
   Await(TurnAnswer::Kind::kWant);
   node_.Reset();
   waiting.join();
+}
+
+class MeteredGateTest : public GateTest {
+ protected:
+  MeteredGateTest() {
+    Make({}, [this](BusyMeter::Duration busy, Pace::Time) { busy_ += busy.count(); });
+  }
+  void AwaitBusy() const {
+    const int64_t before = busy_;
+    while (busy_ == before) std::this_thread::yield();
+  }
+  void AwaitIdle() const {
+    int64_t before;
+    do before = busy_;
+    while (HasMessage(kQuietMilliseconds) || busy_ != before);
+  }
+
+  std::atomic<int64_t> busy_{0};  // nanoseconds
+};
+
+TEST_F(MeteredGateTest, AloneTheDeviceIsBusyWhileThereIsWork) {
+  const int64_t begin = Now();
+  Gate::Lane lane;
+  Begin(lane);
+  AwaitBusy();
+  gate_->Settle(lane);
+  AwaitBusy();
+  marks_.Reach();
+  AwaitIdle();
+  EXPECT_LE(busy_, Now() - begin);
+  EXPECT_FALSE(HasMessage(2 * BusyMeter::kRest / 1ms)) << "nobody looks any more";
+  Pass(lane);
+  AwaitBusy();
+  gate_->Hold(kStreamId);
+  gate_->Settle(lane);
+  AwaitIdle();
+  gate_->Unhold(kStreamId);
+  AwaitBusy();
+  marks_.Reach();
 }
 
 // A turn that ends again and again while lanes pass: none of them passes behind its end.

@@ -75,6 +75,26 @@ TEST(Ledger, SaysSinceWhenNobodyIsAtWork) {
   EXPECT_TRUE(ledger.at_rest_since());
 }
 
+TEST(Ledger, SaysHowBusyTheDeviceWasInTheLastSecond) {
+  using std::chrono::milliseconds, std::chrono::seconds;
+  const Ledger::Clock::time_point begin(seconds(1000));
+  Ledger ledger = NewLedger();
+  EXPECT_EQ(ledger.busy(begin), seconds(0));
+  ledger.AddBusy(milliseconds(100), begin + milliseconds(300));
+  ledger.AddBusy(milliseconds(50), begin + milliseconds(900));  // of another worker
+  EXPECT_EQ(ledger.busy(begin + milliseconds(999)), seconds(0)) << "the second is not over";
+  EXPECT_EQ(ledger.busy(begin + milliseconds(1000)), milliseconds(150));
+  ledger.AddBusy(milliseconds(30), begin + milliseconds(1010));
+  EXPECT_EQ(ledger.busy(begin + milliseconds(1999)), milliseconds(170)) << "20 ms were of the second before";
+  EXPECT_EQ(ledger.busy(begin + milliseconds(2000)), milliseconds(10));
+  EXPECT_EQ(ledger.busy(begin + milliseconds(3000)), seconds(0)) << "it is idle since";
+  for (int worker = 0; worker < 256; ++worker) ledger.AddBusy(seconds(900), begin + seconds(7));
+  EXPECT_EQ(ledger.busy(begin + seconds(7)), seconds(1)) << "all of it";
+  ledger.AddBusy(milliseconds(5), begin + milliseconds(3500));  // of a worker that was stopped in between
+  EXPECT_EQ(ledger.busy(begin + seconds(7)), seconds(1));
+  EXPECT_EQ(ledger.busy(begin + seconds(4)), seconds(0));
+}
+
 TEST(Ledger, TakesAllOrNothingUpToTheLimit) {
   Ledger ledger = NewLedger();
   const uint32_t account = *ledger.OpenAccount();
