@@ -3,12 +3,16 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
-#include "server/driver/driver_table.h"
 #include "server/driver/uuid_text.h"
+#include "server/node/nvml_reader.h"
+#include "server/slice/unseen_memory.h"
 
 namespace outboard::node {
 namespace {
@@ -40,9 +44,44 @@ wire::Figures ReadFigures(const driver::DriverTable& driver, CUdevice device) {
   return figures;
 }
 
+// What the driver takes for a context of this process on a GPU; 0 when that cannot be found out.
+uint64_t MeasureContext(const driver::DriverTable& driver, CUdevice device, const NvmlReader& nvml,
+                        const std::string& uuid, const slice::UnseenMemory::Read& read) {
+  if (driver.cuDevicePrimaryCtxRetain == nullptr || driver.cuDevicePrimaryCtxRelease_v2 == nullptr) return 0;
+  const std::optional<NvmlReader::Memory> before = nvml.ReadMemory(uuid);
+  CUcontext context;
+  if (driver.cuDevicePrimaryCtxRetain(&context, device) != CUDA_SUCCESS) return 0;
+  const std::optional<uint64_t> has = read(static_cast<size_t>(device));
+  const std::optional<NvmlReader::Memory> after = nvml.ReadMemory(uuid);
+  driver.cuDevicePrimaryCtxRelease_v2(device);
+  if (has) return *has;
+  // It counts processes in another PID namespace.
+  return before && after ? before->free_bytes - std::min(before->free_bytes, after->free_bytes) : 0;
+}
+
 }  // namespace
 
-Result<std::vector<Gpu>> AskDriver(const std::string& path) {
+void MeasureMemory(const driver::DriverTable& driver, const std::string& management_library, std::vector<Gpu>* gpus) {
+  const Result<std::unique_ptr<NvmlReader>> nvml = NvmlReader::Open(management_library);
+  if (!nvml) return;
+  std::vector<std::string> uuids;
+  for (const Gpu& gpu : *gpus) uuids.push_back(gpu.uuid);
+  const slice::UnseenMemory::Read read = slice::ReadProcessByNvml(management_library, uuids);
+  std::map<std::string, uint64_t> contexts;  // by the GPU's name
+  for (size_t i = 0; i < gpus->size(); ++i) {
+    Gpu& gpu = (*gpus)[i];
+    const std::optional<NvmlReader::Memory> memory = (*nvml)->ReadMemory(gpu.uuid);
+    if (!memory) continue;
+    gpu.memory_bytes = std::min(gpu.memory_bytes, memory->idle_bytes);
+    const auto [of_this_name, is_new] = contexts.try_emplace(gpu.name, 0);
+    if (is_new) {
+      of_this_name->second = MeasureContext(driver, static_cast<CUdevice>(i), **nvml, gpu.uuid, read);
+    }
+    gpu.context_bytes = of_this_name->second;
+  }
+}
+
+Result<std::vector<Gpu>> AskDriver(const std::string& path, const std::string& management_library) {
   const Result<std::unique_ptr<const driver::DriverTable>> loaded = driver::Load(path);
   if (!loaded) return loaded.error();
   const driver::DriverTable& driver = **loaded;
@@ -73,6 +112,7 @@ Result<std::vector<Gpu>> AskDriver(const std::string& path) {
     }
     gpus.push_back({name, driver::UuidText(uuid), bytes, ReadFigures(driver, device), std::max(version, 0)});
   }
+  if (!management_library.empty()) MeasureMemory(driver, management_library, &gpus);
   return gpus;
 }
 

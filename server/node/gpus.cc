@@ -71,7 +71,8 @@ std::string EncodeProbeAnswer(const Result<std::vector<Gpu>>& answer) {
   std::string text = "gpus\n" + std::to_string(answer->size()) + "\n";
   for (const Gpu& gpu : *answer) {
     text += Printable(gpu.name) + "\n" + Printable(gpu.uuid) + "\n" + std::to_string(gpu.memory_bytes) + "\n" +
-            EncodeFigures(gpu.figures) + "\n" + std::to_string(gpu.cuda_version) + "\n";
+            EncodeFigures(gpu.figures) + "\n" + std::to_string(gpu.cuda_version) + "\n" +
+            std::to_string(gpu.context_bytes) + "\n";
   }
   return text;
 }
@@ -95,8 +96,10 @@ Result<std::vector<Gpu>> DecodeProbeAnswer(const std::string& text) {
     const std::optional<wire::Figures> figures = line ? DecodeFigures(*line) : std::nullopt;
     const std::optional<std::string> version = TakeLine(&rest);
     const uint64_t cuda_version = (version ? ParseNumber(*version) : std::nullopt).value_or(kMaxCudaVersion + 1);
-    if (!name || !uuid || !bytes || !figures || cuda_version > kMaxCudaVersion) return broken;
-    gpus.push_back({*name, *uuid, *bytes, *figures, static_cast<int>(cuda_version)});
+    const std::optional<std::string> context = TakeLine(&rest);
+    const std::optional<uint64_t> context_bytes = context ? ParseNumber(*context) : std::nullopt;
+    if (!name || !uuid || !bytes || !figures || cuda_version > kMaxCudaVersion || !context_bytes) return broken;
+    gpus.push_back({*name, *uuid, *bytes, *figures, static_cast<int>(cuda_version), *context_bytes});
   }
   if (!rest.empty()) return broken;
   return gpus;

@@ -14,10 +14,12 @@ namespace outboard::node {
 // A GPU of this machine. Its place in the list is its ordinal for the driver.
 struct Gpu {
   std::string name;
-  std::string uuid;  // "GPU-..."
-  uint64_t memory_bytes = 0;
+  std::string uuid;            // "GPU-..."
+  uint64_t memory_bytes = 0;   // that can be lent
   wire::Figures figures = {};  // what the driver says
   int cuda_version = 0;        // of the driver: 13000 is 13.0; 0: not known
+  // Of the memory, what the driver takes for one process's context; 0: nothing, or it is not known.
+  uint64_t context_bytes = 0;
 };
 
 // A driver, and what it found.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/base/limits.h"
+#include "common/base/show_bytes.h"
 
 namespace outboard::node {
 namespace {
@@ -51,6 +52,14 @@ uint64_t MemoryOn(const Gpu& gpu, const Wish& wish, double share) {
                     : static_cast<uint64_t>(std::floor(static_cast<double>(gpu.memory_bytes) * share));
 }
 
+std::optional<Refusal> TooSmall(const Gpu& gpu, uint64_t bytes) {
+  if (bytes >= gpu.context_bytes) return std::nullopt;
+  return Refusal{"A slice of " + ShowBytes(bytes) + " (" + std::to_string(bytes) + " bytes) of " + gpu.name +
+                     " is too small: its driver takes " + ShowBytes(gpu.context_bytes) + " (" +
+                     std::to_string(gpu.context_bytes) + ") of it for each process that uses the GPU. Ask for more.",
+                 false};
+}
+
 constexpr double kSmallestShare = 0.001;  // as in a pool: a turn of less would be over before it is told
 
 }  // namespace
@@ -73,10 +82,15 @@ std::variant<std::vector<Slice>, Refusal> Leases::Place(const Wish& wish) const 
   std::vector<std::pair<uint64_t, Slice>> fitting;  // with the memory left over
   size_t large_enough = 0;
   uint64_t largest = 0;
+  std::optional<Refusal> too_small;
   for (unsigned i = 0; i < gpus_.size(); ++i) {
     const uint64_t bytes = MemoryOn(gpus_[i], wish, share);
     largest = std::max(largest, gpus_[i].memory_bytes);
     if (bytes == 0 || bytes > gpus_[i].memory_bytes) continue;
+    if (std::optional<Refusal> refusal = TooSmall(gpus_[i], bytes)) {
+      too_small = std::move(refusal);
+      continue;
+    }
     ++large_enough;
     if (uses_[i].free_share + kTolerance < share) continue;
     if (bytes > uses_[i].free_bytes) continue;
@@ -86,6 +100,7 @@ std::variant<std::vector<Slice>, Refusal> Leases::Place(const Wish& wish) const 
     return Refusal{Number(wish.gpus) + " GPUs were asked for, and this node has " + std::to_string(gpus_.size()) + ".",
                    false};
   }
+  if (large_enough < wanted && too_small) return std::move(*too_small);
   if (large_enough < wanted) {
     return Refusal{Gibibytes(wish.memory_bytes) + " of GPU memory were asked for, and this node's largest GPU has " +
                        Gibibytes(largest) + ".",
@@ -108,7 +123,16 @@ std::optional<Refusal> Leases::WhyNot(const Grant& decided) const {
   if (leases_.contains(decided.lease)) {
     return Refusal{"This node has a lease " + decided.lease + " already.", true};
   }
+  if (std::optional<Refusal> refusal = WhyTooSmall(decided)) return refusal;
   return WhyNoRoom(decided);
+}
+
+std::optional<Refusal> Leases::WhyTooSmall(const Grant& grant) const {
+  for (const Slice& slice : grant.slices) {
+    if (slice.gpu >= gpus_.size()) continue;
+    if (std::optional<Refusal> refusal = TooSmall(gpus_[slice.gpu], slice.memory_bytes)) return refusal;
+  }
+  return std::nullopt;
 }
 
 std::optional<Refusal> Leases::WhyNoRoom(const Grant& decided) const {

@@ -41,8 +41,8 @@ struct Refusal {
 
 inline constexpr size_t kTicketBytes = 32;
 
-// Who has which part of which GPU. Leases on one GPU never have more memory or compute together than it has. Thread-
-// confined.
+// Who has which part of which GPU. Leases on one GPU never have more memory or compute together than it has, and none
+// has less memory there than one context takes. Thread-confined.
 class Leases {
  public:
   explicit Leases(std::vector<Gpu> gpus);
@@ -52,6 +52,8 @@ class Leases {
   // The lease that the grant names has these parts of its GPUs from now on, which are the same as before. Where it gets
   // more, that has to be free; else nothing changes.
   std::optional<Refusal> Resize(const Grant& grant);
+  // Parts in which a program could not have a context would be of no use. nullopt: they are large enough.
+  std::optional<Refusal> WhyTooSmall(const Grant& grant) const;
   // Its parts are free again. An unknown one is ignored.
   void End(const std::string& lease);
 

@@ -96,9 +96,16 @@ Result<Inventory> FindDriver(const std::string& wanted) {
   if (wanted == "auto") candidates = {kMachinesDriver, softgpu};
   std::string reasons;
   for (const std::string& path : candidates) {
-    Result<std::vector<Gpu>> gpus = Probe([&path] { return AskDriver(path); }).Wait(kTimeForDriver);
+    const bool is_software = fs::equivalent(path, softgpu, failure);  // which keeps no memory to itself
+    const std::string measured_by = is_software ? "" : kManagementLibrary;
+    Result<std::vector<Gpu>> gpus =
+        Probe([&path, &measured_by] { return AskDriver(path, measured_by); }).Wait(kTimeForDriver);
     if (gpus) {
-      const bool is_software = fs::equivalent(path, softgpu, failure);
+      for (const Gpu& gpu : *gpus) {
+        Log(LogLevel::kInfo, "lends out %llu bytes of %s, %llu of them for the context of each process",
+            static_cast<unsigned long long>(gpu.memory_bytes), gpu.uuid.c_str(),
+            static_cast<unsigned long long>(gpu.context_bytes));
+      }
       Log(LogLevel::kInfo, "works with %s %s", is_software ? "the software GPU" : "the driver", path.c_str());
       return Inventory{path, is_software, std::move(*gpus)};
     }

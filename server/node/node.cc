@@ -77,6 +77,7 @@ std::variant<Grant, Refusal> Node::OpenLease(const Wish& wish) {
 std::optional<Refusal> Node::Resize(const Grant& grant, bool when_free) {
   const auto found = entries_.find(grant.lease);
   if (found == entries_.end() || found->second.ending) return Refusal{"lease " + grant.lease + " is over.", false};
+  if (std::optional<Refusal> refusal = leases_.WhyTooSmall(grant)) return refusal;
   Entry& entry = found->second;
   TakeBackFreed();
   // First room for the former and the new parts, then what may be refused because of what is in use.
@@ -165,12 +166,12 @@ std::optional<LeaseUse> Node::Use(const std::string& lease) const {
   const Entry& entry = found->second;
   LeaseUse use;
   use.slices = entry.slices;
-  for (const slice::Ledger& ledger : entry.ledgers) use.used_bytes.push_back(ledger.used());
   use.share = entry.share;
   if (entry.is_governed) {
     const auto busy = entry.ledgers[0].busy(slice::Ledger::Clock::now());
     use.busy = std::chrono::duration<double>(busy) / slice::Ledger::kBusyPeriod;
   }
+  for (const slice::Ledger& ledger : entry.ledgers) use.used_bytes.push_back(ledger.used());
   for (const auto& [number, session] : entry.sessions) {
     LeaseUse::Session& to = use.sessions.emplace_back();
     to.ticket = session.ticket;
@@ -227,7 +228,8 @@ void Node::Admit(Visitor session) {
       for (size_t j = 0; j < accounts.size(); ++j) entry.ledgers[j].Settle(accounts[j]);
       return;
     }
-    assignment.devices.push_back({static_cast<int32_t>(entry.slices[i].gpu), *account, std::move(ledger)});
+    const unsigned gpu = entry.slices[i].gpu;
+    assignment.devices.push_back({static_cast<int32_t>(gpu), *account, std::move(ledger), gpus_[gpu].context_bytes});
   }
   const uint64_t number = assignment.session;
   if (entry.is_governed) {

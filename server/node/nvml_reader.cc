@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/nvml/nvml.h"
@@ -108,6 +109,25 @@ NvmlReader::NvmlReader(std::unique_ptr<const Calls> calls) : calls_(std::move(ca
 
 NvmlReader::~NvmlReader() {
   if (const auto shutdown = calls_->Find<decltype(&nvmlShutdown)>("nvmlShutdown")) shutdown();
+}
+
+std::optional<NvmlReader::Memory> NvmlReader::ReadMemory(const std::string& uuid) const {
+  nvmlDevice_t device;
+  const auto find = calls_->Find<decltype(&nvmlDeviceGetHandleByUUID)>("nvmlDeviceGetHandleByUUID");
+  const auto read = calls_->Find<decltype(&nvmlDeviceGetMemoryInfo_v2)>("nvmlDeviceGetMemoryInfo_v2");
+  const auto list =
+      calls_->Find<decltype(&nvmlDeviceGetComputeRunningProcesses_v3)>("nvmlDeviceGetComputeRunningProcesses_v3");
+  nvmlMemory_v2_t memory{};
+  memory.version = NvmlVersion(sizeof memory, 2);
+  if (read == nullptr || find(uuid.c_str(), &device) != NVML_SUCCESS || read(device, &memory) != NVML_SUCCESS) {
+    return std::nullopt;
+  }
+  Memory found{memory.total - std::min(memory.total, memory.reserved), memory.free};
+  // What is not free although nobody has a context is never free.
+  unsigned processes = 0;
+  const bool is_idle = list != nullptr && list(device, &processes, nullptr) == NVML_SUCCESS && processes == 0;
+  if (is_idle) found.idle_bytes = std::min<uint64_t>(found.idle_bytes, memory.free);
+  return found;
 }
 
 bool NvmlReader::IsLost(const std::string& uuid) const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/base/result.h"
@@ -20,6 +22,12 @@ class NvmlReader {
 
   // What the library says of a GPU now; nothing of one that it does not know.
   wire::Figures Read(const std::string& uuid) const;
+  struct Memory {
+    uint64_t idle_bytes;  // that processes can have while none has any
+    uint64_t free_bytes;  // now
+  };
+  // nullopt: it is not known.
+  std::optional<Memory> ReadMemory(const std::string& uuid) const;
   // Whether the GPU has fallen off the bus, or does not answer otherwise.
   bool IsLost(const std::string& uuid) const;
 

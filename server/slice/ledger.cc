@@ -263,6 +263,12 @@ bool Ledger::Charge(uint32_t account, uint64_t bytes) {
   return true;
 }
 
+bool Ledger::ChargeContext(uint32_t account, uint64_t bytes) {
+  if (!Charge(account, bytes)) return false;
+  page_->contexts[account].fetch_add(bytes);
+  return true;
+}
+
 void Ledger::SetUnseen(uint32_t account, Unseen unseen) {
   if (account >= kMaxWorkersPerLease || (page_->accounts[account].load() & kOpen) == 0) return;
   const uint64_t before = page_->contexts[account].load() + page_->growths[account].load();

@@ -86,6 +86,8 @@ class Ledger {
   // Gives back `bytes`, at most what the account has.
   void Refund(uint32_t account, uint64_t bytes);
 
+  // Charge, for a context that the driver is about to take by itself.
+  [[nodiscard]] bool ChargeContext(uint32_t account, uint64_t bytes);
   // The driver has taken so much by itself for the account's worker, in all. It is charged although there may be no
   // room for it: then nothing more is given until there is. One thread at a time for an account; none for one that is
   // not open.
@@ -109,8 +111,6 @@ class Ledger {
   // Since when no account's worker is at work; at first since the page was made. nullopt: one is.
   std::optional<Clock::time_point> at_rest_since() const;
 
- private:
-  struct Page;
   // Whole seconds of the clock, by which the device's time for the lease is told.
   static constexpr Clock::duration kBusyPeriod = std::chrono::seconds(1);
   // The device was busy for one of the workers for so long, until now. What is older than the period before is dropped.
@@ -118,12 +118,14 @@ class Ledger {
   // In the last whole period before now, by all workers together: at most the period.
   Clock::duration busy(Clock::time_point now) const;
 
+ private:
+  struct Page;
   struct Place;
   Ledger(int fd, Page* page) : fd_(fd), page_(page) {}
   void GiveBack(uint64_t bytes);
+  void AddBusyOf(uint64_t period, Clock::duration busy);
   void NotePeak(int64_t free, uint32_t changes);
   uint64_t TakeOut(uint32_t account, uint64_t bytes);
-  void AddBusyOf(uint64_t period, Clock::duration busy);
   Place* Find(const ExportName& name, uint32_t account) const;
   void EndPart(Place& place, uint32_t account);
   void Leave(Place& place);

@@ -58,10 +58,30 @@ class Nvml {
 
 }  // namespace
 
+bool UnseenMemory::MakeRoom(size_t device) {
+  std::lock_guard lock(mutex_);
+  const Device& at = devices_.at(device);
+  if (at.context_bytes == 0 || unseen_[device].context != 0) return true;
+  if (!at.ledger->ChargeContext(at.account, at.context_bytes)) return false;
+  unseen_[device].context = at.context_bytes;
+  is_room_[device] = true;
+  return true;
+}
+
+void UnseenMemory::EndRoom(size_t device, bool is_made) {
+  std::lock_guard lock(mutex_);
+  if (!is_room_.at(device)) return;
+  is_room_[device] = false;
+  if (is_made) return;
+  unseen_[device].context = 0;
+  devices_[device].ledger->SetUnseen(devices_[device].account, unseen_[device]);
+}
+
 void UnseenMemory::Look() {
   std::lock_guard lock(mutex_);
   for (size_t i = 0; i < devices_.size(); ++i) {
-    const auto& [ledger, account] = devices_[i];
+    Ledger* const ledger = devices_[i].ledger;
+    const uint32_t account = devices_[i].account;
     uint64_t charged = ledger->used(account);
     std::optional<uint64_t> has = read_(i);
     for (int tries = 1; tries < kMostTries; ++tries) {

@@ -6,13 +6,22 @@
 
 namespace outboard::worker {
 
-Contexts::Contexts(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Ending ending)
-    : driver_(driver), ending_(std::move(ending)) {
+Contexts::Contexts(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Ending ending, Room room)
+    : driver_(driver), ending_(std::move(ending)), room_(std::move(room)) {
   for (const LeasedDevice& device : devices) primaries_[device.ordinal];
 }
 
+// By make(), with which the driver may take memory.
+template <class Make>
+CUresult Contexts::InRoom(CUdevice device, Make make) {
+  if (!room_.make(device)) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = make();
+  room_.end(device, result == CUDA_SUCCESS);
+  return result;
+}
+
 CUresult Contexts::Create(CUcontext* context, unsigned flags, CUdevice device) {
-  CUresult result = driver_.cuCtxCreate_v2(context, flags, device);
+  CUresult result = InRoom(device, [&] { return driver_.cuCtxCreate_v2(context, flags, device); });
   if (result != CUDA_SUCCESS) return result;
   CUcontext popped;
   result = driver_.cuCtxPopCurrent_v2(&popped);
@@ -42,7 +51,7 @@ CUresult Contexts::RetainPrimary(CUcontext* context, CUdevice device) {
   if (found == primaries_.end()) return CUDA_ERROR_INVALID_DEVICE;
   Primary& primary = found->second;
   std::lock_guard lock(primary.mutex);
-  const CUresult result = driver_.cuDevicePrimaryCtxRetain(context, device);
+  const CUresult result = InRoom(device, [&] { return driver_.cuDevicePrimaryCtxRetain(context, device); });
   if (result != CUDA_SUCCESS) return result;
   primary.context = *context;
   ++primary.users;
@@ -63,7 +72,7 @@ CUresult Contexts::CreateGreen(CUgreenCtx* green, CUcontext* converted, CUcontex
   const auto found = primaries_.find(device);
   if (found == primaries_.end()) return CUDA_ERROR_INVALID_DEVICE;
   std::lock_guard lock(found->second.mutex);
-  CUresult result = driver_.cuGreenCtxCreate(green, desc, device, flags);
+  CUresult result = InRoom(device, [&] { return driver_.cuGreenCtxCreate(green, desc, device, flags); });
   if (result != CUDA_SUCCESS) return result;
   result = driver_.cuCtxFromGreenCtx(converted, *green);
   if (result == CUDA_SUCCESS) result = driver_.cuDevicePrimaryCtxRetain(primary, device);

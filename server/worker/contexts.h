@@ -29,8 +29,13 @@ class Contexts {
     std::function<void(CUcontext)> before;  // it lives, and its work goes to its end
     std::function<void(CUcontext)> after;   // it is gone; calls no driver and waits for nobody
   };
-  // `driver` outlives this.
-  Contexts(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Ending ending);
+  // Room in the slice for what the driver takes for a context.
+  struct Room {
+    std::function<bool(CUdevice)> make;               // before one is made; false: there is none
+    std::function<void(CUdevice, bool is_made)> end;  // one was made, or was not
+  };
+  // `driver` outlives this. A context for which there is no room is not made: CUDA_ERROR_OUT_OF_MEMORY.
+  Contexts(const driver::DriverTable& driver, std::span<const LeasedDevice> devices, Ending ending, Room room);
 
   // cuCtxCreate; the context is not left current.
   CUresult Create(CUcontext* context, unsigned flags, CUdevice device);
@@ -56,11 +61,14 @@ class Contexts {
     unsigned users = 0;           // who retained it, green contexts among them
   };
 
+  template <class Make>
+  CUresult InRoom(CUdevice device, Make make);
   template <class End>
   CUresult EndPrimary(CUdevice device, bool ends_all, End end);
 
   const driver::DriverTable& driver_;
   const Ending ending_;
+  const Room room_;
   std::map<CUdevice, Primary> primaries_;  // of all devices of the lease; the map itself is constant
 
   std::mutex mutex_;

@@ -17,7 +17,7 @@ namespace outboard::worker {
 namespace {
 
 constexpr uint32_t kReadyMagic = 0x31525742;       // "BWR1"
-constexpr uint32_t kAssignmentMagic = 0x31415742;  // "BWA1"
+constexpr uint32_t kAssignmentMagic = 0x32415742;  // "BWA2"
 constexpr size_t kMaxDescriptors = kMaxDevices + 2;
 constexpr size_t kMaxErrorBytes = 2048;
 constexpr size_t kMaxPacketBytes = 72 + kMaxTicketBytes + kMaxReadAheadBytes + kMaxDevices * 16;
@@ -25,6 +25,7 @@ constexpr size_t kMaxPacketBytes = 72 + kMaxTicketBytes + kMaxReadAheadBytes + k
 struct DeviceEntry {
   int32_t ordinal;
   uint32_t account;
+  uint64_t context_bytes;
 };
 
 struct Packet {
@@ -162,7 +163,7 @@ std::optional<Error> SendAssignment(int socket, const Assignment& assignment) {
   writer.PutText(assignment.read_ahead);
   writer.Put(uint64_t{assignment.devices.size()});
   for (const Assignment::Device& device : assignment.devices) {
-    writer.Put(DeviceEntry{device.ordinal, device.account});
+    writer.Put(DeviceEntry{device.ordinal, device.account, device.context_bytes});
     descriptors.push_back(device.ledger.get());
   }
   writer.Put(uint64_t{assignment.turns ? 1u : 0u});
@@ -189,7 +190,8 @@ Result<std::optional<Assignment>> ReceiveAssignment(int socket) {
   for (size_t i = 0; i < devices; ++i) {
     DeviceEntry entry;
     if (!reader.Get(&entry)) return malformed;
-    assignment.devices.push_back({entry.ordinal, entry.account, std::move(packet.descriptors[i + 1])});
+    assignment.devices.push_back(
+        {entry.ordinal, entry.account, std::move(packet.descriptors[i + 1]), entry.context_bytes});
   }
   uint64_t has_turns;
   if (!reader.Get(&has_turns) || has_turns > 1 || packet.descriptors.size() != devices + 1 + has_turns)

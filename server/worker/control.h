@@ -28,9 +28,10 @@ struct Ready {
 // Node to worker: the session to serve.
 struct Assignment {
   struct Device {
-    int32_t ordinal = 0;   // as the worker's driver counts
-    uint32_t account = 0;  // opened by the node in the ledger
-    UniqueFd ledger;       // slice::Ledger::Map
+    int32_t ordinal = 0;         // as the worker's driver counts
+    uint32_t account = 0;        // opened by the node in the ledger
+    UniqueFd ledger;             // slice::Ledger::Map
+    uint64_t context_bytes = 0;  // that the driver takes for a context there; 0: nothing, or it is not known
   };
   uint64_t session = 0;    // for logs
   std::string ticket;      // that the connection's preamble carried, verified by the node; at most kMaxTicketBytes

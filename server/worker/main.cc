@@ -150,7 +150,7 @@ int Work(int control, const std::string& driver_path, bool clears_memory) {
     const LeasedDevice& device = devices[i];
     CUuuid uuid{};
     if (driver->cuDeviceGetUuid_v2 != nullptr) driver->cuDeviceGetUuid_v2(&uuid, device.ordinal);
-    accounts.push_back({device.ledger, device.account});
+    accounts.push_back({device.ledger, device.account, assignment.devices[i].context_bytes});
     uuids.push_back(driver::UuidText(uuid));
   }
   slice::UnseenMemory unseen(std::move(accounts), slice::ReadProcessByNvml(kManagementLibrary, std::move(uuids)));

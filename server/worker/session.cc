@@ -17,7 +17,9 @@ Session::State::State(Session& session, FrameSink* sink)
       own_memory(session.driver(), session.config_.devices),
       contexts(session.driver(), session.config_.devices,
                {.before = [&session](CUcontext context) { session.BeforeEnd(context); },
-                .after = [&session](CUcontext context) { session.AfterEnd(context); }}),
+                .after = [&session](CUcontext context) { session.AfterEnd(context); }},
+               {.make = [&session](CUdevice device) { return session.MakeRoomForContext(device); },
+                .end = [&session](CUdevice device, bool is_made) { session.EndRoomForContext(device, is_made); }}),
       allocations(session.driver(), session.config_.devices, &aside, session.config_.clears_memory),
       arrays(session.driver(), session.config_.devices, &allocations, session.config_.clears_memory),
       exports(session.driver(), session.config_.devices, &allocations),
@@ -262,6 +264,30 @@ HostCalls& Session::host_calls() { return state_->host_calls; }
 Linkers& Session::linkers() { return state_->linkers; }
 Uploads& Session::uploads() { return state_->uploads; }
 VirtualMemory& Session::virtual_memory() { return state_->virtual_memory; }
+
+// In the lease, of a device as the driver counts; nullopt where nobody knows what the driver takes.
+std::optional<size_t> Session::PlaceOf(CUdevice device) const {
+  const auto found = std::ranges::find(config_.devices, device, &LeasedDevice::ordinal);
+  if (config_.unseen == nullptr || found == config_.devices.end()) return std::nullopt;
+  return found - config_.devices.begin();
+}
+
+bool Session::MakeRoomForContext(CUdevice device) {
+  const std::optional<size_t> place = PlaceOf(device);
+  if (!place || config_.unseen->MakeRoom(*place)) return true;
+  if (ReleaseUnusedMemory() && config_.unseen->MakeRoom(*place)) return true;
+  const slice::Ledger& ledger = *config_.devices[*place].ledger;
+  Log(LogLevel::kWarn,
+      "session %llu of %s gets no context: the driver needs more memory for it than the %llu bytes that the lease has "
+      "left of its %llu; let other processes of the lease free some, or ask for more",
+      static_cast<unsigned long long>(config_.number), state_->client().c_str(),
+      static_cast<unsigned long long>(ledger.free()), static_cast<unsigned long long>(ledger.limit()));
+  return false;
+}
+
+void Session::EndRoomForContext(CUdevice device, bool is_made) {
+  if (const std::optional<size_t> place = PlaceOf(device)) config_.unseen->EndRoom(*place, is_made);
+}
 
 void Session::SettleMemory() {
   state_->graph_memory.FreeReleased();

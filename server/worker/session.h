@@ -114,6 +114,9 @@ class Session {
   void LookForUnseenMemory() {
     if (config_.unseen != nullptr) config_.unseen->Look();
   }
+  // Around the making of a context on a device, as the driver counts; see slice::UnseenMemory.
+  bool MakeRoomForContext(CUdevice device);
+  void EndRoomForContext(CUdevice device, bool is_made);
   // Refunds what the driver has given back: after calls with which the client synchronises, and before it is told what
   // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.
   void SettleMemory();
@@ -152,6 +155,7 @@ class Session {
   void Release();
   void BeforeEnd(CUcontext context);
   void AfterEnd(CUcontext context);
+  std::optional<size_t> PlaceOf(CUdevice device) const;
   void EndContexts();
   void EndGreenContexts();
   void EndGraphs();

@@ -5,7 +5,7 @@
 
 // A management library for tests: knows the GPU "GPU-1". Says what it is told to by FAKE_NVML: "refuse" to start,
 // "old" to lack most figures, or "lost" to have lost every GPU. The GPU's processes are those of FAKE_NVML_PROCESSES,
-// "PID:BYTES,PID:BYTES".
+// "PID:BYTES,PID:BYTES", and its memory is FAKE_NVML_MEMORY, "TOTAL RESERVED FREE".
 
 namespace {
 
@@ -45,6 +45,16 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t, unsigned
 }
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t, unsigned long long* energy) {
   *energy = 1ull << 40;
+  return NVML_SUCCESS;
+}
+nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t, nvmlMemory_v2_t* memory) {
+  const char* const text = std::getenv("FAKE_NVML_MEMORY");
+  if (text == nullptr) return NVML_ERROR_NOT_SUPPORTED;
+  char* end;
+  memory->total = std::strtoull(text, &end, 10);
+  memory->reserved = std::strtoull(end, &end, 10);
+  memory->free = std::strtoull(end, &end, 10);
+  memory->used = memory->total - memory->reserved - memory->free;
   return NVML_SUCCESS;
 }
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t, nvmlUtilization_t* utilization) {

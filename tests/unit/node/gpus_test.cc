@@ -17,6 +17,7 @@ Result<std::vector<Gpu>> TwoGpus() {
   gpus[0].figures[wire::Figure::kComputeCapabilityMajor] = 9;
   gpus[0].figures[wire::Figure::kPciDevice] = 0;
   gpus[0].cuda_version = 13000;
+  gpus[0].context_bytes = 512;
   return gpus;
 }
 
@@ -27,6 +28,7 @@ TEST(ProbeAnswer, GpusComeBackAsTheyWere) {
   EXPECT_EQ((*decoded)[0].name, "Outboard software GPU");
   EXPECT_EQ((*decoded)[0].figures.values(), (*TwoGpus())[0].figures.values());
   EXPECT_EQ((*decoded)[0].cuda_version, 13000);
+  EXPECT_EQ((*decoded)[0].context_bytes, 512u);
   EXPECT_EQ((*decoded)[1].figures.values(), wire::Figures().values());
   EXPECT_EQ((*decoded)[1].name, "end");
   EXPECT_EQ((*decoded)[1].uuid, "GPU-2");

@@ -82,6 +82,23 @@ TEST(Leases, MemoryThatNoGpuHasIsNeverGranted) {
   EXPECT_TRUE(Refused(leases.Take({0.5, 1})).no_capacity);
 }
 
+TEST(Leases, ASliceHasRoomForTheContextOfAProcess) {
+  std::vector<Gpu> gpus = Gpus({16, 4});
+  for (Gpu& gpu : gpus) gpu.context_bytes = kGib / 2;
+  Leases leases(gpus);
+  const auto too_small = [&](const Refusal& refusal) {
+    EXPECT_FALSE(refusal.no_capacity);
+    EXPECT_NE(refusal.reason.find(std::to_string(kGib / 2)), std::string::npos) << refusal.reason;
+  };
+  too_small(Refused(leases.Take({0.5, kGib / 2 - 1})));
+  too_small(Refused(leases.Take({0.01})));
+  too_small(Refused(leases.Take({.decided = Grant{"7f3a", 0.5, {{0, kGib / 2 - 1}}}})));
+  EXPECT_EQ(Granted(leases.Take({0.1})).slices[0].gpu, 0u) << "0.4 GiB of the other one";
+  EXPECT_EQ(Granted(leases.Take({0.5, kGib / 2})).slices[0].gpu, 1u);
+  EXPECT_TRUE(leases.WhyTooSmall({"7f3a", 0.5, {{1, kGib / 2 - 1}}}));
+  EXPECT_FALSE(leases.WhyTooSmall({"7f3a", 0.5, {{1, kGib / 2}, {7, 1}}}));
+}
+
 TEST(Leases, NumbersThatMeanNothingAreRefused) {
   Leases leases(Gpus({16, 16}));
   for (const double gpus : {0.0, 1e-8, -1.0, 1.5, 1e300, std::numeric_limits<double>::quiet_NaN(),

@@ -61,6 +61,46 @@ TEST_F(UnseenMemoryTest, MoreThanThereIsRoomForIsChargedAllTheSame) {
   EXPECT_FALSE(ledger_.Charge(account_, 1));
 }
 
+// Three processes of a lease, on a driver that takes 300 bytes for each context.
+TEST(UnseenContexts, AreChargedBeforeThereIsOneAndRefusedWhereThereIsNoRoom) {
+  Ledger ledger = std::move(*Ledger::Create(1000));
+  const auto worker = [&](std::optional<uint64_t> has) {
+    return UnseenMemory({{&ledger, *ledger.OpenAccount(), 300}}, [has](size_t) { return has; });
+  };
+  UnseenMemory first = worker(280), second = worker(std::nullopt), third = worker(0);
+  EXPECT_TRUE(first.MakeRoom(0));
+  EXPECT_EQ(ledger.unseen(), (Unseen{300, 0}));
+  first.EndRoom(0, true);
+  first.Look();
+  EXPECT_EQ(ledger.used(), 280u) << "it took a little less";
+  EXPECT_TRUE(first.MakeRoom(0));
+  first.EndRoom(0, false);
+  EXPECT_EQ(ledger.used(), 280u) << "it has one already";
+  EXPECT_TRUE(second.MakeRoom(0));
+  second.EndRoom(0, false);
+  EXPECT_EQ(ledger.used(), 280u) << "none was made";
+  EXPECT_TRUE(second.MakeRoom(0));
+  second.EndRoom(0, true);
+  second.Look();
+  EXPECT_EQ(ledger.used(), 580u) << "what NVML does not tell is as it was measured";
+  ASSERT_TRUE(ledger.Charge(0, 121));
+  EXPECT_FALSE(third.MakeRoom(0));
+  EXPECT_EQ(ledger.used(), 701u);
+  ledger.Refund(0, 1);
+  EXPECT_TRUE(third.MakeRoom(0));
+  EXPECT_EQ(ledger.free(), 0u);
+  EXPECT_EQ(ledger.unseen(), (Unseen{880, 0}));
+}
+
+TEST(UnseenContexts, OfADriverThatTakesNothingNeedNoRoom) {
+  Ledger ledger = std::move(*Ledger::Create(1000));
+  const uint32_t account = *ledger.OpenAccount();
+  UnseenMemory memory({{&ledger, account}}, [](size_t) { return std::nullopt; });
+  ASSERT_TRUE(ledger.Charge(account, 1000));
+  EXPECT_TRUE(memory.MakeRoom(0));
+  EXPECT_EQ(ledger.used(), 1000u);
+}
+
 // The library of the tests knows the GPU "GPU-1".
 TEST(ProcessByNvml, IsFoundByItsNumberAmongOthers) {
   const std::string mine = std::to_string(getpid());

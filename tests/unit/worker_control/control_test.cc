@@ -42,7 +42,7 @@ class ControlTest : public testing::Test {
     assignment.read_ahead = std::string("PRI * HTTP/2.0\0", 15);
     assignment.connection = NewFile();
     for (size_t i = 0; i < devices; ++i) {
-      assignment.devices.push_back({static_cast<int32_t>(10 + i), static_cast<uint32_t>(20 + i), NewFile()});
+      assignment.devices.push_back({static_cast<int32_t>(10 + i), static_cast<uint32_t>(20 + i), NewFile(), 30 + i});
     }
     return assignment;
   }
@@ -104,6 +104,7 @@ TEST_F(ControlTest, AnAssignmentArrivesAsItWasSent) {
     for (size_t i = 0; i < devices; ++i) {
       EXPECT_EQ(got.devices[i].ordinal, sent.devices[i].ordinal);
       EXPECT_EQ(got.devices[i].account, sent.devices[i].account);
+      EXPECT_EQ(got.devices[i].context_bytes, sent.devices[i].context_bytes);
       EXPECT_EQ(Inode(got.devices[i].ledger), Inode(sent.devices[i].ledger));
     }
   }

@@ -24,7 +24,9 @@ constexpr int kPatience = 500;  // times that a thread lets others go first
 class ContextsTest : public testing::Test {
  protected:
   ContextsTest()
-      : contexts_(Table(), devices_, {[this](CUcontext) { Say("before"); }, [this](CUcontext) { After(); }}) {
+      : contexts_(Table(), devices_, {[this](CUcontext) { Say("before"); }, [this](CUcontext) { After(); }},
+                  {[this](CUdevice device) { return device == kDevice && has_room_; },
+                   [this](CUdevice, bool is_made) { made_ += is_made ? "+" : "-"; }}) {
     self = this;
   }
   ~ContextsTest() override { self = nullptr; }
@@ -58,6 +60,8 @@ class ContextsTest : public testing::Test {
   const std::vector<LeasedDevice> devices_ = {{kDevice, &ledger_, 0}};
   std::atomic<int> users_{0};
   std::function<bool()> another_has_it_;
+  bool has_room_ = true;
+  std::string made_;  // a sign for each that was to be
   std::mutex mutex_;
   Lines lines_;
   driver::DriverTable table_;
@@ -110,6 +114,24 @@ TEST_F(ContextsTest, APrimaryContextEndsWithItsLastUserOrAReset) {
   ASSERT_EQ(contexts_.ResetPrimary(kDevice), CUDA_SUCCESS);
   EXPECT_EQ(lines().back(), "after");
   EXPECT_EQ(contexts_.RetainPrimary(&context, kDevice + 1), CUDA_ERROR_INVALID_DEVICE);
+}
+
+TEST_F(ContextsTest, IsMadeWhereTheSliceHasRoomForIt) {
+  CUcontext context = nullptr;
+  has_room_ = false;
+  CUgreenCtx green = nullptr;
+  table_.cuGreenCtxCreate = [](CUgreenCtx*, CUdevResourceDesc, CUdevice, unsigned) { return CUDA_ERROR_UNKNOWN; };
+  table_.cuCtxFromGreenCtx = [](CUcontext*, CUgreenCtx) { return CUDA_ERROR_UNKNOWN; };
+  const auto make_all = [&] {
+    return std::vector{contexts_.RetainPrimary(&context, kDevice), contexts_.Create(&context, 0, kDevice),
+                       contexts_.CreateGreen(&green, &context, &context, nullptr, kDevice, 0)};
+  };
+  EXPECT_EQ(make_all(), std::vector(3, CUDA_ERROR_OUT_OF_MEMORY));
+  EXPECT_EQ(lines(), Lines{}) << "the driver was not asked";
+  EXPECT_EQ(made_, "");
+  has_room_ = true;
+  EXPECT_EQ(make_all(), (std::vector{CUDA_SUCCESS, CUDA_SUCCESS, CUDA_ERROR_UNKNOWN}));
+  EXPECT_EQ(made_, "++-");
 }
 
 TEST_F(ContextsTest, ThePrimaryContextIsHadAgainWhenWhatEndedWithItIsForgotten) {

@@ -107,7 +107,8 @@ class VirtualMemoryTest : public testing::Test {
         devices_{{3, &ledger_, *ledger_.OpenAccount()}} {
     driver_.device_ordinal = 3;
     FakeDriver::MakeCurrent(FakeDriver::Context(1));
-    contexts_.emplace(table_, devices_, Contexts::Ending{[](CUcontext) {}, [](CUcontext) {}});
+    contexts_.emplace(table_, devices_, Contexts::Ending{[](CUcontext) {}, [](CUcontext) {}},
+                      Contexts::Room{[](CUdevice) { return true; }, [](CUdevice, bool) {}});
     memory_.emplace(table_, devices_, &*contexts_, &shares_);
     props_.type = CU_MEM_ALLOCATION_TYPE_PINNED;
     props_.location = {CU_MEM_LOCATION_TYPE_DEVICE, 3};
