@@ -82,6 +82,8 @@ std::vector<std::string> Program::PlaceVariables(uint32_t gap) {
                        " names " + std::string(relocation.symbol) + ", which is defined nowhere");
     }
   }
+  std::sort(address_taken_.begin(), address_taken_.end());
+  address_taken_.erase(std::unique(address_taken_.begin(), address_taken_.end()), address_taken_.end());
   variable_bytes_ = end;
   return errors;
 }

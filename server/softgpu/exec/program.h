@@ -58,7 +58,7 @@ class Program {
   uint64_t AddressOf(uint32_t variable) const { return address_ + variables_[variable].offset; }
   uint64_t variable_bytes() const { return variable_bytes_; }
   uint64_t const_bytes() const { return const_bytes_; }
-  // Functions whose address the modules' variables hold.
+  // Functions whose address the modules' variables hold, in order, each once.
   const std::vector<uint32_t>& address_taken() const { return address_taken_; }
 
  private:
