@@ -425,6 +425,51 @@ st.global.u32 [%out], %r0;
       64, [](uint32_t i) { return (50000 - 3 + i + 1000 + 99) + i + 77 + (i + 1000); });
 }
 
+// A function's own shared memory, which nobody else's may lie in, is there until the block ends.
+std::string Keeping(const std::string& name, int bytes) {
+  return ".func (.param .b32 result) " + name + R"((.param .b32 n)
+{
+.shared .align 4 .b8 mine[)" +
+         std::to_string(bytes) +
+         R"(];
+.reg .b32 %n, %t, %a;
+.reg .pred %p;
+ld.param.b32 %n, [n];
+mov.u32 %t, %tid.x;
+mov.u32 %a, mine;
+mad.lo.u32 %a, %t, 4, %a;
+setp.ne.u32 %p, %n, 0;
+@%p st.shared.u32 [%a], %n;
+ld.shared.u32 %n, [%a];
+st.param.b32 [result], %n;
+ret;
+}
+)";
+}
+// Leaves in %r what a function makes of %t.
+std::string CallOf(const std::string& function) {
+  return R"({
+.param .b32 p;
+.param .b32 r;
+st.param.b32 [p], %t;
+call (r), )" +
+         function + R"(, (p);
+ld.param.b32 %r, [r];
+}
+)";
+}
+
+TEST_P(Control, SharedMemoryOfTwoFunctions) {
+  const std::string calls = ".reg .b32 %t, %r, %f;\nadd.u32 %t, %i, 1000;\n" + CallOf("one") +
+                            "add.u32 %t, %t, 1000;\n" + CallOf("other") + "mov.u32 %t, 0;\n" + CallOf("one") +
+                            "mov.u32 %f, %r;\n" + CallOf("other") +
+                            "mad.lo.u32 %r, %f, 10000, %r;\nst.global.u32 [%out], %r;\n";
+  for (const int bytes : {128, 4096}) {
+    Expect(Keeping("one", 128) + Keeping("other", bytes) + Kernel(calls), 32,
+           [](uint32_t i) { return (i + 1000) * 10000 + i + 2000; });
+  }
+}
+
 constexpr char kFibonacci[] = R"(.func (.param .b32 result) fibonacci(.param .b32 n)
 {
 .reg .b32 %n, %a, %b, %m;

@@ -109,7 +109,7 @@ std::optional<FunctionDecoder::Address> FunctionDecoder::ResolveAddress(const Op
       }
       if (variable.space == ptx::Space::kShared) {
         address.space = MemorySpace::kShared;
-        address.row = shared_->SharedAddress(variable, 8);
+        address.row = shared_->SharedAddress(SharedNameOf(index), variable, 8);
       } else {
         address.space = MemorySpace::kLocal;
         address.row = shared_->Constant(0, 8);
@@ -122,7 +122,7 @@ std::optional<FunctionDecoder::Address> FunctionDecoder::ResolveAddress(const Op
       const Symbol symbol = shared_->program.Resolve(module_, base.name);
       if (symbol.kind == Symbol::Kind::kSharedVariable) {
         address.space = MemorySpace::kShared;
-        address.row = shared_->SharedAddress(*shared_->program.variables()[symbol.index].variable, 8);
+        address.row = shared_->SharedAddress(symbol.index, 8);
         return address;
       }
       if (symbol.kind == Symbol::Kind::kDeviceVariable) {

@@ -50,7 +50,7 @@ Slot ProgramDecoder::Constant(uint64_t value, uint32_t bytes) {
   return place->second;
 }
 
-Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes) {
+Slot ProgramDecoder::SharedAddress(const SharedName& name, const ptx::Variable& variable, uint32_t bytes) {
   if (variable.unsized_array) {
     if (!is_fixed_) AlignDynamic(variable.align);
     if (variable.align > shared_.dynamic_align) Fail("dynamic shared memory that is aligned more", variable.name, 0);
@@ -61,7 +61,7 @@ Slot ProgramDecoder::SharedAddress(const ptx::Variable& variable, uint32_t bytes
     }
     return slot;
   }
-  const auto [place, is_new] = shared_.addresses.emplace(&variable, 0);
+  const auto [place, is_new] = shared_.addresses.emplace(name, 0);
   if (is_new) {
     if (is_fixed_) Fail("a shared variable of a function that is called through a pointer", variable.name, 0);
     const uint64_t begin = RoundUp(uint64_t{shared_.bytes}, std::max(variable.align, 1u));
@@ -266,8 +266,7 @@ Slot FunctionDecoder::AddressOf(const Operand& operand, char letter) {
   const uint32_t bytes = letter == 'l' ? 8 : 4;
   const std::string type = letter == 'l' ? "b64" : "b32";
   const uint64_t offset = static_cast<uint64_t>(operand.value);
-  const auto shared_address = [&](const ptx::Variable& variable) {
-    const Slot base = shared_->SharedAddress(variable, bytes);
+  const auto with_offset = [&](Slot base) {
     if (offset == 0) return base;
     const Slot sum = Scratch(letter);
     EmitSlots(letter == 'l' ? "add.u64" : "add.u32", sum, base, shared_->Constant(offset, bytes));
@@ -276,7 +275,9 @@ Slot FunctionDecoder::AddressOf(const Operand& operand, char letter) {
   if (operand.kind == Operand::Kind::kVariable) {
     const size_t index = static_cast<size_t>(operand.variable);
     const ptx::Variable& variable = body_.variables[index];
-    if (variable.space == ptx::Space::kShared) return shared_address(variable);
+    if (variable.space == ptx::Space::kShared) {
+      return with_offset(shared_->SharedAddress(SharedNameOf(index), variable, bytes));
+    }
     if (is_entry_ && index < function_.params.size()) return shared_->Constant(param_offsets_[index] + offset, bytes);
     if (variable.space == ptx::Space::kParam || variable.space == ptx::Space::kLocal) {
       const Slot row = Scratch(letter);
@@ -292,7 +293,7 @@ Slot FunctionDecoder::AddressOf(const Operand& operand, char letter) {
     case Symbol::Kind::kDeviceVariable:
       return shared_->Constant(shared_->program.AddressOf(symbol.index) + offset, bytes);
     case Symbol::Kind::kSharedVariable:
-      return shared_address(*shared_->program.variables()[symbol.index].variable);
+      return with_offset(shared_->SharedAddress(symbol.index, bytes));
     case Symbol::Kind::kFunction:
       shared_->Reach(symbol.index);
       return shared_->Constant(FunctionPointer(symbol.index), bytes);

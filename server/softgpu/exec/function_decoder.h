@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <map>
 #include <optional>
 #include <set>
@@ -14,9 +15,17 @@
 
 namespace outboard::softgpu {
 
+// A shared variable of a program, for as long as there is the program.
+struct SharedName {
+  static constexpr uint32_t kNoFunction = UINT32_MAX;
+  uint32_t function;  // that has it in its body, an index in Program::functions(); kNoFunction for a module's
+  uint32_t variable;  // an index in ptx::Body::variables, or in Program::variables()
+  auto operator<=>(const SharedName&) const = default;
+};
+
 // Where a kernel's shared variables are.
 struct SharedLayout {
-  std::unordered_map<const ptx::Variable*, uint32_t> addresses;
+  std::map<SharedName, uint32_t> addresses;
   uint32_t bytes = 0;
   uint32_t dynamic_align = 16;
   uint32_t reserved = 0, reserved_bytes = 0;  // as in Kernel
@@ -37,7 +46,11 @@ class ProgramDecoder {
 
   // The row that holds the address of a shared variable in the kernel's shared memory. Dynamic shared memory (extern,
   // unsized) lies behind all other variables, so its rows are filled by FinishShared, when every function is decoded.
-  Slot SharedAddress(const ptx::Variable& variable, uint32_t bytes);
+  Slot SharedAddress(const SharedName& name, const ptx::Variable& variable, uint32_t bytes);
+  // Of one of Program::variables().
+  Slot SharedAddress(uint32_t variable, uint32_t bytes) {
+    return SharedAddress({SharedName::kNoFunction, variable}, *program.variables()[variable].variable, bytes);
+  }
   void FinishShared();
   // Dynamic shared memory is to begin at a multiple of `align`, whoever uses it.
   void AlignDynamic(uint32_t align);
@@ -156,6 +169,9 @@ class FunctionDecoder {
   void Watch(const WatchedAccess& access);
 
   Slot Scratch(char letter);
+  SharedName SharedNameOf(size_t variable) const {  // of the body
+    return {shared_->reached()[index_], static_cast<uint32_t>(variable)};
+  }
   void Fail(std::string what) { shared_->Fail(std::move(what), function_.name, line_); }
 
   ProgramDecoder* const shared_;

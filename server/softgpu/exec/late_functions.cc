@@ -52,7 +52,7 @@ std::optional<LateNeeds> LateNeedsOf(const Program& program) {
 void LateFunctions::Place(const LateNeeds& needs, ProgramDecoder* kernel) {
   kernel->AlignDynamic(kDynamicAlign);
   for (const uint32_t variable : needs.variables) {
-    kernel->SharedAddress(*kernel->program.variables()[variable].variable, 8);
+    kernel->SharedAddress(variable, 8);
   }
   for (const uint32_t function : needs.functions) kernel->Reach(function);
 }
