@@ -615,7 +615,7 @@ TEST_P(Control, ManyTargetsOfMuchText) {
   ExpectFault(functions + Kernel(wrong), FaultKind::kInvalidPc, "call (r), %f, (p), prototype;");
 }
 
-// `own` has shared memory of its own, `sum` reads the kernel's, and `lacking` cannot run.
+// `own` has shared memory of its own, `sum` reads the kernel's, `lacking` cannot run, and nothing calls `unreached`.
 TEST_P(Control, SharedMemoryOfLateFunctions) {
   const std::string functions = R"(.shared .align 4 .b8 cells[128];
 .extern .shared .align 16 .b8 dynamic[];
@@ -653,9 +653,15 @@ ret;
 }
 .func (.param .b32 result) lacking(.param .b32 n)
 {
+.shared .align 4 .b8 more[4];
 .reg .b32 %n;
 ld.param.b32 %n, [n];
 setp.frobnicate.u32 %n, %n;
+ret;
+}
+.func unreached()
+{
+.shared .align 4 .b8 huge[20000000];
 ret;
 }
 .global .align 8 .u64 methods[3] = {own, sum, lacking};
@@ -689,6 +695,24 @@ st.shared.u32 [%d], %t;
   ASSERT_TRUE(fault);
   EXPECT_EQ(fault->kind, FaultKind::kIllegalInstruction);
   EXPECT_NE(fault->message.find("setp.frobnicate.u32 (function lacking"), std::string::npos) << fault->message;
+}
+
+// What functions in a table call by name: `kept`, with shared memory, that the kernel calls as well; and themselves.
+TEST_P(Control, CallsOfLateFunctions) {
+  const std::string functions = Keeping("kept", 32) + R"(.func (.param .b32 result) next(.param .b32 n)
+{
+.reg .b32 %t, %r;
+)" + kPadding + "ld.param.b32 %t, [n];\nadd.u32 %t, %t, 1000;\n" +
+                                CallOf("kept") + R"(st.param.b32 [result], %r;
+ret;
+}
+)" + kFibonacci + ".global .align 8 .u64 methods[3] = {next, next, fibonacci};\n";
+  const std::string again = ".reg .b32 %t, %u;\n.reg .pred %p;\nmov.u32 %u, %r;\nmov.u32 %t, 0;\n" + CallOf("kept") +
+                            "setp.ne.u32 %p, %k, 2;\n@%p mad.lo.u32 %u, %r, 10000, %u;\nst.global.u32 [%out], %u;\n";
+  Expect(functions + Kernel(kVirtualCall + again), 8, [](uint32_t i) {
+    constexpr uint32_t kFibonacciOf[] = {0, 0, 1, 0, 0, 5, 0, 0, 21, 0, 0, 89, 0, 0, 377};
+    return i % 3 == 2 ? kFibonacciOf[i] : (i + 1000) * 10001;
+  });
 }
 
 TEST_P(Control, IndirectCallOfNothing) {

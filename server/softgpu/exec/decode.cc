@@ -122,10 +122,7 @@ Result<std::unique_ptr<Kernel>> DecodeLate(const Program& program, uint32_t func
                                            const SharedLayout& layout) {
   auto result = std::make_unique<Kernel>();
   ProgramDecoder shared(program, forms, result.get(), layout);
-  shared.Reach(function);
-  for (size_t next = 0; next < shared.reached().size(); ++next) {
-    FunctionDecoder(&shared, shared.reached()[next], false).Decode();
-  }
+  FunctionDecoder(&shared, function, false).Decode();
   shared.FinishShared();
   if (std::string failures = shared.Failures(); !failures.empty()) return Error{std::move(failures)};
   result->SetConstants(shared.constants());

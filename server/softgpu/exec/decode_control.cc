@@ -99,7 +99,9 @@ void FunctionDecoder::DecodeCall(const Instruction& instruction) {
     return Fail(std::move(refusal));
   } else {
     const Symbol symbol = shared_->program.Resolve(module_, target->name);
-    if (symbol.kind == Symbol::Kind::kFunction) {
+    if (symbol.kind == Symbol::Kind::kFunction && shared_->is_late()) {
+      site.pointer = FunctionPointer(symbol.index);
+    } else if (symbol.kind == Symbol::Kind::kFunction) {
       site.function = shared_->Reach(symbol.index);
       callees_.insert(site.function);
     } else {

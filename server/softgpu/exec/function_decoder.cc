@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t kMaxFunctionBytes = 16 << 20;
 // Of a kernel's static shared variables, those of its modules among them: likewise.
 constexpr uint64_t kMaxSharedBytes = 16 << 20;
+// Shared memory for system software: as much as devices keep.
+constexpr uint32_t kReservedBytes = 1 << 10;
 
 // The carry flag CC.CF lives in the last scratch predicate, which no instruction uses for itself.
 Slot CarrySlot(const RowPlan& rows) { return rows.scratch_predicate + 4 * (kScratchRows - 1); }
@@ -52,7 +54,7 @@ Slot ProgramDecoder::Constant(uint64_t value, uint32_t bytes) {
 
 Slot ProgramDecoder::SharedAddress(const SharedName& name, const ptx::Variable& variable, uint32_t bytes) {
   if (variable.unsized_array) {
-    if (!is_fixed_) AlignDynamic(variable.align);
+    if (!is_late_) AlignDynamic(variable.align);
     if (variable.align > shared_.dynamic_align) Fail("dynamic shared memory that is aligned more", variable.name, 0);
     Slot& slot = dynamic_slots_[bytes == 8];
     if (slot == kNoSlot) {
@@ -61,38 +63,45 @@ Slot ProgramDecoder::SharedAddress(const SharedName& name, const ptx::Variable& 
     }
     return slot;
   }
+  return Constant(PlaceShared(name, variable), bytes);
+}
+
+uint32_t ProgramDecoder::PlaceShared(const SharedName& name, const ptx::Variable& variable) {
   const auto [place, is_new] = shared_.addresses.emplace(name, 0);
-  if (is_new) {
-    if (is_fixed_) Fail("a shared variable of a function that is called through a pointer", variable.name, 0);
-    const uint64_t begin = RoundUp(uint64_t{shared_.bytes}, std::max(variable.align, 1u));
-    if (begin + variable.size > kMaxSharedBytes) {
-      Fail("more than 16 MiB of shared variables", variable.name, 0);
-      return Constant(0, bytes);
-    }
-    place->second = static_cast<uint32_t>(begin);
-    shared_.bytes = static_cast<uint32_t>(begin + variable.size);
-    if (kernel->checks.any())
-      kernel->shared_variables.push_back({variable.name, place->second, static_cast<uint32_t>(variable.size)});
+  if (!is_new) return place->second;
+  if (is_late_) Fail("a shared variable of a function that no table has", variable.name, 0);
+  const uint64_t begin = RoundUp(uint64_t{shared_.bytes}, std::max(variable.align, 1u));
+  if (begin + variable.size > kMaxSharedBytes) {
+    Fail("more than 16 MiB of shared variables", variable.name, 0);
+    return 0;
   }
-  return Constant(place->second, bytes);
+  place->second = static_cast<uint32_t>(begin);
+  shared_.bytes = static_cast<uint32_t>(begin + variable.size);
+  if (kernel->checks.any())
+    kernel->shared_variables.push_back({variable.name, place->second, static_cast<uint32_t>(variable.size)});
+  return place->second;
+}
+
+uint32_t ProgramDecoder::PlaceReserved() {
+  constexpr uint32_t kAlign = 16;
+  if (shared_.reserved_bytes == 0) {
+    if (is_late_) Fail("reserved shared memory in a function that no table has", "", 0);
+    shared_.reserved = RoundUp(shared_.bytes, kAlign);
+    shared_.reserved_bytes = kReservedBytes;
+    shared_.bytes = shared_.reserved + kReservedBytes;
+  }
+  return shared_.reserved;
 }
 
 Slot ProgramDecoder::ReservedShared(std::string_view special, uint32_t bytes) {
-  // As much as devices keep. Cooperative groups have their barriers at the second of the two offsets.
-  constexpr uint32_t kBytes = 1 << 10, kAlign = 16;
   constexpr std::string_view kPrefix = "%reserved_smem_offset_";
   if (!special.starts_with(kPrefix)) return kNoSlot;
   special.remove_prefix(kPrefix.size());
-  if (shared_.reserved_bytes == 0) {
-    if (is_fixed_) Fail("reserved shared memory in a function that is called through a pointer", special, 0);
-    shared_.reserved = RoundUp(shared_.bytes, kAlign);
-    shared_.reserved_bytes = kBytes;
-    shared_.bytes = shared_.reserved + kBytes;
-  }
-  const uint32_t begin = shared_.reserved;
-  const uint32_t value = special == "cap"   ? kBytes
-                         : special == "end" ? begin + kBytes
-                         : special == "1"   ? begin + kBytes / 2
+  const uint32_t begin = PlaceReserved();
+  // Cooperative groups have their barriers at the second of the two offsets.
+  const uint32_t value = special == "cap"   ? kReservedBytes
+                         : special == "end" ? begin + kReservedBytes
+                         : special == "1"   ? begin + kReservedBytes / 2
                                             : begin;  // "begin" and "0"
   return Constant(value, bytes);
 }
@@ -295,7 +304,7 @@ Slot FunctionDecoder::AddressOf(const Operand& operand, char letter) {
     case Symbol::Kind::kSharedVariable:
       return with_offset(shared_->SharedAddress(symbol.index, bytes));
     case Symbol::Kind::kFunction:
-      shared_->Reach(symbol.index);
+      if (!shared_->is_late()) shared_->Reach(symbol.index);
       return shared_->Constant(FunctionPointer(symbol.index), bytes);
     case Symbol::Kind::kNone:
       break;

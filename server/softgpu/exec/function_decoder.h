@@ -37,9 +37,9 @@ class ProgramDecoder {
  public:
   ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel)
       : program(program), forms(forms), kernel(kernel) {}
-  // For functions of a kernel whose shared variables have their places: others fail.
+  // For a function that is decoded when a kernel calls it, whose shared variables have their places then: others fail.
   ProgramDecoder(const Program& program, const Forms& forms, Kernel* kernel, const SharedLayout& shared)
-      : program(program), forms(forms), kernel(kernel), shared_(shared), is_fixed_(true) {}
+      : program(program), forms(forms), kernel(kernel), shared_(shared), is_late_(true) {}
 
   // The row that holds `value` in every lane. `bytes`: 4 or 8.
   Slot Constant(uint64_t value, uint32_t bytes);
@@ -51,6 +51,10 @@ class ProgramDecoder {
   Slot SharedAddress(uint32_t variable, uint32_t bytes) {
     return SharedAddress({SharedName::kNoFunction, variable}, *program.variables()[variable].variable, bytes);
   }
+  // Gives a variable that is not dynamic its place, if it has none, and returns its address.
+  uint32_t PlaceShared(const SharedName& name, const ptx::Variable& variable);
+  // Likewise the shared memory for system software.
+  uint32_t PlaceReserved();
   void FinishShared();
   // Dynamic shared memory is to begin at a multiple of `align`, whoever uses it.
   void AlignDynamic(uint32_t align);
@@ -65,6 +69,8 @@ class ProgramDecoder {
   // Notes that the engine lacks something: "wmma.load... (function f, line 12)". One note per `what`.
   void Fail(std::string what, std::string_view function, uint32_t line);
 
+  // The one function calls others through pointers.
+  bool is_late() const { return is_late_; }
   const std::vector<uint32_t>& reached() const { return reached_; }
   const std::vector<std::byte>& constants() const { return constants_; }
   // After FinishShared; `bytes` are rounded up to where dynamic shared memory begins.
@@ -79,7 +85,7 @@ class ProgramDecoder {
   std::map<std::pair<uint64_t, uint32_t>, Slot> constant_slots_;
   std::vector<std::byte> constants_;
   SharedLayout shared_;
-  const bool is_fixed_ = false;
+  const bool is_late_ = false;
   bool uses_dynamic_ = false;
   Slot dynamic_slots_[2] = {kNoSlot, kNoSlot};  // of 4 and of 8 bytes
   std::vector<uint32_t> reached_;

@@ -48,6 +48,7 @@ struct CallSite {
   Builtin builtin = Builtin::kNone;
   bool indirect = false;
   uint32_t function = 0;  // index in Kernel::functions; for an indirect call the row Inst::a holds the pointer
+  uint64_t pointer = 0;   // in place of `function`, in code that was decoded late: for Kernel::FunctionAt
   std::vector<LocalPlace> params, returns;  // the caller's side
 };
 
@@ -87,8 +88,8 @@ struct WatchedAccess {
   Handler run = nullptr;    // what does the work, where Checker::Run stands in for it
 };
 
-// A kernel with everything it calls, ready to run; or a function that is called through pointers, with what it calls
-// itself (LateFunctions): then what is said of a kernel as a whole is empty. Immutable after decoding.
+// A kernel with everything it calls, ready to run; or one function that is decoded when it is called (LateFunctions):
+// then what is said of a kernel as a whole is empty. Immutable after decoding.
 class Kernel {
  public:
   Kernel();

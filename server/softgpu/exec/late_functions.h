@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,24 +14,30 @@
 
 namespace outboard::softgpu {
 
-// What the functions that are decoded late have in shared memory, which has its place before a kernel runs.
+// What functions that are decoded late may have in shared memory: it has its place before a kernel runs.
 struct LateNeeds {
-  std::vector<uint32_t> variables;  // that functions name, each once; indices in Program::variables()
-  std::vector<uint32_t> functions;  // that have variables of their own: kernels decode them early
+  struct Own {
+    SharedName name;
+    ptx::Variable variable;
+  };
+  std::vector<uint32_t> variables;  // that they name, each once; indices in Program::variables()
+  std::vector<Own> own;             // in their bodies
+  bool reserved = false;            // that for system software
 };
 
-// Reads the text of the program. nullopt where that is not so long that functions are decoded late.
+// Reads the text of the functions in tables and of all that those name. nullopt where there is not so much in tables
+// that functions are decoded late.
 std::optional<LateNeeds> LateNeedsOf(const Program& program);
 
-// The functions of a program that a kernel may call through pointers and that are too many to decode before it runs:
-// each is decoded when it is first called, with what it calls by name. Thread-safe.
+// The functions of a program that a kernel may call through pointers, and what those call, where they are too many to
+// decode before it runs: each is decoded once, when it is first called. Thread-safe.
 class LateFunctions {
  public:
-  // `shared`: where the kernel's shared variables are, those among them that such functions name. What is passed by
-  // reference must outlive this.
+  // `shared`: where the kernel's shared variables are, those of such functions among them. What is passed by reference
+  // must outlive this.
   LateFunctions(const Program& program, const Forms& forms, SharedLayout shared);
 
-  // The code whose first function is what `pointer` points to; null where it points to no function, and where that
+  // The code whose only function is what `pointer` points to; null where it points to no function, and where that
   // cannot be decoded: then `failure` says why.
   const Kernel* Find(uint64_t pointer, std::string* failure);
 
@@ -39,11 +45,13 @@ class LateFunctions {
   static void Place(const LateNeeds& needs, ProgramDecoder* kernel);
 
  private:
+  using Decoded = Result<std::unique_ptr<Kernel>>;
+
   const Program& program_;
   const Forms& forms_;
   const SharedLayout shared_;
-  std::mutex mutex_;
-  std::unordered_map<uint64_t, Result<std::unique_ptr<Kernel>>> decoded_;  // by pointer; guarded by mutex_
+  std::shared_mutex mutex_;
+  std::unordered_map<uint64_t, Decoded> decoded_;  // by pointer; mutex_ guards what it has
 };
 
 }  // namespace outboard::softgpu

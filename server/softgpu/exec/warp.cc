@@ -238,13 +238,16 @@ bool Warp::Call(const Inst& inst, uint32_t mask) {
   const CallSite& site = code_->calls[inst.extra];
   const uint32_t rest = now_.mask & ~mask;
   if (site.builtin != Builtin::kNone) return CallBuiltin(inst, site, mask);
-  if (!site.indirect) return CallFunction(inst, site, {code_, site.function}, mask, rest);
+  if (!site.indirect && site.pointer == 0) return CallFunction(inst, site, {code_, site.function}, mask, rest);
 
-  const uint64_t* pointers = RowOf<uint64_t>(context, inst.a);
-  const uint64_t pointer = pointers[FirstLane(mask)];
-  uint32_t group = 0;
-  for (uint32_t other = mask; other != 0; other &= other - 1) {
-    if (pointers[FirstLane(other)] == pointer) group |= 1u << FirstLane(other);
+  uint64_t pointer = site.pointer;
+  uint32_t group = mask;
+  if (site.indirect) {
+    const uint64_t* pointers = RowOf<uint64_t>(context, inst.a);
+    pointer = pointers[FirstLane(mask)];
+    for (uint32_t others = mask; others != 0; others &= others - 1) {
+      if (pointers[FirstLane(others)] != pointer) group &= ~(1u << FirstLane(others));
+    }
   }
   std::string failure;
   const std::optional<Callee> callee = kernel_->FunctionAt(pointer, &failure);
@@ -253,7 +256,7 @@ bool Warp::Call(const Inst& inst, uint32_t mask) {
     const FaultKind kind = failure.empty() ? FaultKind::kInvalidPc : FaultKind::kIllegalInstruction;
     return Fault(kind, inst, FirstLane(mask), std::move(failure));
   }
-  if (callee->code->functions[callee->function].params.size() != site.params.size()) {
+  if (site.indirect && callee->code->functions[callee->function].params.size() != site.params.size()) {
     return Fault(FaultKind::kInvalidPc, inst, FirstLane(mask),
                  "the function pointer's function takes another number of arguments");
   }
