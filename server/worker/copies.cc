@@ -283,6 +283,14 @@ std::shared_ptr<Staging> Copies::State::TakeStaging(CUcontext context) {
   return staging;
 }
 
+std::shared_ptr<Staging> Copies::State::TakeStagingWhenFilled(CUcontext context) {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [this] { return filling == 0; });
+  const auto staging = TakeStaging(context);
+  changed.notify_all();
+  return staging;
+}
+
 Copies::Copies(const driver::DriverTable& driver, slice::Gate& gate, Sender send)
     : state_(std::make_unique<State>(driver, gate, std::move(send))) {
   sigset_t all, before;
@@ -407,14 +415,17 @@ void Copies::ForgetContext(CUcontext context) {
   LandCompleted();
 
   std::lock_guard sweep(state_->sweep_mutex);
-  std::shared_ptr<Staging> staging;
+  const auto staging = state_->TakeStagingWhenFilled(context);
+  if (staging != nullptr) is_current ? staging->Destroy() : staging->Abandon();
+}
+
+void Copies::DropContext(CUcontext context) {
   {
-    std::unique_lock lock(state_->mutex);
-    state_->changed.wait(lock, [this] { return state_->filling == 0; });
-    staging = state_->TakeStaging(context);
-    state_->changed.notify_all();
+    std::lock_guard lock(state_->mutex);
+    if (!state_->stagings.contains(context)) return;
   }
-  if (staging != nullptr && is_current) staging->Destroy();
+  std::lock_guard sweep(state_->sweep_mutex);
+  if (const auto staging = state_->TakeStagingWhenFilled(context)) staging->Abandon();
 }
 
 void Copies::SetOutput(std::unique_ptr<Output> output, std::unique_ptr<Output> errors) {

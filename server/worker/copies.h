@@ -2,6 +2,7 @@
 
 #include <cuda.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,8 +12,8 @@
 #include "common/base/box.h"
 #include "common/wire/frame.h"
 #include "server/driver/driver_table.h"
-#include "server/worker/device_place.h"
 #include "server/slice/gate.h"
+#include "server/worker/device_place.h"
 #include "server/worker/sender.h"
 
 namespace outboard::worker {
@@ -75,9 +76,10 @@ class Copies {
 
   // For a graph that the driver has come to the node of, on the driver's own threads. Both do LandCompleted first.
 
-  // Asks the client for the bytes of a pull (Control::kPull) and returns when they are there, or when the client is
-  // gone.
-  void PullNow(uint64_t pull, std::span<std::byte> bytes);
+  // Asks the client for the bytes of a pull (Control::kPull) and returns when they are there, when the client is gone,
+  // or when nobody wants them any more: who sets `is_over` calls WakePulls then.
+  void PullNow(uint64_t pull, std::span<std::byte> bytes, const std::atomic<bool>& is_over);
+  void WakePulls();
   // Sends bytes for the client's memory (Control::kLand, or kLandBox if there are several rows), before it returns.
   void LandNow(const Box& host, const BoxExtent& extent, std::span<const std::byte> bytes);
 
@@ -88,6 +90,8 @@ class Copies {
   // The context is about to be destroyed: waits for its work, lands what it has for the client and gives up everything
   // that belongs to it. Called by a lane; the current context is the same afterwards.
   void ForgetContext(CUcontext context);
+  // The context has ended: gives up what other lanes have begun in it since ForgetContext. Calls no driver.
+  void DropContext(CUcontext context);
 
   // Where what kernels print is found, and what they say of failed assertions. Null: nowhere. Called before the first
   // command.

@@ -120,7 +120,7 @@ struct Copies::State {
   std::unordered_map<unsigned long long, std::shared_ptr<StreamCopies>> streams;  // by cuStreamGetId
   std::unordered_map<CUcontext, std::shared_ptr<Staging>> stagings;
   std::unordered_map<uint64_t, std::shared_ptr<StreamCopies>> pulls;  // under way, by the client's number
-  std::unordered_map<uint64_t, DirectPull*> direct_pulls;             // the same of graphs
+  std::unordered_map<uint64_t, DirectPull*> direct_pulls;  // the same of graphs; null when nobody wants it any more
   std::vector<std::function<void()>> tasks;
   bool runs_tasks = false;  // the helper does what was in `tasks`
   uint64_t next_order = 0;
@@ -156,6 +156,7 @@ struct Copies::State {
   bool Touches(uint64_t host_address, uint64_t count) const;
 
   // Under sweep_mutex.
+  std::shared_ptr<Staging> TakeStagingWhenFilled(CUcontext context);
   class Current;
   bool Sweep();  // whether anything came to an end
   void LookAtWrites(StreamCopies& copies, Current& current);

@@ -264,7 +264,7 @@ void Copies::LandThen(std::function<void()> then) {
   state_->wake.notify_one();
 }
 
-void Copies::PullNow(uint64_t pull, std::span<std::byte> bytes) {
+void Copies::PullNow(uint64_t pull, std::span<std::byte> bytes, const std::atomic<bool>& is_over) {
   DirectPull wanted{bytes};
   {
     std::lock_guard lock(state_->mutex);
@@ -276,8 +276,17 @@ void Copies::PullNow(uint64_t pull, std::span<std::byte> bytes) {
     state->send(wire::Control::kPull, std::as_bytes(std::span(&head, 1)), {});
   });
   std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return wanted.is_done || state_->released; });
-  state_->direct_pulls.erase(pull);
+  state_->changed.wait(lock, [&] { return wanted.is_done || state_->released || is_over; });
+  if (wanted.is_done) {
+    state_->direct_pulls.erase(pull);
+  } else {
+    state_->direct_pulls[pull] = nullptr;  // its answer may be on its way
+  }
+}
+
+void Copies::WakePulls() {
+  std::lock_guard lock(state_->mutex);
+  state_->changed.notify_all();
 }
 
 void Copies::LandNow(const Box& host, const BoxExtent& extent, std::span<const std::byte> bytes) {
@@ -299,7 +308,9 @@ bool Copies::OnPulled(const wire::PullHead& head, std::span<const std::byte> byt
   const auto found = state_->pulls.find(head.pull);
   if (found == state_->pulls.end()) {
     const auto direct = state_->direct_pulls.find(head.pull);
-    if (direct == state_->direct_pulls.end() || direct->second->is_done) return false;
+    if (direct == state_->direct_pulls.end()) return false;
+    if (direct->second == nullptr) return state_->direct_pulls.erase(head.pull) == 1;
+    if (direct->second->is_done) return false;
     DirectPull& wanted = *direct->second;
     if (head.offset != 0 || head.bytes != wanted.bytes.size() || bytes.size() != wanted.bytes.size()) return false;
     // Under the lock, so that the graph does not go on meanwhile, whatever happens.

@@ -15,8 +15,8 @@ constexpr std::chrono::microseconds kDrainPause{500};
 }  // namespace
 
 Graphs::Graphs(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
-               HostCalls& host_calls, GraphMemory& memory)
-    : state_(std::make_shared<State>(driver, gate, handles, copies, host_calls, memory)) {}
+               HostCalls& host_calls, GraphMemory& memory, size_t most)
+    : state_(std::make_shared<State>(driver, gate, handles, copies, host_calls, memory, most)) {}
 
 Graphs::~Graphs() = default;
 
@@ -39,9 +39,12 @@ void Graphs::Step::Run(void* raw) {
   const std::shared_ptr<Generation::Launched> launched = generation.launches.front();
   const uint64_t word = launched->words[step.word];
   const bool acts = word != 0 && !state.released;
+  const unsigned has_block = step.kind != wire::GraphNodeKind::kHostCall;
+  generation.acting += has_block;
   lock.unlock();
   if (acts) step.Act(*launched, word);
   lock.lock();
+  generation.acting -= has_block;
   if (--launched->steps_left == 0 && !generation.launches.empty()) generation.launches.pop_front();
   state.changed.notify_all();
 }
@@ -55,7 +58,7 @@ void Graphs::Step::Act(const Generation::Launched& launched, uint64_t word) {
     case wire::GraphNodeKind::kWrite:
       if ((word & wire::kWithLaunch) == 0) {
         state.gate.Hold(launched.stream);
-        state.copies.PullNow(word, {form->block, form->bytes});
+        state.copies.PullNow(word, {form->block, form->bytes}, generation.is_dead);
         return state.gate.Unhold(launched.stream);
       }
       if (const uint64_t at = word - wire::kWithLaunch;
@@ -83,14 +86,14 @@ std::shared_ptr<Graphs::Graph> Graphs::State::Find(uint64_t number) {
 
 CUresult Graphs::State::Add(uint64_t number, const std::shared_ptr<Graph>& graph) {
   std::lock_guard lock(mutex);
-  if (graphs.size() >= kMaxGraphs) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (graphs.size() >= most) return CUDA_ERROR_OUT_OF_MEMORY;
   return graphs.emplace(number, graph).second ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 std::shared_ptr<Graphs::Generation> Graphs::State::Begin() {
   auto generation = std::make_shared<Generation>(*this);
   std::lock_guard lock(mutex);
-  if (generations.size() >= kMaxGraphs) return nullptr;
+  if (generations.size() >= most) return nullptr;
   generations.insert(generation.get());
   return generation;
 }
@@ -102,10 +105,28 @@ std::shared_ptr<Staging> Graphs::State::StagingOf(CUcontext context) {
   return staging;
 }
 
+std::shared_ptr<Staging> Graphs::State::TakeStaging(CUcontext context) {
+  for (Generation* const generation : generations) generation->launched_in.erase(context);
+  const auto found = stagings.find(context);
+  if (found == stagings.end()) return nullptr;
+  const std::shared_ptr<Staging> staging = std::move(found->second);
+  stagings.erase(found);
+  for (Generation* const generation : generations) {
+    if (!generation->Uses(*staging)) continue;
+    generation->is_dead = true;
+    generation->launches.clear();
+  }
+  changed.notify_all();
+  copies.WakePulls();
+  return staging;
+}
+
 void Graphs::State::End(Graph& graph) {
   std::lock_guard order(graph.order);
   if (graph.exec != nullptr) driver.cuGraphExecDestroy(std::exchange(graph.exec, nullptr));
   if (graph.graph != nullptr) driver.cuGraphDestroy(std::exchange(graph.graph, nullptr));
+  graph.kept = nullptr;  // went with the graph, which another lane may still have found
+  graph.generation.reset();
 }
 
 bool Graphs::State::IsThere(const std::shared_ptr<Staging>& staging) const {
@@ -255,9 +276,13 @@ CUresult Graphs::LaunchSteps(Graph& graph, CUstream stream, std::span<const unsi
   launched->words.assign(words.begin(), words.end());
   launched->bytes.assign(bytes.begin(), bytes.end());
   launched->steps_left = generation.steps.size();
+  CUcontext context = nullptr;
+  const auto get_context = state_->driver.cuStreamGetCtx;
+  const bool is_known = get_context != nullptr && get_context(stream, &context) == CUDA_SUCCESS;
   {
     std::lock_guard lock(state_->mutex);
     if (generation.is_dead) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (is_known) generation.launched_in.insert(context);
     for (const auto& step : generation.steps) launched->forms.push_back(step->form);
     generation.launches.push_back(launched);
   }
@@ -343,21 +368,32 @@ void Graphs::Drain() {
 
 void Graphs::ForgetContext(CUcontext context) {
   std::shared_ptr<Staging> staging;
+  std::set<CUcontext> others;
   {
-    std::lock_guard lock(state_->mutex);
-    const auto found = state_->stagings.find(context);
-    if (found == state_->stagings.end()) return;
-    staging = std::move(found->second);
-    state_->stagings.erase(found);
-    const auto is_its = [&](const auto& each) { return each.first == staging; };
-    for (Generation* const generation : state_->generations) {
-      if (!std::ranges::any_of(generation->blocks, is_its)) continue;
-      generation->is_dead = true;
-      generation->launches.clear();
+    std::unique_lock lock(state_->mutex);
+    staging = state_->TakeStaging(context);
+    if (staging == nullptr) return;
+    state_->changed.wait(lock, [&] {
+      return std::ranges::none_of(state_->generations, [&](const Generation* generation) {
+        return generation->acting != 0 && generation->Uses(*staging);
+      });
+    });
+    for (const Generation* const generation : state_->generations) {
+      if (generation->Uses(*staging)) others.insert(generation->launched_in.begin(), generation->launched_in.end());
     }
-    state_->changed.notify_all();
+  }
+  // Behind a step the driver copies.
+  for (CUcontext other : others) {
+    if (state_->driver.cuCtxPushCurrent_v2(other) != CUDA_SUCCESS) continue;
+    state_->driver.cuCtxSynchronize();
+    state_->driver.cuCtxPopCurrent_v2(&other);
   }
   state_->EndStaging(*staging);
+}
+
+void Graphs::DropContext(CUcontext context) {
+  std::lock_guard lock(state_->mutex);
+  if (const auto staging = state_->TakeStaging(context)) staging->Abandon();
 }
 
 void Graphs::ReleaseAll() {

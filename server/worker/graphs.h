@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "common/base/limits.h"
 #include "server/driver/driver_table.h"
 #include "server/slice/gate.h"
 #include "server/worker/copies.h"
@@ -38,9 +39,9 @@ namespace outboard::worker {
 // or ended.
 class Graphs {
  public:
-  // All outlive this.
+  // All outlive this. There are `most` graphs and generations of them at a time, and no more.
   Graphs(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
-         HostCalls& host_calls, GraphMemory& memory);
+         HostCalls& host_calls, GraphMemory& memory, size_t most = kMaxGraphs);
   // Precondition: EndAll was called.
   ~Graphs();
   Graphs(const Graphs&) = delete;
@@ -64,9 +65,11 @@ class Graphs {
   // Returns when no launch touches the client's memory any more.
   void Drain();
 
-  // The context, which has no work any more, is about to end or has ended. Graphs that have page-locked memory of it
-  // cannot be launched any more.
+  // The context, whose streams have no work any more, is about to end. Graphs that have page-locked memory of it cannot
+  // be launched any more; waits for launches of them in streams of other contexts, which get no bytes of the client's.
   void ForgetContext(CUcontext context);
+  // The context has ended: gives up what other lanes have taken of it since ForgetContext. Calls no driver.
+  void DropContext(CUcontext context);
 
   // The client is gone: nothing is called, asked for or sent any more. Idempotent.
   void ReleaseAll();

@@ -30,10 +30,13 @@ CUresult CallIf(Function function, Args... args) {
 
 }  // namespace
 
+// A context that ends with another, as a green context's does, is none that a node may name: the client names its home.
 template <class T>
 CUresult Graphs::Builder::Find(wire::HandleKind kind, wire::HandleId id, T* object) const {
-  const auto found = state_.handles.Find(kind, id);
-  if (!found) return kind == wire::HandleKind::kContext ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_HANDLE;
+  const bool is_context = kind == wire::HandleKind::kContext;
+  wire::HandleId owner = 0;
+  const auto found = state_.handles.Find(kind, id, &owner);
+  if (!found || (is_context && owner != 0)) return is_context ? CUDA_ERROR_INVALID_CONTEXT : CUDA_ERROR_INVALID_HANDLE;
   *object = static_cast<T>(*found);
   return CUDA_SUCCESS;
 }

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -57,6 +58,11 @@ struct Graphs::Generation {
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
+  // Whether blocks of it are of this. The caller holds State::mutex.
+  bool Uses(const Staging& staging) const {
+    return std::ranges::any_of(blocks, [&](const auto& each) { return each.first.get() == &staging; });
+  }
+
   State& state;
 
   // Guarded by Graph::order, but for the forms of the steps.
@@ -69,7 +75,9 @@ struct Graphs::Generation {
   // Guarded by State::mutex.
   std::vector<std::pair<std::shared_ptr<Staging>, Block*>> blocks;  // that it has taken
   std::deque<std::shared_ptr<Launched>> launches;                   // the driver is at the first
-  bool is_dead = false;                                             // blocks of it have ended with their context
+  std::set<CUcontext> launched_in;                                  // contexts of the streams of its launches
+  unsigned acting = 0;                                              // steps that work with a block just now
+  std::atomic<bool> is_dead{false};  // blocks of it have ended with their context; set under the mutex
 };
 
 struct Graphs::Graph {
@@ -107,8 +115,14 @@ struct Graphs::Ended {
 
 struct Graphs::State {
   State(const driver::DriverTable& driver, slice::Gate& gate, const HandleTable& handles, Copies& copies,
-        HostCalls& host_calls, GraphMemory& memory)
-      : driver(driver), gate(gate), handles(handles), copies(copies), host_calls(host_calls), memory(memory) {}
+        HostCalls& host_calls, GraphMemory& memory, size_t most)
+      : driver(driver),
+        gate(gate),
+        handles(handles),
+        copies(copies),
+        host_calls(host_calls),
+        memory(memory),
+        most(most) {}
 
   const driver::DriverTable& driver;
   slice::Gate& gate;
@@ -116,6 +130,7 @@ struct Graphs::State {
   Copies& copies;
   HostCalls& host_calls;
   GraphMemory& memory;
+  const size_t most;
   std::atomic<uint64_t> staging_bytes{0};
 
   std::mutex mutex;  // never held over a call of the driver
@@ -132,6 +147,9 @@ struct Graphs::State {
   std::shared_ptr<Staging> StagingOf(CUcontext context);
   // Whether its context has not ended. The caller holds the mutex.
   bool IsThere(const std::shared_ptr<Staging>& staging) const;
+  // Takes the context's away, and what uses it has ended from here on; null when there is none. The caller holds the
+  // mutex.
+  std::shared_ptr<Staging> TakeStaging(CUcontext context);
   // Lets go of what the driver has for a graph.
   void End(Graph& graph);
   // Gives page-locked memory, which nothing uses any more, back to the driver.

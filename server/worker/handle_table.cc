@@ -20,12 +20,13 @@ const HandleTable::Slot* HandleTable::Look(wire::HandleId id) const {
   return is_it ? &slot : nullptr;
 }
 
-std::optional<void*> HandleTable::Find(wire::HandleKind kind, wire::HandleId id) const {
+std::optional<void*> HandleTable::Find(wire::HandleKind kind, wire::HandleId id, wire::HandleId* owner) const {
   const wire::HandleKind is = wire::KindOf(id);
   if (is != kind && !(kind == wire::HandleKind::kFunction && is == wire::HandleKind::kKernel)) return std::nullopt;
   std::shared_lock lock(mutex_);
   const Slot* slot = Look(id);
   if (slot == nullptr) return std::nullopt;
+  if (owner != nullptr) *owner = slot->owner;
   return slot->object;
 }
 

@@ -22,8 +22,8 @@ bool IsPrimaryContext(wire::HandleId id);
 // Thread-safe. Lookups copy the entry out; no lock is held while the driver runs.
 class HandleTable {
  public:
-  // The object of exactly this handle and kind. kFunction finds kernels too.
-  std::optional<void*> Find(wire::HandleKind kind, wire::HandleId id) const;
+  // The object of exactly this handle and kind. kFunction finds kernels too. `owner` gets what OwnerOf says.
+  std::optional<void*> Find(wire::HandleKind kind, wire::HandleId id, wire::HandleId* owner = nullptr) const;
 
   // False when the handle is of another kind, its slot is taken or past kMaxHandles, or its generation is not newer
   // than every one that the slot has had. A primary context's handle may come back, with another object or the same

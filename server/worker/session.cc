@@ -88,6 +88,8 @@ void Session::BeforeEnd(CUcontext context) {
 }
 
 void Session::AfterEnd(CUcontext context) {
+  state_->copies.DropContext(context);
+  state_->graphs.DropContext(context);
   state_->graph_memory.ForgetContext(context);
   state_->allocations.ForgetContext(context);
   state_->arrays.ForgetContext(context);
@@ -121,6 +123,7 @@ void Session::EndContexts() {
 
 void Session::ForgetGreenStreams(CUcontext converted) {
   state_->copies.ForgetContext(converted);
+  state_->graphs.ForgetContext(converted);
   gate().ForgetContext(converted);
 }
 

@@ -38,6 +38,10 @@ bool Staging::Grow(size_t kind) {
     return false;
   }
   std::lock_guard lock(mutex_);
+  if (is_over_) {  // meanwhile: it goes with its context
+    total_->fetch_sub(slab_bytes, std::memory_order_relaxed);
+    return false;
+  }
   slabs_.push_back(slab);
   bytes_ += slab_bytes;
   for (size_t offset = 0; offset < slab_bytes; offset += block_bytes) {
@@ -89,6 +93,7 @@ void Staging::Abandon() {
 void Staging::Clear() {
   total_->fetch_sub(bytes_, std::memory_order_relaxed);
   bytes_ = 0;
+  is_over_ = true;
   events_.clear();
   slabs_.clear();
   for (auto& free : free_) free.clear();

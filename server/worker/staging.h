@@ -72,6 +72,7 @@ class Staging {
   std::array<std::vector<Block*>, kKinds.size()> free_;
   std::vector<void*> slabs_;
   uint64_t bytes_ = 0;  // of slabs_
+  bool is_over_ = false;
   std::vector<CUevent> events_;
 };
 

@@ -496,14 +496,56 @@ TEST_F(GraphsTest, AGenerationEndsWithItsContext) {
   EXPECT_TRUE(graphs_->empty());
 }
 
+// In a stream of another context; the client may answer when nobody wants it any more.
+TEST_F(GraphsTest, NoStepUsesMemoryOfAContextThatHasEnded) {
+  std::string device(5, '.');
+  const wire::GraphWrite write{kContext, {RowAt(Address(device))}, RowOf(5), 0};
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
+  const unsigned long long word = 42;
+  FakeDriver::MakeCurrent(FakeDriver::Context(2));
+  ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
+  std::thread stream([&] { fake_.Run(0, 1); });
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kPull);
+  graphs_->ForgetContext(FakeDriver::Context(1));
+  EXPECT_EQ(driver_.host_bytes, 0u);
+  EXPECT_TRUE(copies_.OnPulled({42, 0, 4}, std::as_bytes(std::span("late")).first(4))) << "somebody waits still";
+  copies_.ReleaseAll();
+  stream.join();
+}
+
+// Another lane has looked the context up before it ended.
+TEST_F(GraphsTest, MemoryTakenWhileTheContextEndsGoesWithIt) {
+  std::string device(5, '.');
+  const wire::GraphWrite write{kContext, {RowAt(Address(device))}, RowOf(5), 0};
+  graphs_->ForgetContext(FakeDriver::Context(1));
+  ASSERT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()), CUDA_SUCCESS);
+  driver_.destroyed.insert(FakeDriver::Context(1));
+  graphs_->DropContext(FakeDriver::Context(1));
+  const unsigned long long word = 42;
+  EXPECT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  EXPECT_EQ(graphs_->Release(1), CUDA_SUCCESS);
+  EXPECT_TRUE(graphs_->empty());
+}
+
+TEST_F(GraphsTest, ContextsOfGreenOnesAreNamedByTheirHome) {
+  constexpr wire::HandleId kGreen = wire::MakeHandle(wire::HandleKind::kContext, 1, wire::kFirstSlot + 1);
+  ASSERT_TRUE(handles_.Add(wire::HandleKind::kContext, kGreen, FakeDriver::Context(2), kContext));
+  std::string device(5, '.');
+  const wire::GraphWrite write{kGreen, {RowAt(Address(device))}, RowOf(5), 0};
+  EXPECT_EQ(graphs_->Instantiate(1, 0, Description(1, 1).Node(GraphNodeKind::kWrite, {}, write).bytes()),
+            CUDA_ERROR_INVALID_CONTEXT);
+}
+
 // Each keeps memory, and the driver something.
 TEST_F(GraphsTest, GenerationsAreLimited) {
+  constexpr size_t kMost = 64;
+  graphs_.emplace(table_, gate_, handles_, copies_, *calls_, memory_, kMost);
   CUgraphConditionalHandle handle = 0;
   ASSERT_EQ(graphs_->CreateCondition(1, FakeDriver::Context(1), 1, 1, &handle), CUDA_SUCCESS);
   Description description(1, 1);
   description.Node(GraphNodeKind::kHostCall, {}, wire::GraphHostCall{0});
   const unsigned long long word = 0;
-  for (uint32_t i = 0; i < kMaxGraphs; ++i) {
+  for (size_t i = 0; i < kMost; ++i) {
     ASSERT_EQ(graphs_->Instantiate(1, 0, description.bytes()), CUDA_SUCCESS);
     ASSERT_EQ(graphs_->Launch(1, stream_, {&word, 1}, {}), CUDA_SUCCESS);
     ASSERT_EQ(graphs_->Destroy(1), CUDA_SUCCESS);
