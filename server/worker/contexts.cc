@@ -59,11 +59,17 @@ CUresult Contexts::RetainPrimary(CUcontext* context, CUdevice device) {
 }
 
 CUresult Contexts::ReleasePrimary(CUdevice device) {
-  return EndPrimary(device, false, [&] { return driver_.cuDevicePrimaryCtxRelease_v2(device); });
+  return EndPrimary(device, false, [&](Primary& primary) {
+    const CUresult result = driver_.cuDevicePrimaryCtxRelease_v2(device);
+    if (result == CUDA_SUCCESS && primary.users > 0) --primary.users;
+    return result;
+  });
 }
 
 CUresult Contexts::ResetPrimary(CUdevice device) {
-  return EndPrimary(device, true, [&] { return driver_.cuDevicePrimaryCtxReset_v2(device); });
+  // While what they use is there; the first one may have been its last user.
+  for (const CUgreenCtx green : GreensOf(device)) DestroyGreen(green);
+  return EndPrimary(device, true, [&](Primary&) { return driver_.cuDevicePrimaryCtxReset_v2(device); });
 }
 
 CUresult Contexts::CreateGreen(CUgreenCtx* green, CUcontext* converted, CUcontext* primary, CUdevResourceDesc desc,
@@ -83,31 +89,64 @@ CUresult Contexts::CreateGreen(CUgreenCtx* green, CUcontext* converted, CUcontex
   driver_.cuDevicePrimaryCtxRelease_v2(device);  // the green context has it
   found->second.context = *primary;
   ++found->second.users;
+  std::lock_guard all(mutex_);
+  greens_[*green] = {device, *converted};
   return CUDA_SUCCESS;
 }
 
-CUresult Contexts::DestroyGreen(CUgreenCtx green, CUdevice device) {
-  if (driver_.cuGreenCtxDestroy == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  return EndPrimary(device, false, [&] { return driver_.cuGreenCtxDestroy(green); });
+CUresult Contexts::DestroyGreen(CUgreenCtx green) {
+  CUdevice device;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = greens_.find(green);
+    if (found == greens_.end()) return CUDA_ERROR_INVALID_CONTEXT;
+    device = found->second.device;
+  }
+  return EndPrimary(device, false, [&](Primary& primary) {
+    if (!TakeGreen(green, true)) return CUDA_ERROR_INVALID_CONTEXT;
+    if (primary.users > 0) --primary.users;
+    return driver_.cuGreenCtxDestroy(green);
+  });
 }
 
-// By end(), which takes one user away, or all. Whether it has ended the context, the driver says.
+std::vector<CUgreenCtx> Contexts::GreensOf(CUdevice device) {
+  std::vector<CUgreenCtx> greens;
+  std::lock_guard lock(mutex_);
+  for (const auto& [green, is] : greens_) {
+    if (is.device == device) greens.push_back(green);
+  }
+  return greens;
+}
+
+bool Contexts::TakeGreen(CUgreenCtx green, bool lives) {
+  std::unique_lock lock(mutex_);
+  const auto taken = greens_.extract(green);
+  if (taken.empty()) return false;
+  lock.unlock();
+  ending_.green(green, taken.mapped().converted, lives);
+  return true;
+}
+
+// end() takes one user away, or all. Whether that has ended the context, the driver says.
 template <class End>
 CUresult Contexts::EndPrimary(CUdevice device, bool ends_all, End end) {
   const auto found = primaries_.find(device);
   if (found == primaries_.end()) return CUDA_ERROR_INVALID_DEVICE;
   Primary& primary = found->second;
   std::lock_guard lock(primary.mutex);
-  const bool may_end = primary.context != nullptr && (ends_all || primary.users <= 1);
-  if (may_end) ending_.before(primary.context);
-  const CUresult result = end();
-  if (result == CUDA_SUCCESS && primary.users > 0) --primary.users;
+  if (primary.context != nullptr && (ends_all || primary.users <= 1)) ending_.before(primary.context);
+  const CUresult result = end(primary);
   unsigned flags;
   int active = 1;
-  if (may_end && driver_.cuDevicePrimaryCtxGetState(device, &flags, &active) == CUDA_SUCCESS && active == 0) {
-    primary.users = 0;
-    ending_.after(primary.context);
+  if (primary.context == nullptr || driver_.cuDevicePrimaryCtxGetState(device, &flags, &active) != CUDA_SUCCESS ||
+      active != 0)
+    return result;
+  primary.users = 0;
+  // Those that are left: the driver may give the same objects out again.
+  for (const CUgreenCtx green : GreensOf(device)) {
+    if (TakeGreen(green, false)) driver_.cuGreenCtxDestroy(green);
   }
+  ending_.after(primary.context);
   return result;
 }
 

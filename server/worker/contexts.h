@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 #include <span>
+#include <vector>
 
 #include "server/driver/driver_table.h"
 
@@ -28,6 +29,9 @@ class Contexts {
   struct Ending {
     std::function<void(CUcontext)> before;  // it lives, and its work goes to its end
     std::function<void(CUcontext)> after;   // it is gone; calls no driver and waits for nobody
+    // Nobody is to find this green context from here on, nor what it is as a context. If it lives, it is about to end,
+    // and its work goes to its end; else it is gone.
+    std::function<void(CUgreenCtx, CUcontext, bool lives)> green;
   };
   // Room in the slice for what the driver takes for a context.
   struct Room {
@@ -43,6 +47,7 @@ class Contexts {
   CUresult Destroy(CUcontext context);
 
   // cuDevicePrimaryCtxRetain, -Release and -Reset. CUDA_ERROR_INVALID_DEVICE for devices that are not of the lease.
+  // With the context its green contexts end.
   CUresult RetainPrimary(CUcontext* context, CUdevice device);
   CUresult ReleasePrimary(CUdevice device);
   CUresult ResetPrimary(CUdevice device);
@@ -51,8 +56,9 @@ class Contexts {
   // which comes along.
   CUresult CreateGreen(CUgreenCtx* green, CUcontext* converted, CUcontext* primary, CUdevResourceDesc desc,
                        CUdevice device, unsigned flags);
-  // cuGreenCtxDestroy, of a green context of this device. Its own work has gone before.
-  CUresult DestroyGreen(CUgreenCtx green, CUdevice device);
+  // cuGreenCtxDestroy; CUDA_ERROR_INVALID_CONTEXT for one that is not there. It is gone whatever the driver says, which
+  // may be the failure of a kernel.
+  CUresult DestroyGreen(CUgreenCtx green);
 
  private:
   struct Primary {
@@ -61,10 +67,19 @@ class Contexts {
     unsigned users = 0;           // who retained it, green contexts among them
   };
 
+  struct Green {
+    CUdevice device;
+    CUcontext converted;
+  };
+
   template <class Make>
   CUresult InRoom(CUdevice device, Make make);
+  // By end(primary).
   template <class End>
   CUresult EndPrimary(CUdevice device, bool ends_all, End end);
+  std::vector<CUgreenCtx> GreensOf(CUdevice device);
+  // False when it is not there any more. The caller holds the mutex of its primary context.
+  bool TakeGreen(CUgreenCtx green, bool lives);
 
   const driver::DriverTable& driver_;
   const Ending ending_;
@@ -74,6 +89,7 @@ class Contexts {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<CUcontext> being_destroyed_;  // until what ends with it is forgotten
+  std::map<CUgreenCtx, Green> greens_;   // changed under the primary context's mutex as well
 };
 
 }  // namespace outboard::worker

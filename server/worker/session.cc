@@ -17,7 +17,9 @@ Session::State::State(Session& session, FrameSink* sink)
       own_memory(session.driver(), session.config_.devices),
       contexts(session.driver(), session.config_.devices,
                {.before = [&session](CUcontext context) { session.BeforeEnd(context); },
-                .after = [&session](CUcontext context) { session.AfterEnd(context); }},
+                .after = [&session](CUcontext context) { session.AfterEnd(context); },
+                .green = [&session](CUgreenCtx green, CUcontext converted,
+                                    bool lives) { session.ForgetGreen(green, converted, lives); }},
                {.make = [&session](CUdevice device) { return session.MakeRoomForContext(device); },
                 .end = [&session](CUdevice device, bool is_made) { session.EndRoomForContext(device, is_made); }}),
       allocations(session.driver(), session.config_.devices, &aside, session.config_.clears_memory),
@@ -125,6 +127,14 @@ void Session::ForgetGreenStreams(CUcontext converted) {
   state_->copies.ForgetContext(converted);
   state_->graphs.ForgetContext(converted);
   gate().ForgetContext(converted);
+}
+
+void Session::ForgetGreen(CUgreenCtx green, CUcontext converted, bool lives) {
+  handles_.Remove(handles_.HandleOf(wire::HandleKind::kGreenContext, green));
+  handles_.Remove(handles_.HandleOf(wire::HandleKind::kContext, converted));
+  if (lives) return ForgetGreenStreams(converted);
+  state_->copies.DropContext(converted);
+  state_->graphs.DropContext(converted);
 }
 
 // Before the primary contexts that they are of.

@@ -121,9 +121,6 @@ class Session {
   // is left. ReleaseUnusedMemory makes the driver give back what it can; false when there was nothing to be had.
   void SettleMemory();
   bool ReleaseUnusedMemory();
-  // Ends what is kept of the streams of a green context, which is about to end. What the client is to see of their work
-  // goes before.
-  void ForgetGreenStreams(CUcontext converted);
   const LeasedDevice* FindDevice(CUdevice client) const;  // null when it does not exist
   const LeasedDevice* DeviceOf(CUdevice driver) const;    // by the driver's ordinal
   CUdevice ClientDevice(CUdevice driver) const;           // -1 when it is not the session's
@@ -157,6 +154,10 @@ class Session {
   void AfterEnd(CUcontext context);
   std::optional<size_t> PlaceOf(CUdevice device) const;
   void EndContexts();
+  // Takes a green context out of the table, with what is kept of its streams. What the client is to see of their work
+  // goes before, if it lives (Contexts::Ending).
+  void ForgetGreen(CUgreenCtx green, CUcontext converted, bool lives);
+  void ForgetGreenStreams(CUcontext converted);
   void EndGreenContexts();
   void EndGraphs();
   void FreePoolMemory();

@@ -1,5 +1,3 @@
-#include <vector>
-
 #include "server/worker/call.h"
 #include "server/worker/contexts.h"
 #include "server/worker/custom.gen.h"
@@ -31,44 +29,6 @@ CUresult NotePrimary(Call& call, CUdevice device, CUcontext context) {
   return handles.Add(wire::HandleKind::kContext, handle, context) ? CUDA_SUCCESS : CUDA_ERROR_UNKNOWN;
 }
 
-struct GreenContext {
-  wire::HandleId handle, converted_handle;
-  CUgreenCtx green;
-  CUcontext converted;
-};
-
-// Those that end with the primary context of a device.
-std::vector<GreenContext> GreenContextsOf(Call& call, CUdevice device) {
-  HandleTable& handles = call.session().handles();
-  const wire::HandleId primary = wire::PrimaryContextHandle(call.session().ClientDevice(device));
-  std::vector<GreenContext> found;
-  handles.ForEach(wire::HandleKind::kGreenContext, [&](wire::HandleId id, void* object) {
-    GreenContext each{id, 0, static_cast<CUgreenCtx>(object), nullptr};
-    if (call.driver().cuCtxFromGreenCtx(&each.converted, each.green) != CUDA_SUCCESS) return;
-    each.converted_handle = handles.HandleOf(wire::HandleKind::kContext, each.converted);
-    if (handles.OwnerOf(each.converted_handle) == primary) found.push_back(each);
-  });
-  return found;
-}
-
-// Has end() take one user away from the primary context, a green context (`ended`) or another one. If that was the last
-// one, the green contexts that are left have ended with it, and their handles go too: the driver may give the same
-// objects out again.
-template <class End>
-CUresult EndUser(Call& call, CUdevice device, CUgreenCtx ended, End end) {
-  const auto greens = GreenContextsOf(call, device);
-  const CUresult result = end();
-  unsigned flags;
-  int active = 1;
-  if (greens.empty() || call.driver().cuDevicePrimaryCtxGetState(device, &flags, &active) != CUDA_SUCCESS || active)
-    return result;
-  for (const GreenContext& each : greens) {
-    if (each.green != ended && call.session().handles().Remove(each.handle))
-      call.driver().cuGreenCtxDestroy(each.green);
-  }
-  return result;
-}
-
 // Contexts that cuCtxCreate has made, and no others: the client refuses those itself.
 CUresult Destroy(Call& call, CUcontext context) {
   HandleTable& handles = call.session().handles();
@@ -79,20 +39,9 @@ CUresult Destroy(Call& call, CUcontext context) {
   return Looked(call, call.session().contexts().Destroy(context));
 }
 
-CUresult Release(Call& call, CUdevice device) {
-  return Looked(call, EndUser(call, device, nullptr, [&] { return call.session().contexts().ReleasePrimary(device); }));
-}
+CUresult Release(Call& call, CUdevice device) { return Looked(call, call.session().contexts().ReleasePrimary(device)); }
 
-CUresult Reset(Call& call, CUdevice device) {
-  HandleTable& handles = call.session().handles();
-  for (const GreenContext& each : GreenContextsOf(call, device)) {
-    call.session().ForgetGreenStreams(each.converted);
-    call.session().contexts().DestroyGreen(each.green, device);
-    handles.Remove(each.converted_handle);
-    handles.Remove(each.handle);
-  }
-  return Looked(call, call.session().contexts().ResetPrimary(device));
-}
+CUresult Reset(Call& call, CUdevice device) { return Looked(call, call.session().contexts().ResetPrimary(device)); }
 
 }  // namespace
 
@@ -132,25 +81,12 @@ CUresult outboardGreenCtxCreate(Call& call, CUgreenCtx* green, unsigned long lon
   const bool is_added =
       result == CUDA_SUCCESS && call.session().handles().Add(wire::HandleKind::kContext, context, converted, owner);
   if (is_added) return Looked(call, CUDA_SUCCESS);
-  contexts.DestroyGreen(*green, device);
+  contexts.DestroyGreen(*green);
   return result == CUDA_SUCCESS ? CUDA_ERROR_INVALID_VALUE : result;
 }
 
 CUresult cuGreenCtxDestroy(Call& call, CUgreenCtx hCtx) {
-  const driver::DriverTable& driver = call.driver();
-  if (driver.cuCtxFromGreenCtx == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
-  CUcontext converted = nullptr;
-  if (const CUresult found = driver.cuCtxFromGreenCtx(&converted, hCtx); found != CUDA_SUCCESS) return found;
-  HandleTable& handles = call.session().handles();
-  const wire::HandleId handle = handles.HandleOf(wire::HandleKind::kContext, converted);
-  const wire::HandleId primary = handles.OwnerOf(handle);
-  const LeasedDevice* device = call.session().FindDevice(static_cast<CUdevice>(wire::SlotOf(primary)));
-  if (primary == 0 || device == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
-  call.session().ForgetGreenStreams(converted);
-  const CUresult result = EndUser(call, device->ordinal, hCtx,
-                                  [&] { return call.session().contexts().DestroyGreen(hCtx, device->ordinal); });
-  if (result == CUDA_SUCCESS) handles.Remove(handle);
-  return Looked(call, result);
+  return Looked(call, call.session().contexts().DestroyGreen(hCtx));
 }
 
 // Which context is current, each command says itself.

@@ -24,7 +24,11 @@ constexpr int kPatience = 500;  // times that a thread lets others go first
 class ContextsTest : public testing::Test {
  protected:
   ContextsTest()
-      : contexts_(Table(), devices_, {[this](CUcontext) { Say("before"); }, [this](CUcontext) { After(); }},
+      : contexts_(Table(), devices_,
+                  {[this](CUcontext) { Say("before"); }, [this](CUcontext) { After(); },
+                   [this](CUgreenCtx green, CUcontext, bool lives) {
+                     Say((lives ? "green " : "gone ") + std::to_string(uint64_t(green)));
+                   }},
                   {[this](CUdevice device) { return device == kDevice && has_room_; },
                    [this](CUdevice, bool is_made) { made_ += is_made ? "+" : "-"; }}) {
     self = this;
@@ -59,6 +63,8 @@ class ContextsTest : public testing::Test {
   slice::Ledger ledger_ = std::move(*slice::Ledger::Create(1024));
   const std::vector<LeasedDevice> devices_ = {{kDevice, &ledger_, 0}};
   std::atomic<int> users_{0};
+  uint64_t greens_ = 0;
+  CUresult green_result_ = CUDA_SUCCESS;
   std::function<bool()> another_has_it_;
   bool has_room_ = true;
   std::string made_;  // a sign for each that was to be
@@ -87,6 +93,20 @@ class ContextsTest : public testing::Test {
     table_.cuDevicePrimaryCtxGetState = [](CUdevice, unsigned*, int* active) {
       *active = self->users_ != 0;
       return CUDA_SUCCESS;
+    };
+    table_.cuGreenCtxCreate = [](CUgreenCtx* green, CUdevResourceDesc, CUdevice, unsigned) {
+      ++self->users_;
+      *green = reinterpret_cast<CUgreenCtx>(++self->greens_);
+      return CUDA_SUCCESS;
+    };
+    table_.cuCtxFromGreenCtx = [](CUcontext* context, CUgreenCtx green) {
+      *context = reinterpret_cast<CUcontext>(100 + uint64_t(green));
+      return CUDA_SUCCESS;
+    };
+    table_.cuGreenCtxDestroy = [](CUgreenCtx green) {
+      self->Say("destroyed " + std::to_string(uint64_t(green)));
+      if (self->users_ != 0) --self->users_;
+      return self->green_result_;
     };
     table_.cuCtxCreate_v2 = [](CUcontext* context, unsigned, CUdevice) {
       self->Say("created");
@@ -132,6 +152,41 @@ TEST_F(ContextsTest, IsMadeWhereTheSliceHasRoomForIt) {
   has_room_ = true;
   EXPECT_EQ(make_all(), (std::vector{CUDA_SUCCESS, CUDA_SUCCESS, CUDA_ERROR_UNKNOWN}));
   EXPECT_EQ(made_, "++-");
+}
+
+TEST_F(ContextsTest, AGreenContextIsDestroyedOnce) {
+  CUcontext context = nullptr, converted = nullptr;
+  CUgreenCtx first = nullptr, second = nullptr;
+  for (CUgreenCtx* green : {&first, &second})
+    ASSERT_EQ(contexts_.CreateGreen(green, &converted, &context, nullptr, kDevice, 0), CUDA_SUCCESS);
+  ASSERT_EQ(contexts_.ReleasePrimary(kDevice), CUDA_SUCCESS) << "once more than it was retained";
+  lines_.clear();
+  ASSERT_EQ(contexts_.ResetPrimary(kDevice), CUDA_SUCCESS);
+  EXPECT_EQ(Lines(lines_.begin(), lines_.begin() + 6),
+            (Lines{"before", "green 1", "destroyed 1", "gone 2", "destroyed 2", "after"}));
+  lines_.clear();
+  EXPECT_EQ(contexts_.DestroyGreen(second), CUDA_ERROR_INVALID_CONTEXT);
+  EXPECT_EQ(lines(), Lines());
+}
+
+TEST_F(ContextsTest, AGreenContextThatAKernelBrokeIsGone) {
+  CUcontext context = nullptr, converted = nullptr;
+  CUgreenCtx green = nullptr;
+  ASSERT_EQ(contexts_.CreateGreen(&green, &converted, &context, nullptr, kDevice, 0), CUDA_SUCCESS);
+  green_result_ = CUDA_ERROR_ILLEGAL_ADDRESS;
+  lines_.clear();
+  EXPECT_EQ(contexts_.DestroyGreen(green), CUDA_ERROR_ILLEGAL_ADDRESS);
+  EXPECT_EQ(lines(), (Lines{"before", "green 1", "destroyed 1", "after"}));
+  EXPECT_EQ(contexts_.DestroyGreen(green), CUDA_ERROR_INVALID_CONTEXT);
+}
+
+// A driver that has ended it for its own reasons.
+TEST_F(ContextsTest, WhetherItHasEndedTheDriverSays) {
+  CUcontext context = nullptr;
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(contexts_.RetainPrimary(&context, kDevice), CUDA_SUCCESS);
+  users_ = 1;
+  ASSERT_EQ(contexts_.ReleasePrimary(kDevice), CUDA_SUCCESS);
+  EXPECT_EQ(lines().back(), "after");
 }
 
 TEST_F(ContextsTest, ThePrimaryContextIsHadAgainWhenWhatEndedWithItIsForgotten) {

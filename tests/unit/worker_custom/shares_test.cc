@@ -132,7 +132,8 @@ class SharingDriver {
 struct Worker {
   Worker(const driver::DriverTable& driver, slice::Ledger& ledger)
       : devices{{3, &ledger, *ledger.OpenAccount()}},
-        contexts(driver, devices, Contexts::Ending{[](CUcontext) {}, [](CUcontext) {}}),
+        contexts(driver, devices, Contexts::Ending{[](CUcontext) {}, [](CUcontext) {}, {}},
+                 Contexts::Room{[](CUdevice) { return true; }, [](CUdevice, bool) {}}),
         shares(devices),
         memory(driver, devices, &contexts, &shares, false),
         pools(driver, devices, &aside, &shares, false) {}
