@@ -127,6 +127,7 @@ CUresult VirtualMemory::Release(CUmemGenericAllocationHandle handle) {
 CUresult VirtualMemory::Export(OutboardShare* share, CUmemGenericAllocationHandle handle) {
   if (share == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (driver_.cuMemExportToShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  std::lock_guard sharing(sharing_mutex_);
   const LeasedDevice* device;
   uint64_t bytes;
   {

@@ -24,7 +24,7 @@ struct LeasedDevice;
 //
 // Memory of another process of the lease is charged to that one, also when it has ended (Shares).
 //
-// None of it is a context's. Thread-safe. No lock is held while the driver runs.
+// None of it is a context's. Thread-safe. No lock is held while the driver runs, but that one export waits for another.
 class VirtualMemory {
  public:
   // All outlive this.
@@ -83,6 +83,7 @@ class VirtualMemory {
   Shares& shares_;
   const bool clears_;
 
+  std::mutex sharing_mutex_;  // held while memory is exported: of two exports the ledger would have the bytes twice
   mutable std::mutex mutex_;
   std::map<CUmemGenericAllocationHandle, Memory> memories_;  // guarded by mutex_, as is what follows
   Mappings mappings_;                                        // by where they begin

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <thread>
@@ -57,6 +59,7 @@ class SharingDriver {
     };
     table->cuMemExportToShareableHandle = [](void* out, CUmemGenericAllocationHandle handle, CUmemAllocationHandleType,
                                              unsigned long long) {
+      if (++self->exports; self->while_exporting) self->while_exporting();
       const int descriptor = DescriptorOf(handle);
       std::memcpy(out, &descriptor, sizeof descriptor);
       return CUDA_SUCCESS;
@@ -124,6 +127,8 @@ class SharingDriver {
   std::map<CUdeviceptr, uint64_t> pieces;
   uint64_t last = 0, reserved = 0;
   int imports = 0;
+  std::atomic<int> exports{0};
+  std::function<void()> while_exporting;  // empty: nothing happens meanwhile
   bool refuse = false;
   static inline SharingDriver* self = nullptr;
 };
@@ -209,6 +214,22 @@ TEST_F(SharesTest, MemoryStaysChargedUntilTheLastOneReleasesIt) {
   EXPECT_EQ(ledger_.used(), 0u);
   EXPECT_EQ(two_->memory.Release(imported_), CUDA_ERROR_INVALID_VALUE);
   EXPECT_TRUE(sharing_.memories.empty());
+}
+
+TEST_F(SharesTest, TwoThreadsThatExportTheSameMakeOneShare) {
+  const auto handle = Create(*one_);
+  OutboardShare others;
+  std::thread other;
+  sharing_.while_exporting = [&] {
+    if (sharing_.exports == 1) other = std::thread([&] { others = Export(*one_, handle); });
+    for (int i = 0; i < 10'000 && sharing_.exports == 1; ++i) std::this_thread::yield();
+  };
+  const OutboardShare share = Export(*one_, handle);
+  other.join();
+  EXPECT_EQ(std::memcmp(&share, &others, sizeof share), 0);
+  ASSERT_EQ(Import(*two_, share), CUDA_SUCCESS);
+  EXPECT_EQ(one_->memory.Release(handle), CUDA_SUCCESS);
+  EXPECT_EQ(ledger_.used(), kShared) << "the other worker has it";
 }
 
 TEST_F(SharesTest, AWorkerThatEndsLeavesNothing) {
