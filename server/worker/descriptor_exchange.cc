@@ -20,7 +20,7 @@
 namespace outboard::worker {
 namespace {
 
-constexpr int kBacklog = 64;
+constexpr int kBacklog = 64, kPauseMilliseconds = 10;
 constexpr timeval kPatienceToAsk{10, 0}, kPatienceToAnswer{1, 0};
 using Bytes16 = std::array<std::byte, 16>;
 
@@ -138,6 +138,7 @@ void DescriptorExchange::Serve() const {
     if (events[1].revents != 0) return;
     if ((events[0].revents & POLLIN) == 0) continue;
     const UniqueFd peer(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!peer) poll(&events[1], 1, kPauseMilliseconds);  // there may be no room for descriptors
     if (peer && IsOurUser(peer.get())) Answer(peer.get());
   }
 }

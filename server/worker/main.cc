@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,6 +45,14 @@ constexpr const char* kManagementLibrary = "libnvidia-ml.so.1";
 // Signals from a terminal are meant for the client's command: gpu-node says when a worker is to end.
 void LeaveSignalsToOthers() {
   for (const int number : {SIGINT, SIGQUIT, SIGHUP, SIGPIPE}) signal(number, SIG_IGN);
+}
+
+// What is shared with other processes has a descriptor each.
+void AllowManyDescriptors() {
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
 }
 
 // Says so to the client, and ends the process soon after: a lane may be in a kernel that never ends.
@@ -187,6 +196,7 @@ int Work(int control, const std::string& driver_path, bool clears_memory) {
 
 int Main(int argc, char** argv) {
   TuneAllocatorForFrames();
+  AllowManyDescriptors();
   LeaveSignalsToOthers();
   OnlyLockGrpcLocks();
 

@@ -165,7 +165,7 @@ CUresult MemoryPools::Allocate(CUdeviceptr* address, size_t bytes, CUmemoryPool 
     return result;
   }
   std::lock_guard lock(mutex_);
-  live_[*address] = {pool, WholeGranules(bytes)};
+  live_[*address] = {pool, WholeGranules(bytes), ++allocations_};
   pools_.at(pool).live += WholeGranules(bytes);
   return CUDA_SUCCESS;
 }
@@ -280,11 +280,17 @@ CUresult MemoryPools::Import(CUmemoryPool* pool, CUdevice* device, const Outboar
 CUresult MemoryPools::ExportPointer(OutboardShare* share, CUdeviceptr address) {
   if (share == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (driver_.cuMemPoolExportPointer == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  uint64_t number = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto found = live_.find(address); found != live_.end()) number = found->second.number;
+  }
   CUmemPoolPtrExportData data;
   if (const CUresult result = driver_.cuMemPoolExportPointer(&data, address); result != CUDA_SUCCESS) return result;
   std::lock_guard lock(mutex_);
   const auto found = live_.find(address);
-  if (found == live_.end()) return CUDA_ERROR_INVALID_VALUE;  // another thread has freed it
+  // Another thread may have freed it, and something else may be there.
+  if (found == live_.end() || found->second.number != number) return CUDA_ERROR_INVALID_VALUE;
   Live& live = found->second;
   const Pool& its = pools_.at(live.pool);
   if (its.is_imported) return CUDA_ERROR_INVALID_VALUE;
@@ -311,6 +317,7 @@ CUresult MemoryPools::ImportPointer(CUdeviceptr* address, uint64_t* bytes, CUmem
   }
   const LeasedDevice& device = user.device();
   const slice::ExportName name{share.place, share.key};
+  CloseEnded();  // what is open cannot be opened
   const auto what = device.ledger->OpenExport(name, slice::ExportKind::kPoolMemory, device.account);
   if (!what) return CUDA_ERROR_INVALID_VALUE;
   CUmemPoolPtrExportData data;
@@ -322,7 +329,7 @@ CUresult MemoryPools::ImportPointer(CUdeviceptr* address, uint64_t* bytes, CUmem
   }
   *bytes = what->bytes;
   std::lock_guard lock(mutex_);
-  live_[*address] = {pool, what->bytes, name};
+  live_[*address] = {pool, what->bytes, ++allocations_, name};
   pools_.at(pool).live += what->bytes;
   return CUDA_SUCCESS;
 }
@@ -359,24 +366,30 @@ void MemoryPools::CloseImport(CUmemoryPool pool, const slice::ExportName& name) 
   device.ledger->CloseExport(name, device.account);
 }
 
-// Closes imported allocations that streams have freed.
-void MemoryPools::CloseEnded() {
-  std::vector<Closing> left;
+// Closes imported allocations that streams have freed. Whether there was one.
+bool MemoryPools::CloseEnded() {
+  std::lock_guard closing(closing_mutex_);
+  std::vector<Closing> ended;
   {
     std::lock_guard lock(mutex_);
-    left.swap(closing_);
+    ended = closing_;
   }
-  std::erase_if(left, [&](const Closing& closing) {
+  std::erase_if(ended, [&](const Closing& each) {
+    const CUresult result = each.event == nullptr ? CUDA_ERROR_NOT_READY : driver_.cuEventQuery(each.event);
+    if (result == CUDA_SUCCESS) driver_.cuEventDestroy_v2(each.event);
     // An event that is there no more was one of a context that has ended, and waited for its work.
-    const CUresult result = closing.event == nullptr ? CUDA_ERROR_NOT_READY : driver_.cuEventQuery(closing.event);
-    if (result != CUDA_SUCCESS && result != CUDA_ERROR_INVALID_HANDLE) return false;
-    if (result == CUDA_SUCCESS) driver_.cuEventDestroy_v2(closing.event);
-    std::lock_guard lock(mutex_);
-    CloseImport(closing.pool, closing.name);
-    return true;
+    return result != CUDA_SUCCESS && result != CUDA_ERROR_INVALID_HANDLE && result != CUDA_ERROR_CONTEXT_IS_DESTROYED;
   });
   std::lock_guard lock(mutex_);
-  closing_.insert(closing_.end(), left.begin(), left.end());
+  for (const Closing& each : ended) {
+    const auto found = std::find_if(closing_.begin(), closing_.end(), [&](const Closing& other) {
+      return other.event == each.event && other.name.key == each.name.key;
+    });
+    if (found == closing_.end()) continue;  // its context has ended
+    CloseImport(found->pool, found->name);
+    closing_.erase(found);
+  }
+  return !ended.empty();
 }
 
 void MemoryPools::ForgetContext(CUcontext context) {
@@ -410,7 +423,10 @@ CUresult MemoryPools::FreeBy(CUdeviceptr address, End end, std::optional<CUstrea
   }
   const CUresult result = end();
   Closing closing{};
-  if (result == CUDA_SUCCESS && live.name && stream) closing = RecordBehind(*stream);
+  if (result == CUDA_SUCCESS && live.name && stream) {
+    closing = RecordBehind(*stream);
+    if (closing.event == nullptr && driver_.cuStreamSynchronize(*stream) == CUDA_SUCCESS) stream.reset();
+  }
   std::lock_guard lock(mutex_);
   Pool& its = pools_.at(live.pool);  // it has this allocation
   if (result == CUDA_SUCCESS) {
@@ -506,6 +522,7 @@ void MemoryPools::EndIfUnused(CUmemoryPool pool) {
 }
 
 bool MemoryPools::ReleaseUnused() {
+  const bool any_closed = CloseEnded();
   const std::vector<CUmemoryPool> in_use = InUse();
   for (const CUmemoryPool pool : in_use) {
     const User user(*this, pool);
@@ -513,7 +530,7 @@ bool MemoryPools::ReleaseUnused() {
     driver_.cuMemPoolTrimTo(pool, 0);
     Correct(pool, 0, 0);
   }
-  return !in_use.empty();
+  return any_closed || !in_use.empty();
 }
 
 void MemoryPools::FreeAll() {

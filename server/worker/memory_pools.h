@@ -99,6 +99,7 @@ class MemoryPools {
   struct Live {
     CUmemoryPool pool;
     uint64_t bytes;
+    uint64_t number;                             // among all allocations, no other's
     std::optional<slice::ExportName> name = {};  // by which others have it, or we have it of another
   };
   // An imported allocation whose end a stream has still to reach: then the ledger hears of it.
@@ -106,7 +107,7 @@ class MemoryPools {
     CUmemoryPool pool;
     slice::ExportName name;
     CUcontext context;
-    CUevent event;  // null: when the session ends
+    CUevent event;  // null: what the stream does could not be seen; when the session ends
   };
   class User;
 
@@ -123,7 +124,7 @@ class MemoryPools {
   bool MayEnd(const LeasedDevice& device, const Live& live);
   Closing RecordBehind(CUstream stream);
   void CloseImport(CUmemoryPool pool, const slice::ExportName& name);
-  void CloseEnded();
+  bool CloseEnded();
 
   const driver::DriverTable& driver_;
   const std::span<const LeasedDevice> devices_;
@@ -132,9 +133,11 @@ class MemoryPools {
   const bool clears_;
   std::atomic<int> settling_{0};  // calls of Settle that the thread which is at it has not seen done
 
+  std::mutex closing_mutex_;  // held while the driver is asked for the ends of imported allocations
   std::mutex sharing_mutex_;  // held while a pool is exported for the first time
   mutable std::mutex mutex_;
   uint64_t readings_ = 0;  // guarded by mutex_, as is what follows
+  uint64_t allocations_ = 0;
   std::map<CUmemoryPool, Pool> pools_;
   std::unordered_map<CUdeviceptr, Live> live_;
   std::vector<Closing> closing_;

@@ -103,6 +103,7 @@ class SharingDriver {
       return CUDA_SUCCESS;
     };
     table->cuMemPoolExportPointer = [](CUmemPoolPtrExportData* data, CUdeviceptr address) {
+      if (self->while_exporting) self->while_exporting();
       std::memset(data, 0xee, sizeof *data);
       std::memcpy(data, &address, sizeof address);
       return CUDA_SUCCESS;
@@ -341,6 +342,43 @@ TEST_F(SharedPoolsTest, AnAllocationThatOthersHaveStaysCharged) {
   driver_.Run(kShareStream);
   two_->pools.Settle();
   EXPECT_EQ(ledger_.used(), 0u);
+}
+
+TEST_F(SharedPoolsTest, WhatAStreamHasFreedCanBeImportedAgain) {
+  ASSERT_EQ(ImportPointer(), CUDA_SUCCESS);
+  EXPECT_EQ(two_->pools.FreeAsync(opened_, kShareStream), CUDA_SUCCESS);
+  EXPECT_EQ(ImportPointer(), CUDA_ERROR_INVALID_VALUE) << "the stream has not got there";
+  driver_.Run(kShareStream);
+  EXPECT_EQ(ImportPointer(), CUDA_SUCCESS);
+  EXPECT_EQ(two_->pools.FreeAsync(opened_, kShareStream), CUDA_SUCCESS);
+  EXPECT_EQ(one_->pools.Free(address_), CUDA_SUCCESS);
+  EXPECT_FALSE(two_->pools.ReleaseUnused());
+  driver_.Run(kShareStream);
+  EXPECT_TRUE(two_->pools.ReleaseUnused());
+  one_->pools.Settle();
+  EXPECT_EQ(ledger_.used(), 0u);
+}
+
+TEST_F(SharedPoolsTest, WhereTheStreamsEndCannotBeSeenTheFreeWaitsForIt) {
+  ASSERT_EQ(ImportPointer(), CUDA_SUCCESS);
+  table_.cuEventRecord = [](CUevent, CUstream) { return CUDA_ERROR_OUT_OF_MEMORY; };
+  EXPECT_EQ(two_->pools.FreeAsync(opened_, kShareStream), CUDA_SUCCESS);
+  EXPECT_EQ(ImportPointer(), CUDA_SUCCESS);
+}
+
+TEST_F(SharedPoolsTest, WhatTookThePlaceOfAnAllocationIsNotExportedForIt) {
+  CUdeviceptr address = 0;
+  ASSERT_EQ(one_->pools.Allocate(&address, kShared, pool_, kShareStream), CUDA_SUCCESS);
+  sharing_.while_exporting = [&] {
+    EXPECT_EQ(one_->pools.Free(address), CUDA_SUCCESS);
+    --sharing_.last;
+    CUdeviceptr again = 0;
+    EXPECT_EQ(one_->pools.Allocate(&again, kShared / 2, pool_, kShareStream), CUDA_SUCCESS);
+    EXPECT_EQ(again, address);
+  };
+  EXPECT_EQ(one_->pools.ExportPointer(&pointer_, address), CUDA_ERROR_INVALID_VALUE);
+  sharing_.while_exporting = nullptr;
+  EXPECT_EQ(one_->pools.ExportPointer(&pointer_, address), CUDA_SUCCESS);
 }
 
 TEST_F(SharedPoolsTest, WithoutRoomForThatItIsNotFreed) {
