@@ -70,10 +70,13 @@ bool MemoryPool::MayReuse(const FreeOperation& freed, const Stream& stream, Choi
   return follows_events_ && (stream.ComesAfter(*freed.stream) || stream.WaitsFor(*freed.point));
 }
 
-// Memory that was freed. `after` gets what must be waited for before it is used.
+// Memory that was freed. `after` gets what must be waited for before it is used. Of what other processes may have whole
+// chunks alone: they keep all of one, for which somebody is to pay.
 std::optional<uint64_t> MemoryPool::Reuse(uint64_t bytes, const Stream& stream, Choice choice,
                                           std::vector<Point>* after) {
-  const auto first = FindRoom(bytes, [&](const Piece& piece) { return MayReuse(*piece.freed, stream, choice); });
+  const auto first = FindRoom(bytes, [&](const Piece& piece) {
+    return (role != Role::kShareable || piece.bytes == bytes) && MayReuse(*piece.freed, stream, choice);
+  });
   if (first == pieces_.end()) return std::nullopt;
   const uint64_t address = first->first;
   TakePieces(first, bytes, after);

@@ -38,12 +38,13 @@ class MemoryPoolsTest : public DriverTest {
     DriverTest::TearDown();
   }
 
-  CUmemoryPool NewPool(size_t max_bytes = 0) {
+  CUmemoryPool NewPool(size_t max_bytes = 0, CUmemAllocationHandleType types = CU_MEM_HANDLE_TYPE_NONE) {
     if (before_ == 0) before_ = FreeBytes();
     CUmemPoolProps props{};
     props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
     props.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
     props.maxSize = max_bytes;
+    props.handleTypes = types;
     CUmemoryPool pool = nullptr;
     EXPECT_EQ(cuMemPoolCreate(&pool, &props), CUDA_SUCCESS);
     return pool;
@@ -143,6 +144,20 @@ TEST_F(MemoryPoolsTest, FreedMemoryIsSplitAndPutTogether) {
   EXPECT_EQ(Allocate(3 * kPoolBytes, one_), first);
   EXPECT_EQ(Reserved(), 3 * kPoolBytes);
   Free(first, one_);
+}
+
+// Another process keeps all of a chunk.
+TEST_F(MemoryPoolsTest, WhatMayBeSharedIsAChunkOfItsOwn) {
+  EXPECT_EQ(cuMemPoolDestroy(pool_), CUDA_SUCCESS);
+  pool_ = NewPool(0, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+  Hold(one_);
+  const CUdeviceptr large = Allocate(3 * kPoolBytes, one_);
+  Free(large, one_);
+  const CUdeviceptr small = Allocate(kPoolBytes, one_);
+  EXPECT_EQ(Reserved(), 4 * kPoolBytes);
+  EXPECT_EQ(Allocate(3 * kPoolBytes, one_), large);
+  Free(small, one_);
+  Free(large, one_);
 }
 
 TEST_F(MemoryPoolsTest, TheSmallestRoomIsTaken) {
@@ -383,7 +398,8 @@ TEST_F(MemoryPoolsTest, CuMemFreeAsyncTakesOtherMemoryToo) {
 TEST_F(MemoryPoolsTest, ADestroyedPoolLivesForItsAllocations) {
   KeepEverything();
   const size_t before = FreeBytes();
-  const CUdeviceptr address = Allocate(kPoolBytes, one_), last = Allocate(kPoolBytes, one_), freed = Allocate(kPoolBytes, one_);
+  const CUdeviceptr address = Allocate(kPoolBytes, one_), last = Allocate(kPoolBytes, one_),
+                    freed = Allocate(kPoolBytes, one_);
   Free(freed, one_);
   ASSERT_EQ(cuStreamSynchronize(one_), CUDA_SUCCESS);
   ASSERT_EQ(cuMemPoolDestroy(pool_), CUDA_SUCCESS);
