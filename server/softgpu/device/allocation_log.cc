@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "server/softgpu/device/block_heap.h"
+
 namespace outboard::softgpu {
 
 AllocationLog::Blocks::iterator AllocationLog::BlockAt(uint64_t address) {
@@ -19,8 +21,15 @@ void AllocationLog::Free(uint64_t begin, uint64_t bytes, const std::string& what
   extents_.reset();
 }
 
+// What was freed there is forgotten, up to the end of the last granule and `beyond` it.
+void AllocationLog::Cover(uint64_t begin, uint64_t bytes, uint64_t beyond) {
+  Free(begin, (bytes + kGranule - 1) / kGranule * kGranule + beyond, {});
+  freed_.front().is_freed = false;
+}
+
 void AllocationLog::Add(uint64_t begin, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
+  if (!freed_.empty()) Cover(begin, bytes, kGranule);
   blocks_.insert_or_assign(begin, Block{bytes});
   extents_.reset();
 }
@@ -51,6 +60,7 @@ void AllocationLog::AddPart(uint64_t begin, uint64_t bytes, std::string what, bo
   const auto block = BlockAt(begin);
   if (block == blocks_.end() || bytes == 0) return;
   block->second.parts.emplace(begin, Part{bytes, std::move(what), is_writable});
+  if (!freed_.empty()) Cover(begin, bytes, 0);
   extents_.reset();
 }
 
@@ -65,6 +75,10 @@ void AllocationLog::RemovePart(uint64_t begin, uint64_t bytes) {
   if (part == last) return;
   Free(begin, bytes, part->second.what);
   parts.erase(part);
+  // Others may have the place already.
+  for (const auto& [place, other] : parts) {
+    if (place < begin + bytes && begin < place + other.bytes) Cover(place, other.bytes, 0);
+  }
 }
 
 void AllocationLog::Append(const Blocks::value_type& block, const std::function<std::byte*(uint64_t)>& to_host,
@@ -103,7 +117,7 @@ std::optional<LoggedPiece> AllocationLog::FindFreed(uint64_t address) const {
   const auto found = std::find_if(freed_.begin(), freed_.end(), [&](const LoggedPiece& piece) {
     return address >= piece.begin && address - piece.begin < piece.bytes;
   });
-  return found == freed_.end() ? std::nullopt : std::optional(*found);
+  return found == freed_.end() || !found->is_freed ? std::nullopt : std::optional(*found);
 }
 
 std::optional<LoggedPiece> AllocationLog::FindNearest(uint64_t address) const {

@@ -42,7 +42,8 @@ class AllocationLog {
   std::shared_ptr<const ExtentTable> Extents(const std::function<std::byte*(uint64_t)>& to_host) const;
   void AppendBlock(uint64_t block, const std::function<std::byte*(uint64_t)>& to_host, ExtentTable* extents) const;
 
-  // What the address was in and is in no more, the last first.
+  // What the address was in last and is in no more; nullopt where something else has the place, or had it since, with
+  // the rest of its last granule and the unused bytes behind.
   std::optional<LoggedPiece> FindFreed(uint64_t address) const;
   // What lies nearest to the address, which may be in it; nullopt when there is nothing.
   std::optional<LoggedPiece> FindNearest(uint64_t address) const;
@@ -64,12 +65,13 @@ class AllocationLog {
 
   Blocks::iterator BlockAt(uint64_t address);
   void Free(uint64_t begin, uint64_t bytes, const std::string& what);
+  void Cover(uint64_t begin, uint64_t bytes, uint64_t beyond);
   static void Append(const Blocks::value_type& block, const std::function<std::byte*(uint64_t)>& to_host,
                      ExtentTable* extents);
 
   mutable std::mutex mutex_;
   Blocks blocks_;                                       // guarded by mutex_, as is what follows
-  std::deque<LoggedPiece> freed_;                       // the last first
+  std::deque<LoggedPiece> freed_;                       // the last first, with what had the place since
   mutable std::shared_ptr<const ExtentTable> extents_;  // null when out of date
 };
 

@@ -50,7 +50,7 @@ struct DeviceMemory::State {
     uint64_t bytes;  // as asked for
     uint32_t block;
     bool is_shared = false;  // with other processes, which wait for its end
-    unsigned times = 1;  // that it was opened; 1 for our own
+    unsigned times = 1;      // that it was opened; 1 for our own
   };
 
   bool InForkedChild() const { return getpid() != process; }
@@ -212,6 +212,7 @@ std::optional<SharedAllocation> DeviceMemory::Share(uint64_t address) {
   const uint32_t block = entry->second.block;
   const uint64_t share = state_->object->Share(block);
   if (share == 0) return std::nullopt;
+  MarkWritten(entry->first, bytes);  // others may write it unseen
   return SharedAllocation{state_->object->process(), block, 0, share, bytes};
 }
 

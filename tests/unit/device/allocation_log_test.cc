@@ -58,9 +58,34 @@ TEST_F(AllocationLogTest, KnowsWhatWasFreedLast) {
   log_.Name(0x1000, "heap");
   log_.Remove(0x1000);
   EXPECT_EQ(log_.FindFreed(0x1031)->what, "heap");
-  EXPECT_EQ(log_.FindFreed(0x1032)->bytes, 100u);
-  EXPECT_TRUE(log_.FindFreed(0x1032)->is_freed);
+  EXPECT_TRUE(log_.FindFreed(0x1031)->is_freed);
+  EXPECT_FALSE(log_.FindFreed(0x1032)) << "what was there before is long gone";
+}
+
+TEST_F(AllocationLogTest, WhatHasThePlaceNowIsNotFreed) {
+  log_.Add(0x1000, 0x2000);
+  log_.Remove(0x1000);
+  log_.Add(0x1400, 10);
+  EXPECT_EQ(log_.FindFreed(0x13ff)->bytes, 0x2000u);
+  EXPECT_FALSE(log_.FindFreed(0x1400));
+  EXPECT_FALSE(log_.FindFreed(0x17ff)) << "the rest of the granule and the gap behind";
+  EXPECT_EQ(log_.FindFreed(0x1800)->bytes, 0x2000u);
+  log_.Remove(0x1400);
+  EXPECT_EQ(log_.FindFreed(0x1409)->bytes, 10u);
+}
+
+TEST_F(AllocationLogTest, OfAPoolsPiecesNeither) {
+  log_.Add(0x1000, 0x2000);
+  log_.Divide(0x1000);
+  log_.AddPart(0x1000, 1000, "old");
+  log_.AddPart(0x1000, 100, "new");
+  log_.RemovePart(0x1000, 1000);
   EXPECT_FALSE(log_.FindFreed(0x1064));
+  EXPECT_EQ(log_.FindFreed(0x1200)->what, "old");
+  log_.RemovePart(0x1000, 100);
+  EXPECT_EQ(log_.FindFreed(0x1063)->what, "new");
+  log_.AddPart(0x1000, 8, "newer");
+  EXPECT_FALSE(log_.FindFreed(0x1063));
 }
 
 TEST_F(AllocationLogTest, FindsTheNearestOnBothSides) {

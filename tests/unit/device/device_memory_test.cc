@@ -485,6 +485,17 @@ TEST_F(DeviceMemoryTest, SharedMemoryIsOnePieceForAllWhoHaveItOpen) {
   EXPECT_EQ(user->Open(*shared), std::nullopt);
 }
 
+TEST_F(DeviceMemoryTest, WhatIsSharedCountsAsWritten) {
+  config_.checks.uninitialised = true;
+  const auto maker = Attach();
+  const uint64_t made = *maker->Allocate(1000);
+  const uint8_t* const written = maker->Written(maker->ToHost(made));
+  EXPECT_EQ(written[999], 0);
+  ASSERT_TRUE(maker->Share(made + 5));
+  EXPECT_EQ(written[0], 1);
+  EXPECT_EQ(written[999], 1);
+}
+
 TEST_F(DeviceMemoryTest, OpensNothingButWhatWasShared) {
   const auto maker = Attach(), user = Attach();
   const uint64_t made = *maker->Allocate(1000);
