@@ -235,6 +235,40 @@ __global__ void Reduce(int* out, bool wrong) {
   if (threadIdx.x == 0) out[0] = sums[0];
 }
 
+// --- Orders without a barrier ---
+
+__global__ void PassesFlag(int* out) {
+  __shared__ int value;
+  __shared__ volatile int flag;
+  if (threadIdx.x == 0) flag = 0;
+  __syncthreads();
+  if (threadIdx.x == 32) {
+    value = 5;
+    __threadfence_block();
+    flag = 1;
+  } else if (threadIdx.x == 0) {
+    while (flag == 0) {
+    }
+    __threadfence_block();
+    out[0] = value;
+  }
+}
+__global__ void TakesTurns(int* out) {
+  __shared__ int lock, sum;
+  if (threadIdx.x == 0) lock = sum = 0;
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) {
+    while (atomicCAS(&lock, 0, 1) != 0) {
+    }
+    __threadfence_block();
+    ++sum;
+    __threadfence_block();
+    atomicExch(&lock, 0);
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) out[0] = sum;
+}
+
 // --- The host's side ---
 
 bool is_wrong = false;  // a bug is to happen
@@ -313,8 +347,7 @@ const std::map<std::string, Bug> kBugs = {
     {"write_after_free", [](bool wrong) { WriteThrough<<<1, 1>>>(Freed(wrong)); }},
     {"read_after_free", [](bool wrong) { ReadFrom<<<1, 1>>>(Freed(wrong) + 100, Output<int>()); }},
     {"vector_over_end", [](bool wrong) { LoadVector<<<1, 1>>>(Zeroed<float4>(24), Output<float>(), wrong); }},
-    {"double_over_end",
-     [](bool wrong) { LoadDouble<<<1, 1>>>(Shifted<double>(12, wrong ? 8 : 0), Output<double>()); }},
+    {"double_over_end", [](bool wrong) { LoadDouble<<<1, 1>>>(Shifted<double>(12, wrong ? 8 : 0), Output<double>()); }},
     {"atomic_past_end", [](bool wrong) { AddAt<<<1, 1>>>(Zeroed<int>(40), 9 + wrong); }},
     {"cas_past_end", [](bool wrong) { Compare<<<1, 1>>>(Zeroed<unsigned long long>(16), 1 + wrong); }},
     {"variable_past_end",
@@ -404,5 +437,8 @@ int main(int argc, char** argv) {
     run(false);
     check::Finished();
   }
+  PassesFlag<<<1, 64>>>(Output<int>());
+  TakesTurns<<<1, 128>>>(Output<int>());
+  check::Finished();
   return check::Pass("kernel_bugs");
 }

@@ -113,7 +113,8 @@ void Checker::Watch(const Inst& inst, const WatchedAccess& watched, WarpContext&
   const auto see = [&](uint32_t lane, MemorySpace space, uint64_t address, uint32_t bytes, AccessVerb kind) {
     See({&inst, &watched, &warp, lane, address, bytes, kind}, space);
   };
-  if (watched.shape == Shape::kMbarrier) ++barriers_;
+  if (watched.shape == Shape::kMbarrier || watched.orders) ++barriers_;
+  if (watched.shape == Shape::kFence) return;
   if (watched.shape == Shape::kMatrixRows) {
     for (uint32_t lane = 0; lane < watched.width * kMatrixSide; ++lane)
       see(lane, inst.space, AddressOf(inst, warp, lane), kMatrixRowBytes, watched.kind);
@@ -157,6 +158,7 @@ void Checker::Watch(const Inst& inst, const WatchedAccess& watched, WarpContext&
       }
       case Shape::kMatrixRows:
       case Shape::kTile:
+      case Shape::kFence:
         break;
     }
   }

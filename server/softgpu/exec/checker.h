@@ -24,7 +24,8 @@ struct CheckedContext : WarpContext {
 // memory (Kernel::Watch), so a kernel that is not watched has nothing of this.
 //
 // Errs on the side of silence: an order that it cannot see but that may be there counts as there. Any barrier that lets
-// threads go orders all of the block; each operation on an mbarrier does so.
+// threads go orders all of the block; each operation on an mbarrier does so, each fence, and each access with acquire
+// or release.
 //
 // Thread-confined.
 class Checker {

@@ -54,6 +54,8 @@ bool IsStrong(const Opcode& opcode) {
   return std::any_of(std::begin(kWords), std::end(kWords), [&](std::string_view word) { return opcode.Has(word); });
 }
 
+bool Orders(const Opcode& opcode) { return opcode.Has("acquire") || opcode.Has("release") || opcode.Has("acq_rel"); }
+
 // The vector width and type of a load or store: "v4." and "b32". Null when a word is unknown.
 struct Shape {
   std::string vector;
@@ -183,7 +185,8 @@ void FunctionDecoder::DecodeLoad(const Instruction& instruction, const Opcode& o
     Watch({.kind = AccessVerb::kRead,
            .bytes = TypeBytes(opcode.Last()),
            .width = static_cast<uint32_t>(width),
-           .is_strong = IsStrong(opcode)});
+           .is_strong = IsStrong(opcode),
+           .orders = Orders(opcode)});
   for (const auto& [wide, narrow] : widenings) {
     EmitSlots(opcode.Last().starts_with("s") ? "cvt.s64.s32" : "cvt.u64.u32", wide, narrow);
   }
@@ -213,7 +216,8 @@ void FunctionDecoder::DecodeStore(const Instruction& instruction, const Opcode& 
     Watch({.kind = AccessVerb::kWrite,
            .bytes = TypeBytes(opcode.Last()),
            .width = static_cast<uint32_t>(width),
-           .is_strong = IsStrong(opcode)});
+           .is_strong = IsStrong(opcode),
+           .orders = Orders(opcode)});
 }
 
 void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode& opcode) {
@@ -254,6 +258,7 @@ void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode&
   Watch({.kind = AccessVerb::kAtomic,
          .bytes = TypeBytes(opcode.Last()),
          .is_strong = true,
+         .orders = Orders(opcode),
          .uses_value = operation != "exch."});
 }
 

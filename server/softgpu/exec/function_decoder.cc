@@ -496,6 +496,7 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
   if (base == "txq" || base == "suq") return DecodeTextureQuery(instruction, opcode);
   if (base == "membar" || base == "fence") {
     EmitSlots("membar", kNoSlot);
+    Watch({.shape = WatchedAccess::Shape::kFence, .orders = true});
     return;
   }
   if (base == "multimem") {

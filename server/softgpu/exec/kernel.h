@@ -78,14 +78,24 @@ enum class AccessVerb : uint8_t { kRead, kWrite, kAtomic };
 // An instruction that touches memory, in a kernel that was decoded for Checks.
 struct WatchedAccess {
   // How its operands tell what it touches.
-  enum class Shape : uint8_t { kElements, kAsyncCopy, kBulkToShared, kBulkToGlobal, kMbarrier, kMatrixRows, kTile };
+  enum class Shape : uint8_t {
+    kElements,
+    kAsyncCopy,
+    kBulkToShared,
+    kBulkToGlobal,
+    kMbarrier,
+    kMatrixRows,
+    kTile,
+    kFence
+  };
   Shape shape = Shape::kElements;
   AccessVerb kind{};
-  uint32_t bytes = 0;       // of an element
-  uint32_t width = 1;       // elements of a lane; of kMatrixRows matrices
-  bool is_strong = false;   // it takes part in an order by itself: atomics, .volatile, .relaxed and the like
-  bool uses_value = true;   // of an atomic: what was there before counts
-  Handler run = nullptr;    // what does the work, where Checker::Run stands in for it
+  uint32_t bytes = 0;      // of an element
+  uint32_t width = 1;      // elements of a lane; of kMatrixRows matrices
+  bool is_strong = false;  // it takes part in an order by itself: atomics, .volatile, .relaxed and the like
+  bool orders = false;     // what comes before and behind it, as acquire and release do
+  bool uses_value = true;  // of an atomic: what was there before counts
+  Handler run = nullptr;   // what does the work, where Checker::Run stands in for it
 };
 
 // A kernel with everything it calls, ready to run; or one function that is decoded when it is called (LateFunctions):
@@ -116,7 +126,7 @@ class Kernel {
   Checks checks;                             // that it was decoded for
   std::vector<NamedPlace> shared_variables;  // with `checks`
   std::vector<WatchedAccess> watched;
-  std::vector<uint32_t> watched_of;          // by pc: one more than the index in `watched`; 0 or missing: none
+  std::vector<uint32_t> watched_of;  // by pc: one more than the index in `watched`; 0 or missing: none
 
   const WatchedAccess* WatchedBy(const Inst& inst) const {
     const auto pc = static_cast<size_t>(&inst - code.data());
