@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "client/shim/contexts.h"
+#include "client/shim/memory.h"
+#include "client/shim/memory_pools.h"
 #include "client/shim/process.h"
 #include "common/base/log.h"
 
@@ -72,6 +74,17 @@ inline bool NotCarriedOut(CUresult result) {
     default:
       return false;
   }
+}
+
+// Whether the slice needs room for the range to be freed: of a pool of ours other processes may have it, and keep it.
+inline bool NeedsRoom(Process& process, const DeviceRange& range) {
+  return range.info.exported && range.info.pool &&
+         process.memory_pools().SharingOf(*range.info.pool) != MemoryPools::Sharing::kImported;
+}
+
+// Whether the worker still has a range that it was to free.
+inline bool IsStillThere(Process& process, const DeviceRange& range, CUresult result) {
+  return NotCarriedOut(result) || (result == CUDA_ERROR_OUT_OF_MEMORY && NeedsRoom(process, range));
 }
 
 }  // namespace outboard::shim

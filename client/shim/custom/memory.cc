@@ -54,7 +54,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
   const auto range = memory.TakeDevice(dptr);
   const CUresult result = remote::cuMemFree_v2(dptr);
   if (!range) return result;
-  if (NotCarriedOut(result)) {
+  if (IsStillThere(process, *range, result)) {
     memory.PutBack(*range);
   } else {
     memory.Release(*range);

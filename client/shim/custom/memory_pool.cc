@@ -121,8 +121,8 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
   if (IsOfCurrentContext(hStream)) {
     // Taken out first: another thread may get the same address as soon as the worker has freed it.
     const auto range = memory.TakeDevice(dptr);
-    const CUresult result = remote::cuMemFreeAsync(dptr, hStream, range.has_value());
-    if (range && NotCarriedOut(result)) {
+    const CUresult result = remote::cuMemFreeAsync(dptr, hStream, range && !NeedsRoom(process, *range));
+    if (range && IsStillThere(process, *range, result)) {
       memory.PutBack(*range);
     } else if (range) {
       memory.Release(*range);

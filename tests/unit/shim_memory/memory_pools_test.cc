@@ -109,6 +109,22 @@ TEST_F(MemoryPoolsTest, WhatMayNotBeFreedWaitsForTheAnswer) {
   EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemAllocAsync?", "cuMemFreeAsync?", "cuMemFreeAsync?"}));
 }
 
+TEST_F(MemoryPoolsTest, WhatOthersHaveMayBeRefusedToBeFreed) {
+  const CUmemoryPool pool = NewPool();
+  CUdeviceptr address = 0;
+  ASSERT_EQ(custom::cuMemAllocFromPoolAsync(&address, 1024, pool, kPoolStream), CUDA_SUCCESS);
+  memory_.NoteExported(address);
+  worker_.TakeSeen();
+  const auto refuse = [](const auto&) { return FakeWorker::Answer{.result = CUDA_ERROR_OUT_OF_MEMORY}; };
+  worker_.On("cuMemFreeAsync", refuse);
+  worker_.On("cuMemFree_v2", refuse);
+  EXPECT_EQ(custom::cuMemFreeAsync(address, kPoolStream), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(custom::cuMemFree_v2(address), CUDA_ERROR_OUT_OF_MEMORY);
+  EXPECT_TRUE(memory_.FindDevice(address)) << "it was not freed";
+  EXPECT_EQ(worker_.TakeNames(), (Names{"cuMemFreeAsync?", "cuMemFree_v2?"}));
+  EXPECT_EQ(custom::cuMemPoolDestroy(pool), CUDA_SUCCESS);
+}
+
 TEST_F(MemoryPoolsTest, MemoryOfAPoolOutlivesTheContext) {
   CUdeviceptr address = 0;
   ASSERT_EQ(custom::cuMemAllocAsync(&address, 1024, kPoolStream), CUDA_SUCCESS);
