@@ -92,20 +92,30 @@ Result<std::vector<ByteSpan>> EmbeddedFatbins(ByteSpan object) {
   return fatbins;
 }
 
-Result<std::vector<ArchiveMember>> ArchiveMembers(ByteSpan archive) {
+Result<std::vector<ArchiveMember>> ArchiveRows(ByteSpan archive) {
   if (!AsText(archive).starts_with(kArchiveMagic)) {
     return Error{"It does not begin as an archive of ar does (\"!<arch>\"; thin archives hold no files)."};
   }
-  std::vector<ArchiveMember> members;
-  std::string_view long_names;
+  std::vector<ArchiveMember> rows;
   for (uint64_t at = kArchiveMagic.size(); at < archive.size();) {
     const std::optional<Row> row = ReadRow(archive, at);
     if (!row) return Error{"The archive has no proper file at byte " + std::to_string(at) + "."};
     at = row->next;
-    const std::string_view name = row->member.name;
-    if (name == "//") long_names = AsText(row->member.bytes);
+    rows.push_back(row->member);
+  }
+  return rows;
+}
+
+Result<std::vector<ArchiveMember>> ArchiveMembers(ByteSpan archive) {
+  const Result<std::vector<ArchiveMember>> rows = ArchiveRows(archive);
+  if (!rows) return rows.error();
+  std::vector<ArchiveMember> members;
+  std::string_view long_names;
+  for (const ArchiveMember& row : *rows) {
+    const std::string_view name = row.name;
+    if (name == "//") long_names = AsText(row.bytes);
     if (name == "//" || name == "/" || name == "/SYM64/") continue;
-    const std::optional<ArchiveMember> member = Named(row->member, long_names);
+    const std::optional<ArchiveMember> member = Named(row, long_names);
     if (!member) return Error{"A file of the archive has no proper name: " + std::string(name) + "."};
     if (!member->name.starts_with("__.SYMDEF")) members.push_back(*member);
   }

@@ -14,8 +14,9 @@ namespace outboard::image {
 // device code. Hostile input is safe.
 Result<std::vector<ByteSpan>> EmbeddedFatbins(ByteSpan object);
 
-// What an archive of ar(1) begins with.
+// What an archive of ar(1) begins with, and one that names files in the place of holding them.
 inline constexpr std::string_view kArchiveMagic = "!<arch>\n";
+inline constexpr std::string_view kThinArchiveMagic = "!<thin>\n";
 
 struct ArchiveMember {
   std::string_view name;  // points into the archive
@@ -25,5 +26,8 @@ struct ArchiveMember {
 // The files in an archive in its order, without its tables. Knows names as GNU and as BSD ar write them.
 // Hostile input is safe.
 Result<std::vector<ArchiveMember>> ArchiveMembers(ByteSpan archive);
+
+// All that an archive holds, its tables too, by the names that are stored. Hostile input is safe.
+Result<std::vector<ArchiveMember>> ArchiveRows(ByteSpan archive);
 
 }  // namespace outboard::image

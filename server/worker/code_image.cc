@@ -47,16 +47,23 @@ std::optional<Error> CheckFile(std::span<const std::byte> image) {
   const uint32_t magic = MagicOf(image);
   if (magic == image::kFatbinMagic) return CheckFatbin(image);
   if (magic == kElfMagic) return CheckElf(image);
+  if (image::AsText(image).starts_with(image::kThinArchiveMagic))
+    return Error{"A thin archive arrived, which would lead the driver to files of the worker's machine."};
   if (magic == kWrapperMagic) return Error{"A fatbin wrapper arrived where the image that it leads to is wanted."};
   return std::nullopt;
 }
 
+// Tables are looked at like files: which they are, the driver may see otherwise. So may it where a file begins of which
+// BSD's ar puts the name before it; nvcc -lib writes none of those.
 std::optional<Error> CheckArchive(std::span<const std::byte> image) {
   const auto members = image::ArchiveMembers(image);
   if (!members) return members.error();
-  for (const image::ArchiveMember& member : *members) {
-    if (IsArchive(member.bytes)) return Error{"An archive of device code holds another archive."};
-    if (auto wrong = CheckFile(member.bytes)) return wrong;
+  const auto rows = image::ArchiveRows(image);
+  for (const image::ArchiveMember& row : *rows) {
+    if (row.name.starts_with("#1/") || row.name.starts_with("__.SYMDEF"))
+      return Error{"An archive of device code is one of BSD's ar; make it with nvcc -lib or GNU ar."};
+    if (IsArchive(row.bytes)) return Error{"An archive of device code holds another archive."};
+    if (auto wrong = CheckFile(row.bytes)) return wrong;
   }
   return std::nullopt;
 }

@@ -22,18 +22,13 @@ class ObjectReader {
     for (const image::ByteSpan fatbin : *fatbins) {
       Program added;
       const image::Extent extent{fatbin.data(), fatbin.size()};
-      Outcome outcome = LoadProgram({&extent, 1}, compute_capability_, &added, name);
+      Outcome outcome = LoadProgram({&extent, 1}, compute_capability_, &added, name, bytes_left_);
       if (outcome.code == CUDA_ERROR_NO_BINARY_FOR_GPU) {
         left_out_ = std::move(outcome);
         continue;
       }
       if (!outcome.ok()) return outcome;
-      for (const auto& module : added.modules) {
-        if (module->text.size() > bytes_left_)
-          return {CUDA_ERROR_INVALID_IMAGE,
-                  std::string(name) + " is too large: its device code unpacks to more than is taken at once."};
-        bytes_left_ -= module->text.size();
-      }
+      bytes_left_ -= TextBytes(added);
       Append(added, program_);
     }
     return {};
@@ -70,6 +65,8 @@ Outcome ReadLinkInput(CUjitInputType type, image::ByteSpan bytes, std::string_vi
                       Program* program, uint64_t max_bytes) {
   switch (type) {
     case CU_JIT_INPUT_PTX: {
+      if (bytes.size() > max_bytes)
+        return {CUDA_ERROR_INVALID_IMAGE, std::string(name) + " is larger than what is left to a link."};
       std::string text(image::AsText(bytes));
       text.resize(text.find_last_not_of('\0') + 1);
       return AddPtx(std::move(text), std::string(name), compute_capability, program);
@@ -77,7 +74,7 @@ Outcome ReadLinkInput(CUjitInputType type, image::ByteSpan bytes, std::string_vi
     case CU_JIT_INPUT_CUBIN:
     case CU_JIT_INPUT_FATBINARY: {
       const image::Extent extent{bytes.data(), bytes.size()};
-      return LoadProgram({&extent, 1}, compute_capability, program, name);
+      return LoadProgram({&extent, 1}, compute_capability, program, name, max_bytes);
     }
     case CU_JIT_INPUT_OBJECT:
     case CU_JIT_INPUT_LIBRARY: {

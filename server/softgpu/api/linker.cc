@@ -38,7 +38,9 @@ Linker::Linker(int compute_capability, unsigned count, const CUjit_option* optio
 
 Outcome Linker::AddInput(CUjitInputType type, image::ByteSpan bytes, std::string_view name) {
   Program added;
-  if (Outcome outcome = ReadLinkInput(type, bytes, name, compute_capability_, &added); !outcome.ok()) return outcome;
+  const uint64_t most = kMaxImageBytes - TextBytes(program_);  // an image is what comes of it
+  Outcome outcome = ReadLinkInput(type, bytes, name, compute_capability_, &added, most);
+  if (!outcome.ok()) return outcome;
   if (const auto errors = names_.AddAll(added.modules); !errors.empty()) {
     return {CUDA_ERROR_INVALID_SOURCE,
             "The input " + std::string(name) + " contradicts those before it: " + InOneLine(errors) + "."};

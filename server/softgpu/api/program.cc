@@ -36,17 +36,19 @@ std::string ArchName(const image::Entry& entry) {
 }
 
 // False when the entry holds device code that some call may ask for. What cannot be read counts as holding some.
-bool IsEmpty(const image::Entry& entry) {
+bool IsEmpty(const image::Entry& entry, uint64_t max_bytes) {
   if (entry.kind != image::EntryKind::kElf) return false;
-  const auto bytes = image::Unpack(entry);
+  const auto bytes = image::Unpack(entry, max_bytes);
   if (!bytes) return false;
   const auto kernels = image::KernelLayouts(entry.kind, *bytes);
   return kernels && kernels->empty();
 }
 
-Outcome Parse(const image::Entry& entry, std::string_view name, uint32_t compute_capability, Program* program) {
-  auto bytes = image::Unpack(entry);
+Outcome Parse(const image::Entry& entry, std::string_view name, uint32_t compute_capability, Program* program,
+              uint64_t* bytes_left) {
+  auto bytes = image::Unpack(entry, *bytes_left);
   if (!bytes) return {CUDA_ERROR_INVALID_IMAGE, bytes.error().message};
+  *bytes_left -= bytes->size();
   std::string module_name(name);
   if (name.empty() || entry.kind == image::EntryKind::kLinkedPtx) {  // of which an image has several
     if (!name.empty()) module_name += ":";
@@ -81,8 +83,14 @@ void Append(const Program& more, Program* program) {
   program->uses_heap |= more.uses_heap;
 }
 
+uint64_t TextBytes(const Program& program) {
+  uint64_t bytes = 0;
+  for (const auto& module : program.modules) bytes += module->text.size();
+  return bytes;
+}
+
 Outcome LoadProgram(std::span<const image::Extent> images, int compute_capability, Program* program,
-                    std::string_view name) {
+                    std::string_view name, uint64_t max_bytes) {
   const auto capability = static_cast<uint32_t>(compute_capability);
   std::set<std::string> others;  // what the images hold instead of PTX that runs here
   for (const image::Extent& extent : images) {
@@ -90,16 +98,16 @@ Outcome LoadProgram(std::span<const image::Extent> images, int compute_capabilit
     if (!entries) return {CUDA_ERROR_INVALID_IMAGE, entries.error().message};
     if (!entries->empty() && entries->front().kind == image::EntryKind::kLinkedPtx) {
       for (const image::Entry& entry : *entries) {
-        if (Outcome outcome = Parse(entry, name, capability, program); !outcome.ok()) return outcome;
+        if (Outcome outcome = Parse(entry, name, capability, program, &max_bytes); !outcome.ok()) return outcome;
       }
       continue;
     }
     if (const image::Entry* best = BestPtx(*entries, capability)) {
-      if (Outcome outcome = Parse(*best, name, capability, program); !outcome.ok()) return outcome;
+      if (Outcome outcome = Parse(*best, name, capability, program, &max_bytes); !outcome.ok()) return outcome;
       continue;
     }
     for (const image::Entry& entry : *entries) {
-      if (!IsEmpty(entry)) others.insert(ArchName(entry));
+      if (!IsEmpty(entry, max_bytes)) others.insert(ArchName(entry));
     }
   }
   if (!program->modules.empty() || others.empty()) return {};

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/image/fatbin.h"
 #include "server/softgpu/api/link_inputs.h"
 #include "tests/fakes/two_modules.h"
 #include "tests/unit/image/image_builder.h"
@@ -20,16 +22,25 @@ namespace {
 using DriverOfLinkerTest = DriverTest;
 #include "tests/unit/linker_cases.h"
 
-TEST_F(LinkerTest, WhatFatbinsUnpackToIsBoundedTogether) {
+TEST_F(LinkerTest, WhatAnInputUnpacksToIsBounded) {
   constexpr char kOther[] = ".version 9.0\n.target sm_75\n.visible .func other { ret; }\n";
   const auto archive = ArchiveOf({ObjectOf(kOther), ObjectOf(fakes::kCalledModule)});
   const uint64_t bytes = std::strlen(kOther) + std::strlen(fakes::kCalledModule);
-  const auto read = [&](uint64_t most) {
+  const image::NamedText texts[] = {{"other", kOther}, {"called", fakes::kCalledModule}};
+  const auto linked = image::MakeLinkedFatbin(texts);
+  const auto read = [&](CUjitInputType type, image::ByteSpan input, uint64_t most) {
     Program program;
-    return ReadLinkInput(CU_JIT_INPUT_LIBRARY, archive, "lib.a", 90, &program, most).code;
+    return ReadLinkInput(type, input, "input", 90, &program, most).code;
   };
-  EXPECT_EQ(read(bytes), CUDA_SUCCESS);
-  EXPECT_EQ(read(bytes - 1), CUDA_ERROR_INVALID_IMAGE);
+  EXPECT_EQ(read(CU_JIT_INPUT_LIBRARY, archive, bytes), CUDA_SUCCESS);
+  EXPECT_EQ(read(CU_JIT_INPUT_LIBRARY, archive, bytes - 1), CUDA_ERROR_INVALID_IMAGE);
+  for (const CUjitInputType type : {CU_JIT_INPUT_CUBIN, CU_JIT_INPUT_FATBINARY}) {
+    EXPECT_EQ(read(type, linked, bytes + 16), CUDA_SUCCESS);  // as it is stored
+    EXPECT_EQ(read(type, linked, bytes - 1), CUDA_ERROR_INVALID_IMAGE);
+  }
+  const image::ByteSpan text = std::as_bytes(std::span(kOther));
+  EXPECT_EQ(read(CU_JIT_INPUT_PTX, text, text.size()), CUDA_SUCCESS);
+  EXPECT_EQ(read(CU_JIT_INPUT_PTX, text, text.size() - 1), CUDA_ERROR_INVALID_IMAGE);
 }
 
 // Without the linker's calls only the kernel that needs it misses what is not there.

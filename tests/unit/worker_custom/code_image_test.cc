@@ -89,7 +89,11 @@ TEST(CodeImageTest, LooksIntoObjectsAndArchives) {
   EXPECT_TRUE(takes(build::Archive({build::ArchiveRow("a.fatbin/", fatbin)})));
   EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.a/", archive())})));
   const build::Bytes wrapper = build::FromText(std::string("\xb1\x43\x62\x46\x01\0\0\0", 8) + std::string(16, '\x41'));
-  EXPECT_FALSE(takes(build::Archive({build::ArchiveRow("a.fatbin/", wrapper)})));
+  for (const char* name : {"a.fatbin/", "/", "//", "/SYM64/"})
+    EXPECT_FALSE(takes(build::Archive({build::ArchiveRow(name, wrapper)}))) << name;
+  for (const char* name : {"__.SYMDEF", "#1/8"})
+    EXPECT_FALSE(takes(build::Archive({build::ArchiveRow(name, build::FromText("harmless"))}))) << name;
+  EXPECT_FALSE(takes(build::FromText("!<thin>\n")));
   build::Patch(fatbin, build::at::kFatbinPayloadSize, uint64_t{1} << 20);
   EXPECT_FALSE(takes(object()));
   EXPECT_FALSE(takes(archive()));
