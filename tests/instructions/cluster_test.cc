@@ -10,9 +10,9 @@ class Clusters : public LevelTest {
  protected:
   Clusters() : machine_(level()) {}
 
-  // `body` finds the thread in its block in %i and leaves its result in %r.
-  void Load(const std::string& body) {
-    machine_.Load(R"(.visible .entry test(.param .u64 out)
+  // `body` finds the thread in its block in %i and leaves its result in %r. `directives`: of the kernel.
+  void Load(const std::string& body, const std::string& directives = "") {
+    machine_.Load(".visible .entry test(.param .u64 out)" + directives + R"(
 {
 .shared .align 16 .b8 room[4096];
 .reg .b64 %out, %o;
@@ -64,8 +64,13 @@ TEST_P(Clusters, Registers) {
   }
   Load("mov.u32 %r, %clusterid.x;\n");
   Expect(40, [](uint32_t block, uint32_t) { return block; });
-  Load("mov.pred %p, %is_explicit_cluster;\nselp.u32 %r, 1, 2, %p;\n");
+  const std::string asks = "mov.pred %p, %is_explicit_cluster;\nselp.u32 %r, 1, 2, %p;\n";
+  Load(asks);
   Expect(40, [](uint32_t, uint32_t) { return 2u; });
+  for (const char* directive : {" .explicitcluster", " .reqnctapercluster 1"}) {
+    Load(asks, directive);
+    Expect(40, [](uint32_t, uint32_t) { return 1u; });
+  }
 }
 
 // Every thread reads what one of another warp wrote before it arrived, turn after turn.

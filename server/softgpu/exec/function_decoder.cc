@@ -368,7 +368,10 @@ Slot FunctionDecoder::PredicateSlot(const Operand& operand) {
   if (operand.kind == Operand::Kind::kInteger) {
     return shared_->Constant(operand.value != 0 ? kAllLanes : 0, 4);  // its first word is the mask
   }
-  if (operand.kind == Operand::Kind::kSpecial && operand.name == "%is_explicit_cluster") return shared_->Constant(0, 4);
+  if (operand.kind == Operand::Kind::kSpecial && operand.name == "%is_explicit_cluster") {
+    const ptx::Function& kernel = *shared_->program.functions()[shared_->reached()[0]].function;
+    return shared_->Constant(kernel.explicit_cluster || kernel.required_cluster[0] != 0 ? kAllLanes : 0, 4);
+  }
   if (operand.kind != Operand::Kind::kRegister) {
     Fail("a predicate operand of this kind");
     return shared_->Constant(0, 4);

@@ -133,6 +133,7 @@ struct Function {
   uint32_t min_blocks_per_sm = 0;            // .minnctapersm
   uint32_t max_registers = 0;                // .maxnreg
   uint32_t required_cluster[3] = {0, 0, 0};  // .reqnctapercluster; 0 = not given
+  bool explicit_cluster = false;             // .explicitcluster
   uint32_t line = 0;                 // where it is declared
   std::string_view body;             // the text between the outer braces, not parsed yet
   uint32_t body_line = 0;            // line of its first character

@@ -202,6 +202,11 @@ bool ModuleParser::ParseFunctionDirective(Function* function) {
                            : name == ".reqntid" ? function->required_threads
                                                 : function->required_cluster);
   }
+  if (name == ".explicitcluster") {
+    Advance();
+    function->explicit_cluster = true;
+    return true;
+  }
   if (name == ".minnctapersm" || name == ".maxnreg") {
     Advance();
     uint64_t number;

@@ -55,6 +55,7 @@ TEST(ModuleParser, ReadsAnEntryWithItsDirectives) {
   EXPECT_EQ(function.max_registers, 40u);
   EXPECT_EQ(function.required_cluster[0], 2u);
   EXPECT_EQ(function.required_cluster[1], 1u);
+  EXPECT_TRUE(function.explicit_cluster);
   ASSERT_EQ(function.params.size(), 2u);
   EXPECT_EQ(function.params[0].name, "a");
   EXPECT_EQ(function.params[0].space, Space::kParam);
