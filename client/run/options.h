@@ -31,7 +31,7 @@ struct Options {
   std::optional<int> priority = std::nullopt;                                  // 0 to 9
   std::chrono::milliseconds idle_release = std::chrono::milliseconds::zero();  // zero: never
   std::chrono::milliseconds longest = std::chrono::milliseconds::zero();       // zero: any time
-  std::string check;     // what the software GPU looks for, as its SOFTGPU_CHECK says it; empty: nothing
+  std::string check;      // what the software GPU looks for, as its SOFTGPU_CHECK says it; empty: nothing
   bool shuffles = false;  // schedules and addresses vary (SOFTGPU_CHAOS)
   bool quiet = false;
   bool verbose = false;

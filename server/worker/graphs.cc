@@ -225,8 +225,8 @@ CUresult Graphs::InstantiateAgain(Graph& graph, uint64_t flags, std::span<const 
   return result;
 }
 
-// Ends the executable graph, if there is one, of a graph that stays. Steps are never another executable graph's: launches
-// of this one may still take their words.
+// Ends the executable graph, if there is one, of a graph that stays. Steps are never another executable graph's:
+// launches of this one may still take their words.
 void Graphs::EndExec(Graph& graph) {
   const driver::DriverTable& driver = state_->driver;
   if (graph.exec != nullptr) driver.cuGraphExecDestroy(std::exchange(graph.exec, nullptr));
@@ -258,9 +258,8 @@ CUresult Graphs::Launch(uint64_t number, CUstream stream, std::span<const unsign
   // Held so that the words of launches are in the order in which the driver runs them. The steps do not take it.
   std::lock_guard order(graph->order);
   if (graph->exec == nullptr || words.size() != graph->generation->words) return CUDA_ERROR_INVALID_VALUE;
-  const CUresult result = graph->generation->steps.empty()
-                              ? state_->driver.cuGraphLaunch(graph->exec, stream)
-                              : LaunchSteps(*graph, stream, words, bytes);
+  const CUresult result = graph->generation->steps.empty() ? state_->driver.cuGraphLaunch(graph->exec, stream)
+                                                           : LaunchSteps(*graph, stream, words, bytes);
   if (result == CUDA_SUCCESS) state_->memory.Use(graph->generation->memory, stream);
   return result;
 }
@@ -315,8 +314,7 @@ CUresult Graphs::SetEnabled(uint64_t number, uint64_t node, bool enabled) {
   const auto graph = state_->Find(number);
   if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
   std::lock_guard order(graph->order);
-  if (graph->exec == nullptr || node >= graph->generation->nodes.size())
-    return CUDA_ERROR_INVALID_VALUE;
+  if (graph->exec == nullptr || node >= graph->generation->nodes.size()) return CUDA_ERROR_INVALID_VALUE;
   const CUgraphNode found = graph->generation->nodes[node].node;
   if (found == nullptr) return CUDA_ERROR_INVALID_VALUE;
   const auto set = state_->driver.cuGraphNodeSetEnabled;

@@ -25,15 +25,15 @@ namespace outboard::worker {
 // which says which function, which bytes, or which address is meant. The driver runs one launch of a graph after the
 // other, so the words of each launch are taken in order.
 //
-// All this is a generation of the graph. The driver says when an executable graph that was destroyed has come to the end
-// of its launches: by a user object that it has, which has hold of the generation. Only then does other work get the
-// page-locked memory. To give that back to the driver may wait for all work of a context, so it is kept until the context
-// ends.
+// All this is a generation of the graph. The driver says when an executable graph that was destroyed has come to the
+// end of its launches: by a user object that it has, which has hold of the generation. Only then does other work get
+// the page-locked memory. To give that back to the driver may wait for all work of a context, so it is kept until the
+// context ends.
 //
 // Conditional handles are the driver's, since kernels pass them, and belong to one graph of the driver's. So a graph
 // with such handles is there from the first of them on, is built when it is to be executable, and stays when the
-// executable graph ends, until the client releases it. Of such a graph the driver has one executable graph at a time; the
-// next one is of a generation of its own, while launches of those before may still be under way.
+// executable graph ends, until the client releases it. Of such a graph the driver has one executable graph at a time;
+// the next one is of a generation of its own, while launches of those before may still be under way.
 //
 // Thread-safe. No lock is held while the driver is entered, but for one of a graph's own while it is launched, changed
 // or ended.

@@ -33,8 +33,8 @@ struct Graphs::Form {
 
 // What one executable graph needs of us until its last launch has ended: the steps of its host nodes, the page-locked
 // memory that they work with, and the words of its launches. While there are steps, the driver has hold of it by a user
-// object (Ended) of the executable graph, and of the graph while that has the nodes; so the graph can be built anew while
-// launches of the former executable graph are under way.
+// object (Ended) of the executable graph, and of the graph while that has the nodes; so the graph can be built anew
+// while launches of the former executable graph are under way.
 struct Graphs::Generation {
   // One node as the client numbers it.
   struct Entry {

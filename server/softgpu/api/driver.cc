@@ -3,10 +3,10 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "common/base/log.h"

@@ -22,10 +22,10 @@ struct Config {
   uint64_t memory_bytes = 4ull << 30;  // SOFTGPU_MEMORY, per device: "4GiB"
   unsigned sm_count = 4;               // SOFTGPU_SMS
   int cc_major = 13, cc_minor = 0;     // SOFTGPU_CC: "13.0"
-  unsigned threads = 0;   // SOFTGPU_THREADS: CPU threads that run kernels; 0 = as many as this process may use
-  int cpu_level = 0;      // SOFTGPU_CPU: v2, v3 or v4; 0 = the highest that the machine has
-  uint64_t chaos = 0;     // SOFTGPU_CHAOS: seed; 0 = off
-  Checks checks;          // SOFTGPU_CHECK: words with commas between, such as "memory,races"; each includes memory
+  unsigned threads = 0;     // SOFTGPU_THREADS: CPU threads that run kernels; 0 = as many as this process may use
+  int cpu_level = 0;        // SOFTGPU_CPU: v2, v3 or v4; 0 = the highest that the machine has
+  uint64_t chaos = 0;       // SOFTGPU_CHAOS: seed; 0 = off
+  Checks checks;            // SOFTGPU_CHECK: words with commas between, such as "memory,races"; each includes memory
   std::string check_count;  // SOFTGPU_CHECK_COUNT: a file that gets a byte for each report; empty: none
   std::string directory;  // SOFTGPU_DIR: where the devices' memory lives; by default a folder of this user in /dev/shm
   std::optional<uint64_t> arena_base;  // SOFTGPU_ARENA: first device address of device 0, device N's lies N TiB above;

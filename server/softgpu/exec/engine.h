@@ -50,8 +50,8 @@ struct Fault {
 
 // What a kernel did wrong without being stopped.
 struct Finding {
-  std::string key;   // the same for what is found again at the same place
-  std::string text;  // lines; for device memory whoever knows allocations adds to it
+  std::string key;       // the same for what is found again at the same place
+  std::string text;      // lines; for device memory whoever knows allocations adds to it
   uint64_t address = 0;  // of an access to device memory; else 0
   uint32_t bytes = 0;
 };

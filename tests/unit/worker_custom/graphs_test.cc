@@ -33,11 +33,11 @@ struct FakeGraphs {
     CUgraph graph;
     std::function<void()> what;
   };
-  std::vector<Node> nodes;                         // destroyed ones as well
+  std::vector<Node> nodes;                          // destroyed ones as well
   std::map<CUgraph, std::vector<size_t>> nodes_of;  // without them
-  std::vector<size_t> dependencies;   // how many each node has
-  std::vector<const void*> sources;   // of copies from host memory
-  std::vector<CUDA_MEMCPY3D> copies;  // as they were given
+  std::vector<size_t> dependencies;                 // how many each node has
+  std::vector<const void*> sources;                 // of copies from host memory
+  std::vector<CUDA_MEMCPY3D> copies;                // as they were given
   int alive = 0;
   uint64_t last_handle = 0;
   CUgraph latest = nullptr;  // of cuGraphCreate
@@ -146,12 +146,14 @@ void AddGraphs(driver::DriverTable* table) {
     return CUDA_SUCCESS;
   };
   table->cuGraphAddEmptyNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count) {
-    *node = NewNode(graph, [] {}, count);
+    *node = NewNode(
+        graph, [] {}, count);
     return CUDA_SUCCESS;
   };
   table->cuGraphAddHostNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count,
                                  const CUDA_HOST_NODE_PARAMS* params) {
-    *node = NewNode(graph, [call = *params] { call.fn(call.userData); }, count);
+    *node = NewNode(
+        graph, [call = *params] { call.fn(call.userData); }, count);
     return CUDA_SUCCESS;
   };
   table->cuGraphAddMemcpyNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count,
@@ -176,12 +178,13 @@ void AddGraphs(driver::DriverTable* table) {
     *handle = 1000 + ++fake->last_handle;
     return CUDA_SUCCESS;
   };
-  table->cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, const CUgraphEdgeData*, size_t count,
-                                CUgraphNodeParams* params) {
+  table->cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, const CUgraphEdgeData*,
+                                size_t count, CUgraphNodeParams* params) {
     if (params->conditional.size > std::size(fake->bodies)) return CUDA_ERROR_OUT_OF_MEMORY;
     for (CUgraph& body : fake->bodies) body = reinterpret_cast<CUgraph>(++fake->last_handle);
     params->conditional.phGraph_out = fake->bodies;
-    *node = NewNode(graph, [] {}, count);
+    *node = NewNode(
+        graph, [] {}, count);
     return CUDA_SUCCESS;
   };
   table->cuGraphGetNodes = [](CUgraph graph, CUgraphNode* nodes, size_t* count) {
@@ -196,7 +199,8 @@ void AddGraphs(driver::DriverTable* table) {
     return CUDA_SUCCESS;
   };
   table->cuGraphAddChildGraphNode = [](CUgraphNode* node, CUgraph graph, const CUgraphNode*, size_t count, CUgraph) {
-    *node = NewNode(graph, [] {}, count);
+    *node = NewNode(
+        graph, [] {}, count);
     return CUDA_SUCCESS;
   };
   table->cuGraphChildGraphNodeGetGraph = [](CUgraphNode node, CUgraph* graph) {
