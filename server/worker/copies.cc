@@ -274,7 +274,10 @@ std::shared_ptr<Staging> Copies::State::TakeStaging(CUcontext context) {
     while (!copies.pulled.empty()) {
       const PulledCopy copy = copies.pulled.Pop();
       pulls.erase(copy.pull);
-      if (copy.state == PulledCopy::State::kAsked) gate.Unhold(copies.id);
+      if (copy.state == PulledCopy::State::kAsked) {
+        gate.Unhold(copies.id);
+        direct_pulls[copy.pull] = nullptr;  // its answer may be on its way
+      }
       give(copy.reached);
       give(copy.done);
     }

@@ -120,7 +120,7 @@ struct Copies::State {
   std::unordered_map<unsigned long long, std::shared_ptr<StreamCopies>> streams;  // by cuStreamGetId
   std::unordered_map<CUcontext, std::shared_ptr<Staging>> stagings;
   std::unordered_map<uint64_t, std::shared_ptr<StreamCopies>> pulls;  // under way, by the client's number
-  std::unordered_map<uint64_t, DirectPull*> direct_pulls;  // the same of graphs; null when nobody wants it any more
+  std::unordered_map<uint64_t, DirectPull*> direct_pulls;  // the same of graphs; null: nobody wants it any more
   std::vector<std::function<void()>> tasks;
   bool runs_tasks = false;  // the helper does what was in `tasks`
   uint64_t next_order = 0;

@@ -517,6 +517,17 @@ TEST_F(GraphsTest, NoStepUsesMemoryOfAContextThatHasEnded) {
   stream.join();
 }
 
+// A copy of a stream's, of the same kind.
+TEST_F(GraphsTest, BytesForAContextThatHasEndedAreDropped) {
+  std::string device(5, '.');
+  ASSERT_EQ(copies_.WritePulled(Address(device), 5, 0x1000, 42, stream_), CUDA_SUCCESS);
+  EXPECT_FALSE(driver_.Run(stream_));
+  EXPECT_EQ(sent_.At(0).control, wire::Control::kPull);
+  copies_.DropContext(FakeDriver::Context(1));
+  EXPECT_TRUE(copies_.OnPulled({42, 0, 5}, std::as_bytes(std::span("late.")).first(5)));
+  EXPECT_FALSE(copies_.OnPulled({42, 0, 5}, std::as_bytes(std::span("late.")).first(5)));
+}
+
 // Another lane has looked the context up before it ended.
 TEST_F(GraphsTest, MemoryTakenWhileTheContextEndsGoesWithIt) {
   std::string device(5, '.');
