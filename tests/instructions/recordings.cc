@@ -216,9 +216,9 @@ void Comparer::See(const ValueRun& run) {
     return;
   }
   ++compared_;
-  if (recorded.inputs_hash != HashOf(run.cells)) return Differ(run, "was recorded with other inputs: record it again");
+  if (recorded.inputs_hash != HashOf(run.cells)) return Fail(run, "was recorded with other inputs: record it again");
   const std::vector<uint64_t> ours = Kept(run.results, run.inputs);
-  if (ours.size() != recorded.results.size()) return Differ(run, "was recorded with another number of results");
+  if (ours.size() != recorded.results.size()) return Fail(run, "was recorded with another number of results");
   size_t count = 0, first = ours.size();
   for (size_t i = ours.size(); i-- > 0;) {
     if (ours[i] == recorded.results[i]) continue;
@@ -239,6 +239,10 @@ void Comparer::Differ(const ValueRun& run, const std::string& how) {
     std::printf("known: %s: %s (%s)\n", NameOf(run).c_str(), how.c_str(), why.c_str());
     return;
   }
+  Fail(run, how);
+}
+
+void Comparer::Fail(const ValueRun& run, const std::string& how) {
   ++differences_;
   std::printf("DIFFERS: %s: %s\n", NameOf(run).c_str(), how.c_str());
 }

@@ -87,7 +87,8 @@ class Comparer final : public ValueObserver {
   bool Finish() const;
 
  private:
-  void Differ(const ValueRun& run, const std::string& how);
+  void Differ(const ValueRun& run, const std::string& how);  // which may be known
+  void Fail(const ValueRun& run, const std::string& how);
 
   const Recording recording_;
   const Known known_;

@@ -73,11 +73,15 @@ class Recordings(unittest.TestCase):
         self.assertEqual(status, 0, output)
         self.assertRegex(output, r"(?m)^known: mul\.hi\.u32 .*\(this device is wrong\)$")
 
-        # Inputs that are not those of then, of a form that is not known to differ.
-        self.file.write_text(re.sub(r"(case mul\.lo\.u32 .*\ninputs) \w+", r"\1 1", changed, count=1))
+        # Inputs that are not those of then, and other results than there are, of forms that are known to differ.
+        self.file.write_text(re.sub(r"(case mul\.hi\.u32 .*\ninputs) \w+", r"\1 1", changed, count=1))
         status, output = self.compare("--known", known)
         self.assertEqual(status, 1, output)
         self.assertIn("was recorded with other inputs", output)
+        self.file.write_text(re.sub(r"(case mul\.hi\.u32 .*\ninputs \w+\nresults) \w+", r"\1", changed, count=1))
+        status, output = self.compare("--known", known)
+        self.assertEqual(status, 1, output)
+        self.assertIn("was recorded with another number of results", output)
 
     def test_the_data_are_of_hardware(self):
         for path in DATA.glob("*.results"):
