@@ -118,8 +118,8 @@ class Machine final : public DeviceRuntime {
 // Says that `form` was compared with its reference on inputs at this CPU level, in this process.
 void RecordTested(const std::string& form, int level);
 
-// Forms as PTX writes them (tests/tools/opcodes.h), of all kernels that ran at every level of Levels() in this process,
-// in alphabetical order. All results of these kernels are looked at, so none of their instructions can be wrong unseen.
+// Forms as PTX writes them (tests/tools/opcodes.h), of all kernels that were run at every level of Levels() in this
+// process, those among them that are to fault, in alphabetical order.
 std::vector<std::string> WrittenFormsRun();
 
 // The forms recorded at every level of Levels(), in alphabetical order.
