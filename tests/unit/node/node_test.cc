@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
+#include <string_view>
 #include <system_error>
 
 #include "common/base/limits.h"
@@ -145,6 +147,27 @@ TEST_F(NodeTest, AnEndedSessionLeavesRoomForAnother) {
   });
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_EQ(log.find("as many sessions as it may have"), std::string::npos) << log;
+}
+
+TEST_F(NodeTest, AWorkerIsToldWhatAContextTakes) {
+  const std::string program = folder_.path() + "/written", told = folder_.path() + "/assignment";
+  std::ofstream(program) << "#!/bin/sh\nexec dd bs=8192 count=1 <&3 of=" << told << " 2>/dev/null\n";
+  chmod(program.c_str(), 0700);
+  constexpr uint64_t kContext = 0x12345678;
+  Node node(&loop_, {{"GPU", "GPU-0", 16 * kNodeGib, {}, 0, kContext}},
+            Workers::Config{program, "driver", {}, /*keep_spare=*/false});
+  EXPECT_TRUE(std::holds_alternative<Refusal>(node.OpenLease({0.5, kContext - 1})));
+  const std::string lease = std::get<Grant>(node.OpenLease({0.5})).lease;
+  EXPECT_TRUE(node.Resize({lease, 0.5, {{0, kContext - 1}}}, true));
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd session(ends[1]);
+  node.Admit({UniqueFd(ends[0]), wire::ConnectionKind::kSession, node.NewTicket(lease)});
+  RunUntil([&] { return IsClosed(session); });
+  std::ifstream file(told, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_NE(bytes.find(std::string_view(reinterpret_cast<const char*>(&kContext), sizeof kContext)), std::string::npos)
+      << bytes.size();
 }
 
 TEST_F(NodeTest, ALeaseWithoutSessionsEndsAtOnce) {
