@@ -125,16 +125,18 @@ def take_all(block):
 
 
 def churn(least, most):
+    # All sizes are multiples of one, so that holes between what others take fit as well.
+    block = 1 << 18
     generator = random.Random(1)
     print("ready", flush=True)
     while True:
         # What it may always have, in pieces.
-        pieces = [cuda.allocate(least // 4) for _ in range(4)]
+        pieces = [cuda.allocate(block) for _ in range(least // block)]
         free, total = cuda.memory()
         if not (least <= total <= most and free <= total):
             sys.exit(f"{free} of {total} bytes free")
         # What it may have, or not, and what it never may.
-        for size in (generator.randrange(64, most - least), most - least + 1):
+        for size in (block * generator.randrange(1, (most - least) // block), most - least + 1):
             try:
                 pieces.append(cuda.allocate(size))
                 if size > most - least:
@@ -153,8 +155,8 @@ def churn(least, most):
                 return
             for address in pieces:
                 cuda.free(address)
-            pieces = take_all(1 << 18)
-            print(f"right {cuda.memory()[1]} {cuda.memory()[0]} {len(pieces) << 18}", flush=True)
+            pieces = take_all(block)
+            print(f"right {cuda.memory()[1]} {cuda.memory()[0]} {len(pieces) * block}", flush=True)
         for address in pieces:
             cuda.free(address)
 
