@@ -92,6 +92,7 @@ int Record(const Arguments& arguments) {
   }
   ObserveValues(recorder.get());
   const int status = RUN_ALL_TESTS();
+  if (!recorder->failure().empty()) return Fail(recorder->failure() + ": nothing is recorded");
   std::printf("%s, driver %s: %zu cases\n", recording.device.c_str(), recording.driver.c_str(), recording.cases.size());
   if (!WriteRecording(recording, arguments.record)) return Fail(arguments.record + " cannot be written");
   return status;

@@ -46,6 +46,22 @@ std::vector<uint64_t> Kept(std::span<const std::byte> results, size_t inputs) {
   return kept;
 }
 
+// Whether a driver refuses a program so, be it as late as at a launch. After other errors it may compute nothing.
+bool IsRefusal(CUresult code) {
+  switch (code) {
+    case CUDA_ERROR_INVALID_IMAGE:
+    case CUDA_ERROR_NO_BINARY_FOR_GPU:
+    case CUDA_ERROR_INVALID_PTX:
+    case CUDA_ERROR_JIT_COMPILER_NOT_FOUND:
+    case CUDA_ERROR_UNSUPPORTED_PTX_VERSION:
+    case CUDA_ERROR_INVALID_SOURCE:
+    case CUDA_ERROR_NOT_SUPPORTED:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string Hex(uint64_t value) {
   char text[20];
   std::snprintf(text, sizeof text, "%llx", static_cast<unsigned long long>(value));
@@ -149,7 +165,14 @@ RecordedCase Recorder::RunCase(const ValueRun& run) {
   return result;
 }
 
-void Recorder::See(const ValueRun& run) { recording_.cases[NameOf(run)] = RunCase(run); }
+void Recorder::See(const ValueRun& run) {
+  if (!failure_.empty()) return;
+  RecordedCase result = RunCase(run);
+  if (result.refused && !IsRefusal(static_cast<CUresult>(*result.refused))) {
+    failure_ = recording_.device + " failed at " + NameOf(run) + " with CUresult " + std::to_string(*result.refused);
+  }
+  recording_.cases[NameOf(run)] = std::move(result);
+}
 
 bool WriteRecording(const Recording& recording, const std::string& path) {
   std::ofstream file(path);

@@ -64,6 +64,8 @@ class Recorder final : public ValueObserver {
   ~Recorder() override;
   void See(const ValueRun& run) override;
   const Recording& recording() const { return recording_; }
+  // Which case the device failed at, other than by refusing its program: what it records is of no use then.
+  const std::string& failure() const { return failure_; }
 
  private:
   struct Driver;
@@ -72,6 +74,7 @@ class Recorder final : public ValueObserver {
 
   const std::unique_ptr<Driver> driver_;
   Recording recording_;
+  std::string failure_;
 };
 
 bool WriteRecording(const Recording& recording, const std::string& path);
