@@ -1,4 +1,5 @@
-"""Reads the JUnit file that ctest wrote, names what failed and what was skipped, and ends with "N passed, N failed".
+"""Reads the JUnit file that ctest wrote, names what was skipped and what failed, with the end of what each failed test
+printed, and ends with "N passed, N failed".
 
 usage: summarize_tests.py RESULTS.xml CTEST_STATUS
 """
@@ -7,12 +8,18 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 
+LINES_OF_A_FAILED_TEST = 30
+
+
 def summarize(cases, ctest_status):
-    """The lines to print and the exit status, from (name, outcome) pairs; an outcome is passed, failed or skipped."""
-    lines = [f"{outcome}: {name}" for name, outcome in cases if outcome == "skipped"]
-    lines += [f"FAILED: {name}" for name, outcome in cases if outcome == "failed"]
-    passed = sum(outcome == "passed" for _, outcome in cases)
-    failed = sum(outcome == "failed" for _, outcome in cases)
+    """The lines to print and the exit status, from (name, outcome, output); an outcome is passed, failed or skipped."""
+    lines = [f"{outcome}: {name}" for name, outcome, _ in cases if outcome == "skipped"]
+    for name, outcome, output in cases:
+        if outcome == "failed":
+            lines.append(f"FAILED: {name}")
+            lines += ["  " + line for line in output.splitlines()[-LINES_OF_A_FAILED_TEST:]]
+    passed = sum(outcome == "passed" for _, outcome, _ in cases)
+    failed = sum(outcome == "failed" for _, outcome, _ in cases)
     if failed == 0 and ctest_status != 0:
         lines.append(f"FAILED: ctest ended with status {ctest_status}")
         failed = 1
@@ -36,12 +43,12 @@ def outcome_of(case):
 
 
 def read_cases(path):
-    """(name, outcome) pairs; empty when ctest was stopped before it wrote the file."""
+    """(name, outcome, output) of each; empty when ctest was stopped before it wrote the file."""
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError):
         return []
-    return [(case.get("name"), outcome_of(case)) for case in root.iter("testcase")]
+    return [(case.get("name"), outcome_of(case), case.findtext("system-out") or "") for case in root.iter("testcase")]
 
 
 if __name__ == "__main__":

@@ -19,13 +19,19 @@ class SummarizeTestsTest(unittest.TestCase):
         self.assertEqual(outcome("disabled"), "skipped")
 
     def test_last_line_counts(self):
-        lines, status = summarize_tests.summarize([("a", "passed"), ("b", "failed"), ("c", "skipped")], 8)
-        self.assertEqual(lines, ["skipped: c", "FAILED: b", "1 passed, 1 failed"])
+        cases = [("a", "passed", "fine"), ("b", "failed", "expected 1\ngot 2"), ("c", "skipped", "")]
+        lines, status = summarize_tests.summarize(cases, 8)
+        self.assertEqual(lines, ["skipped: c", "FAILED: b", "  expected 1", "  got 2", "1 passed, 1 failed"])
         self.assertEqual(status, 1)
-        self.assertEqual(summarize_tests.summarize([("a", "passed")], 0), (["1 passed, 0 failed"], 0))
+        self.assertEqual(summarize_tests.summarize([("a", "passed", "")], 0), (["1 passed, 0 failed"], 0))
+
+    def test_of_long_output_the_end_is_shown(self):
+        lines, _ = summarize_tests.summarize([("a", "failed", "\n".join(map(str, range(1000))))], 8)
+        self.assertEqual(lines[-2], "  999")
+        self.assertLess(len(lines), 50)
 
     def test_a_stopped_run_fails(self):
-        lines, status = summarize_tests.summarize([("a", "passed")], 124)
+        lines, status = summarize_tests.summarize([("a", "passed", "")], 124)
         self.assertEqual((lines[-1], status), ("1 passed, 1 failed", 1))
 
     def test_no_tests_fail(self):
