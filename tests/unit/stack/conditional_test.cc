@@ -178,8 +178,7 @@ TEST_F(ConditionalTest, WhatTouchesTheClientLiesOutside) {
   ASSERT_EQ(cuGraphAddMemcpyNode(&copy, graph_, &call, 1, &read, context_), CUDA_SUCCESS);
   for (int round = 1; round <= 3; ++round) {  // an executable graph each
     CUgraphExec exec = Instantiate(graph_);
-    EXPECT_EQ(cuMemsetD32_v2(Word(0), 5, 1), CUDA_SUCCESS);
-    EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);
+    EXPECT_EQ(cuMemsetD32Async(Word(0), 5, 1, stream_), CUDA_SUCCESS);
     EXPECT_EQ(cuGraphLaunch(exec, stream_), CUDA_SUCCESS);
     EXPECT_EQ(cuGraphExecDestroy(exec), CUDA_SUCCESS);  // while it runs
     if (round < 3) continue;

@@ -209,7 +209,10 @@ TEST_F(ContextsTest, AContextIsHadAgainWhenWhatEndedWithItIsForgotten) {
   ASSERT_EQ(contexts_.Create(&context, 0, kDevice), CUDA_SUCCESS);
   lines_.clear();
   std::atomic<bool> has_it{false};
-  another_has_it_ = [&] { return has_it.load(); };
+  another_has_it_ = [&, here = std::this_thread::get_id()] {
+    while (!Said("created") && std::this_thread::get_id() != here) std::this_thread::yield();
+    return has_it.load();
+  };
   std::thread ends([&] { EXPECT_EQ(contexts_.Destroy(Other()), CUDA_SUCCESS); });
   while (!Said("before")) std::this_thread::yield();
   EXPECT_EQ(contexts_.Destroy(Other()), CUDA_ERROR_INVALID_CONTEXT) << "another thread is at it";
