@@ -21,6 +21,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/fakes/free_addresses.h"
+
 namespace outboard::softgpu {
 namespace {
 
@@ -336,11 +338,7 @@ TEST_F(DeviceMemoryTest, ChaosMovesAddressesByTheSeed) {
 }
 
 TEST_F(DeviceMemoryTest, TheArenaLiesWhereItIsAskedFor) {
-  // The beginning of a large hole; what else is mapped meanwhile goes to its end.
-  constexpr uint64_t kHole = uint64_t{4} << 30;
-  void* const probe = mmap(nullptr, kHole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  munmap(probe, kHole);
-  const uint64_t free_address = reinterpret_cast<uint64_t>(probe);
+  const uint64_t free_address = fakes::FreeAddresses(uint64_t{1} << 30);
   config_.arena_base = free_address - kMaxSoftGpuMemory;
   const auto memory = Attach(1);
   ASSERT_NE(memory, nullptr);

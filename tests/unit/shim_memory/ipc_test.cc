@@ -6,6 +6,7 @@
 
 #include "client/shim/custom.gen.h"
 #include "common/api/driver_api.h"
+#include "tests/fakes/free_addresses.h"
 #include "tests/unit/shim_memory/fake_worker.h"
 
 // Memory and events that other processes have: what the client knows of them, and what waits because of them.
@@ -23,9 +24,7 @@ class IpcTest : public testing::Test {
     ASSERT_EQ(worker_.init_result(), CUDA_SUCCESS);
     worker_.Reset();
     // Outside of the arena, so that a reservation is seen.
-    void* const place = mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    munmap(place, kBytes);
-    address_ = reinterpret_cast<CUdeviceptr>(place);
+    address_ = fakes::FreeAddresses(kBytes);
     worker_.On("outboardIpcOpenMemHandle",
                [this](const auto&) { return FakeWorker::With(address_, size_t{kBytes}, CUdevice{0}); });
     worker_.On("cuMemAlloc_v2", [this](const auto&) { return FakeWorker::With(address_); });

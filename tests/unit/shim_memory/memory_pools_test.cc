@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/shim/custom.gen.h"
+#include "tests/fakes/free_addresses.h"
 #include "tests/unit/shim_memory/fake_worker.h"
 
 namespace outboard::shim {
@@ -68,9 +69,7 @@ TEST_F(MemoryPoolsTest, AnAllocationIsKnownAndFreedWithoutWaiting) {
 
 TEST_F(MemoryPoolsTest, AddressesStayReservedWhenTheyAreFreed) {
   // Outside of the arena, where nothing keeps them otherwise.
-  void* const place = mmap(nullptr, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  munmap(place, 8192);
-  address_ = reinterpret_cast<CUdeviceptr>(place);
+  address_ = fakes::FreeAddresses(8192);
   CUdeviceptr address = 0;
   ASSERT_EQ(custom::cuMemAllocAsync(&address, 4096, kPoolStream), CUDA_SUCCESS);
   ASSERT_EQ(custom::cuMemFreeAsync(address, kPoolStream), CUDA_SUCCESS);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "client/shim/memory_reservations.h"
+#include "tests/fakes/free_addresses.h"
 
 namespace outboard::shim {
 namespace {
@@ -12,11 +13,8 @@ namespace {
 // Pages of address space that nobody else uses: mapped by the test and free while the test says so.
 class Space {
  public:
-  explicit Space(uint64_t pages) : page_(static_cast<uint64_t>(sysconf(_SC_PAGESIZE))), size_(pages * page_) {
-    begin_ =
-        reinterpret_cast<uint64_t>(mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    munmap(reinterpret_cast<void*>(begin_), size_);
-  }
+  explicit Space(uint64_t pages)
+      : page_(static_cast<uint64_t>(sysconf(_SC_PAGESIZE))), begin_(fakes::FreeAddresses(pages * page_)) {}
 
   uint64_t page() const { return page_; }
   uint64_t At(uint64_t page) const { return begin_ + page * page_; }
@@ -33,8 +31,7 @@ class Space {
   void Unmap(uint64_t page) { munmap(reinterpret_cast<void*>(At(page)), page_); }
 
  private:
-  const uint64_t page_, size_;
-  uint64_t begin_;
+  const uint64_t page_, begin_;
 };
 
 TEST(Reservations, MapsAndUnmapsWholePages) {

@@ -12,6 +12,7 @@
 #include "common/api/driver_api.h"
 #include "common/libcuda/shareable_handle.h"
 #include "common/libcuda/virtual_memory.h"
+#include "tests/fakes/free_addresses.h"
 #include "tests/unit/shim_memory/fake_worker.h"
 
 namespace outboard::shim {
@@ -26,7 +27,7 @@ class VirtualMemoryTest : public testing::Test {
   void SetUp() override {
     ASSERT_EQ(worker_.init_result(), CUDA_SUCCESS);
     worker_.Reset();
-    range_ = FreeAddresses(8 * kPiece);
+    range_ = fakes::FreeAddresses(8 * kPiece, kPiece);
     worker_.On("cuMemAddressReserve", [this](const auto&) { return FakeWorker::With(range_); });
     ASSERT_EQ(custom::cuMemAddressReserve(&given_, 8 * kPiece, 0, 0, 0), CUDA_SUCCESS);
     ASSERT_EQ(given_, range_);
@@ -38,12 +39,6 @@ class VirtualMemoryTest : public testing::Test {
     worker_.Reset();
   }
 
-  // Addresses that are nobody's now, at a whole piece.
-  static CUdeviceptr FreeAddresses(size_t bytes) {
-    void* const place = mmap(nullptr, bytes + kPiece, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    EXPECT_EQ(munmap(place, bytes + kPiece), 0);
-    return (reinterpret_cast<CUdeviceptr>(place) + kPiece - 1) / kPiece * kPiece;
-  }
   static CUmemAllocationProp Properties() {
     CUmemAllocationProp properties{};
     properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
@@ -84,7 +79,7 @@ TEST_F(VirtualMemoryTest, ARangeIsReservedHereAndTold) {
 
 TEST_F(VirtualMemoryTest, ARangeThatThisProcessUsesStaysWithTheWorker) {
   void* const own = mmap(nullptr, kPiece, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const CUdeviceptr addresses[] = {reinterpret_cast<CUdeviceptr>(own), FreeAddresses(kPiece)};
+  const CUdeviceptr addresses[] = {reinterpret_cast<CUdeviceptr>(own), fakes::FreeAddresses(kPiece, kPiece)};
   size_t next = 0;
   worker_.On("cuMemAddressReserve", [&](const auto&) { return FakeWorker::With(addresses[next++]); });
   worker_.TakeSeen();
@@ -342,7 +337,7 @@ TEST_F(SharedMemoryTest, APoolOfAnotherProcessAllocatesNothing) {
   const OutboardShare share{{'O', 'B'}, 0, 5, 6, 7};
   const int descriptor = MakeShareable(std::as_bytes(std::span(&share, 1)));
   void* const handle = reinterpret_cast<void*>(static_cast<uintptr_t>(descriptor));
-  const CUdeviceptr place = FreeAddresses(kPiece);
+  const CUdeviceptr place = fakes::FreeAddresses(kPiece, kPiece);
   worker_.On("outboardMemPoolImport", [](const auto&) { return FakeWorker::With(CUdevice{0}); });
   worker_.On("outboardMemPoolImportPointer", [&](const auto&) { return FakeWorker::With(place, size_t{kPiece}); });
   CUmemoryPool pool = nullptr;
