@@ -172,6 +172,10 @@ void Gate::Settle(Lane& lane) {
   Put(work);
 }
 
+void Gate::HasWaited() {
+  if (is_governed_) Raise(wake_);
+}
+
 void Gate::ForgetStream(Lane& lane, void* stream) {
   if (!is_governed_ || stream == nullptr) return;
   std::vector<Unmarked> work;
@@ -238,11 +242,14 @@ void Gate::ForgetContext(void* context) {
   std::vector<Mark> unneeded;
   {
     std::lock_guard lock(mutex_);
+    uint32_t pieces = 0;
     std::erase_if(marked_, [&](const Marked& marked) {
       if (marked.mark.context != context) return false;
       unneeded.push_back(marked.mark);
+      pieces += marked.pieces;
       return true;
     });
+    pace_.Complete(pieces, false, Clock::now());
   }
   for (const Mark& mark : unneeded) marks_->Drop(mark);
   marks_->ForgetContext(context);
@@ -354,9 +361,11 @@ bool Gate::ReadMessages() {
 
 void Gate::LookAtMarks() {
   std::lock_guard looking(looking_);
+  Pace::Time before;
   {
     std::lock_guard lock(mutex_);
     looked_at_ = marked_;
+    before = std::exchange(looked_, Clock::now());
   }
   // A stream's marks are reached in their order.
   std::vector<const Marked*> not_reached;
@@ -380,7 +389,9 @@ void Gate::LookAtMarks() {
     for (const Marked* marked : reached) pieces += marked->pieces;
     const bool all_counted =
         std::all_of(reached.begin(), reached.end(), [](const Marked* marked) { return marked->pieces != 0; });
-    pace_.Complete(pieces, all_counted, Clock::now());
+    // At some moment since the look before: a short piece of work would count for too much if it were this one.
+    const Pace::Time now = Clock::now();
+    pace_.Complete(pieces, all_counted, now - std::min<Pace::Duration>(kPoll, now - before) / 2);
     changed_.notify_all();
   }
   for (const Marked* marked : reached) marks_->Drop(marked->mark);

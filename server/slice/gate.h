@@ -85,6 +85,9 @@ class Gate {
 
   // Marks what the lane has given. Before it waits for anything but the gate, and before its context changes.
   void Settle(Lane& lane);
+  // A lane has waited for work. That it is done is seen now, not at the next look: what a program that waits for each of
+  // its kernels leaves the device idle for would count as its time.
+  void HasWaited();
   // A turn has an end, or there is none: what is given should be marked before somebody waits for it.
   bool is_limited() const { return state_.load(std::memory_order_relaxed) == kLimited; }
 
@@ -156,6 +159,7 @@ class Gate {
   std::vector<Lane*> lanes_;
   std::vector<Unmarked> unmarked_;
   std::vector<Marked> marked_;
+  Pace::Time looked_{};  // at the marks
   std::vector<uint64_t> held_;  // streams, as often as they are
   uint64_t marks_put_ = 0;
 

@@ -56,7 +56,8 @@ void Pace::Submit(Time now) {
 }
 
 void Pace::Complete(uint32_t pieces, bool tells, Time now) {
-  const Time since = std::max(std::exchange(last_complete_, now), busy_since_.value_or(now));
+  const Time since = std::max(last_complete_, busy_since_.value_or(now));
+  last_complete_ = std::max(last_complete_, now);
   pieces = std::min(pieces, ahead_);
   ahead_ -= pieces;
   if (pieces == 0 || !tells) return;
@@ -75,10 +76,10 @@ void Pace::Account(const Sight& sight, Time now) {
   if (!busy_since_) return;
   if (has_turn()) {
     if (!sight.is_drained) return;
-    busy_ += now - *busy_since_;
+    last_ = ahead_ == 0 ? std::max(*busy_since_, last_complete_) : now;
+    busy_ += last_ - *busy_since_;
     busy_since_.reset();
     ahead_ = 0;
-    last_ = now;
     is_idle_ = true;
     idle_since_ = now;
     return;

@@ -192,12 +192,14 @@ void Session::Execute(Lane& lane, const wire::Command& command) {
   try {
     Call call(*this, lane, command);
     // What it waits for is to be seen to end.
-    if (call.wants_reply() && gate().is_limited()) gate().Settle(lane.passage);
+    const bool is_seen = call.wants_reply() && gate().is_limited();
+    if (is_seen) gate().Settle(lane.passage);
     if (const CUresult result = MakeCurrent(lane, command.header.context); result != CUDA_SUCCESS) {
       call.Finish(result);
     } else {
       state_->entries[command.header.op].handler(call);
     }
+    if (is_seen) gate().HasWaited();
   } catch (const std::bad_alloc&) {
     End("the worker has no host memory left for " + CallName(command));
   } catch (const std::exception& exception) {

@@ -197,6 +197,20 @@ TEST(Pace, ALateMessageBringsNoTurnBack) {
   EXPECT_TRUE(pace.has_turn());
 }
 
+TEST(Pace, WorkIsChargedUntilItWasDoneHoweverLateThatIsSeen) {
+  Pace pace = Practised(kStart, 10ms);
+  for (int i = 0; i < 3; ++i) {
+    pace.Submit(kStart + i * 3ms);
+    pace.Complete(1, true, kStart + i * 3ms + 1ms);
+    EXPECT_FALSE(pace.Look(kDrainedAndWaiting, kStart + i * 3ms + 2ms));
+  }
+  pace.Submit(kStart + 9ms);
+  const auto report = pace.Look(kDrained, kStart + 11ms);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->busy, Duration(3ms + 2ms)) << "of the last piece nobody has said when it was done";
+  EXPECT_EQ(report->last, kStart + 11ms);
+}
+
 TEST(Pace, WorkThatDoesNotEndKeepsNoTurnForever) {
   Pace pace = Practised(kStart, 10ms);
   pace.Submit(kStart);
