@@ -1,7 +1,8 @@
 """What must hold of PTX in breadth: programs with the toolkit's libraries on the software GPU, what of their PTX and of
 the samples' loads and is tested, the same results everywhere, fuzzing."""
 
-from acceptance.line import V3, V4, Line, bench, samples, toolkit
+from acceptance.line import Line, bench, samples, toolkit
+from acceptance.softgpu_core import SAME_RESULTS, SPEED
 
 PREPARE = "scripts/build release && scripts/build release libraries"
 PROGRAMS = "--programs build/release/tests/programs --driver-dir build/install/lib/outboard/softgpu"
@@ -10,11 +11,9 @@ PROGRAMS = "--programs build/release/tests/programs --driver-dir build/install/l
 WITH_PTX = ("cublas", "cublasLt", "cufft", "curand", "cusolver", "cusolverMg", "cusparse", "nccl", "cudnn_ops",
             "cudnn_cnn", "cudnn_adv", "cudnn_engines_precompiled", "cudnn_engines_runtime_compiled")
 HOUR = 3600
-RUN_RESULT = r"^(\d+ passed), (\d+) failed$"
 FUZZ_RESULT = r"^(\d+ fuzzers), (\d+) findings"
 LOAD_RESULT = r"^(\d+ of \d+) entry kernels load \(([\d.]+) %\)$"
 FORMS = 'scripts/ptx_forms --samples "$OUTBOARD_SAMPLES"'
-SAME_RESULTS = f"python3 tests/programs/run.py {PROGRAMS} --same-results"
 
 
 def library(name):
@@ -55,23 +54,13 @@ LINES = (
          "instruction test runs: none",
          FORMS, figure=r"^(\d+ forms) of instructions .*, (\d+) not tested$", unit="not tested", limit="== 0",
          needs=(samples, library("cublas")), quick="", seconds=2 * HOUR),
-    Line("Results are bit-equal at v2 and v3 and with 1 and 4 threads",
-         SAME_RESULTS, figure=RUN_RESULT, unit="failed", limit="== 0", needs=(V3,), seconds=HOUR),
-    Line("... and at v4",
-         SAME_RESULTS, figure=RUN_RESULT, unit="failed", limit="== 0", needs=(V4,), seconds=HOUR),
+    *SAME_RESULTS,
     Line("30 minutes of fuzzing the PTX parser and the image loader without a finding",
          "scripts/fuzz --seconds 1800 --coverage image ptx", figure=FUZZ_RESULT, unit="findings", limit="== 0",
          quick="scripts/fuzz --seconds 10 --coverage image ptx", seconds=2 * HOUR),
     Line("... and each finds a planted bug within 60 s",
          "scripts/fuzz --plant image ptx", figure=r"^(\d+ planted faults), (\d+) found", unit="found", seconds=HOUR),
-    Line("Tiled matmul 512^3, one core, v4: at least 2.5 GFLOP/s",
-         bench("softgpu_matmul_gflops", "SOFTGPU_CPU=v4"), figure=r"softgpu_matmul_gflops ([\d.e+-]+)", unit="GFLOP/s",
-         limit=">= 2.5", needs=(V4,)),
-    Line("Tiled matmul 512^3, one core, v3: at least 1.2 GFLOP/s",
-         bench("softgpu_matmul_gflops", "SOFTGPU_CPU=v3"), figure=r"softgpu_matmul_gflops ([\d.e+-]+)", unit="GFLOP/s",
-         limit=">= 1.2", needs=(V3,)),
-    Line("Vector add of 16M floats, one core: at most 90 ms",
-         bench("softgpu_vecadd_ms"), figure=r"softgpu_vecadd_ms ([\d.e+-]+)", unit="ms", limit="<= 90"),
+    *SPEED,
     Line("6 500 lines of PTX loaded and one of their kernels run: at most 20 ms",
          bench("softgpu_load_ms"), figure=r"softgpu_load_ms ([\d.e+-]+)", unit="ms", limit="<= 20"),
     Line("cublasSgemm 512^3 on the cores of this machine: at most 1.5 s",
