@@ -86,7 +86,8 @@ CUresult ReadLinear(const Context& context, const CUDA_RESOURCE_DESC& resource, 
   if (!IsWithin(count, CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH)) return CUDA_ERROR_INVALID_VALUE;
   TexelArray texels;
   texels.width = static_cast<uint32_t>(count);
-  const CUresult result = ReadMemory(context, linear.devPtr, count * described->format.bytes(), &texels);
+  // Memory that ends earlier, as in NVIDIA's sample convolutionFFT2D, ends the texture when that is read.
+  const CUresult result = ReadMemory(context, linear.devPtr, described->format.bytes(), &texels);
   described->is_linear = true;
   described->levels = {texels};
   return result;

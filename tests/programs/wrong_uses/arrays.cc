@@ -204,8 +204,6 @@ void Checks::TexturesAndSurfaces() {
           {"create: linear memory misaligned", linear([](Resource& r) { r.res.linear.devPtr += 16; }),
            CUDA_ERROR_INVALID_VALUE,
            "CUDA_RESOURCE_DESC: devPtr must be aligned to CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT."},
-          {"create: linear memory's end", linear([](Resource& r) { r.res.linear.sizeInBytes = 1 << 20; }),
-           CUDA_ERROR_INVALID_VALUE, kNull},
           {"create: linear host memory",
            linear([&](Resource& r) { r.res.linear.devPtr = reinterpret_cast<CUdeviceptr>(host_); }),
            CUDA_ERROR_INVALID_VALUE, kNull},
