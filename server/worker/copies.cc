@@ -322,6 +322,8 @@ CUresult Copies::Write(const DevicePlace& destination, const BoxExtent& extent, 
   if (bytes == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<StreamCopies> copies;
   if (const CUresult result = state_->Find(stream, &copies); result != CUDA_SUCCESS) return result;
+  State::Current current(state_->driver);
+  current.EnterAnother(copies->staging->context());
   std::lock_guard order(copies->order);
   Block* const block = state_->TakeBlock(*copies, count);
   // Without a block the driver does what it does for any memory that it does not know: it takes the bytes itself.
@@ -351,6 +353,8 @@ CUresult Copies::WritePulled(const DevicePlace& destination, const BoxExtent& ex
   if (copy.bytes == 0 || copy.host_span == 0) return CUDA_ERROR_INVALID_VALUE;
   std::shared_ptr<StreamCopies> copies;
   if (const CUresult result = state_->Find(stream, &copies); result != CUDA_SUCCESS) return result;
+  State::Current current(state_->driver);
+  current.EnterAnother(copies->staging->context());
   std::lock_guard order(copies->order);
   {
     std::lock_guard lock(state_->mutex);
@@ -373,7 +377,11 @@ CUresult Copies::Read(void* bytes, const DevicePlace& source, const BoxExtent& e
   std::shared_ptr<StreamCopies> copies;
   CUevent done = nullptr;
   result = state_->Find(stream, &copies);
-  if (result == CUDA_SUCCESS) result = state_->Record(*copies, stream, &done);
+  State::Current current(driver);
+  if (result == CUDA_SUCCESS) {
+    current.EnterAnother(copies->staging->context());
+    result = state_->Record(*copies, stream, &done);
+  }
   if (result != CUDA_SUCCESS) return driver.cuStreamSynchronize(stream);
   result = driver.cuEventSynchronize(done);
   copies->staging->GiveEvent(done);
@@ -387,6 +395,8 @@ CUresult Copies::ReadAsync(const Box& host, const DevicePlace& source, const Box
   std::shared_ptr<StreamCopies> copies;
   CUresult result = state_->Find(stream, &copies);
   if (result != CUDA_SUCCESS) return result;
+  State::Current current(state_->driver);
+  current.EnterAnother(copies->staging->context());
   std::lock_guard order(copies->order);
   uint64_t wait_for;
   Block* const block = state_->TakeReadBlock(*copies, count, &wait_for);

@@ -179,6 +179,8 @@ class Copies::State::Current {
   Current& operator=(const Current&) = delete;
 
   bool Enter(CUcontext context);
+  // Unless it is current. If it cannot be made so, the driver refuses what is done with its streams and events.
+  void EnterAnother(CUcontext context);
   void Leave();
 
  private:

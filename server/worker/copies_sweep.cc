@@ -24,6 +24,12 @@ bool Copies::State::Current::Enter(CUcontext context) {
   return true;
 }
 
+void Copies::State::Current::EnterAnother(CUcontext context) {
+  CUcontext now = nullptr;
+  if (driver_.cuCtxGetCurrent == nullptr || driver_.cuCtxGetCurrent(&now) != CUDA_SUCCESS || now == context) return;
+  Enter(context);
+}
+
 void Copies::State::Current::Leave() {
   CUcontext popped;
   if (context_ != nullptr) driver_.cuCtxPopCurrent_v2(&popped);

@@ -2,8 +2,7 @@
 
 #include "common/graphs/capture_calls.h"
 
-#include "server/softgpu/api/entry.h"
-#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/stream_call.h"
 
 // Stream management: captures.
 
@@ -15,11 +14,8 @@ namespace {
 // Runs `body` with the graphs and the stream that a handle means: (Graphs&, Stream&).
 template <class Body>
 CUresult CaptureCall(CUstream handle, DefaultStream null_means, Body body) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    std::shared_ptr<Stream> stream;
-    const CUresult result = FindStream(context, handle, null_means, &stream);
-    return result == CUDA_SUCCESS ? body(driver.graphs, *stream) : result;
-  });
+  return StreamCall(handle, null_means,
+                    [&](Context& context, Stream& stream) { return body(context.driver.graphs, stream); });
 }
 
 CUresult Begin(CUstream hStream, CUstreamCaptureMode mode, DefaultStream null_means) {

@@ -132,10 +132,12 @@ CUresult PlaceCopy(Context& context, const BoxCopy& copy, PlacedCopy* placed) {
   return are_alike ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
+CUresult CopyInStream(Context& current, const BoxCopy& copy, CUstream hStream, DefaultStream null_means,
                       Blocking blocking) {
   std::shared_ptr<Stream> stream;
-  if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  if (CUresult result = FindStream(current, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  const auto kept = stream->context.shared_from_this();
+  Context& context = *kept;
   PlacedCopy placed;
   if (const CUresult result = PlaceCopy(context, copy, &placed); result != CUDA_SUCCESS) return result;
   if (const auto captured = CaptureCopy(context, *stream, copy, blocking)) return *captured;
@@ -146,11 +148,13 @@ CUresult CopyInStream(Context& context, const BoxCopy& copy, CUstream hStream, D
   return CopyOnStream(context, *stream, placed, blocking);
 }
 
-CUresult CopyBatch(Context& context, const std::vector<OrderedCopy>& copies, CUstream hStream, DefaultStream null_means,
+CUresult CopyBatch(Context& current, const std::vector<OrderedCopy>& copies, CUstream hStream, DefaultStream null_means,
                    size_t* failed) {
   *failed = SIZE_MAX;
   std::shared_ptr<Stream> stream;
-  if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  if (CUresult result = FindStream(current, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  const auto kept = stream->context.shared_from_this();
+  Context& context = *kept;
   if (stream->role == Stream::Role::kLegacy) return CUDA_ERROR_INVALID_VALUE;
   std::vector<PlacedCopy> placed(copies.size());
   for (size_t i = 0; i < copies.size(); ++i) {

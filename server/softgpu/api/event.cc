@@ -110,7 +110,7 @@ CUresult RecordEvent(CUevent hEvent, CUstream hStream, unsigned flags, DefaultSt
   return EventCall(hEvent, [&](Context& context, const std::shared_ptr<Event>& event) -> CUresult {
     std::shared_ptr<Stream> stream;
     if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
-    if (&event->context != &context) return CUDA_ERROR_INVALID_HANDLE;
+    if (&event->context != &stream->context) return CUDA_ERROR_INVALID_HANDLE;
     if ((flags & ~CU_EVENT_RECORD_EXTERNAL) != 0) return CUDA_ERROR_INVALID_VALUE;
     const bool external = flags == CU_EVENT_RECORD_EXTERNAL;
     const auto node = [&](outboard::graphs::Content* content) {

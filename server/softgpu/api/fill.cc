@@ -2,10 +2,9 @@
 #include <optional>
 
 #include "common/base/box.h"
-#include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory.h"
 #include "server/softgpu/api/operation.h"
-#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/stream_call.h"
 
 // Memory management: cuMemset*. All return before the memory is set, also those without Async in their name, as the
 // driver's manual has it for device memory; those wait where the memory was given the attribute that says so.
@@ -21,9 +20,8 @@ enum class Blocking { kSync, kAsync };
 template <class T>
 CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size_t height, CUstream hStream,
                   DefaultStream null_means, Blocking blocking = Blocking::kAsync) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    std::shared_ptr<Stream> stream;
-    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
+    Driver& driver = context.driver;
     size_t bytes;
     if (address % sizeof(T) != 0 || __builtin_mul_overflow(width, sizeof(T), &bytes)) return CUDA_ERROR_INVALID_VALUE;
     if (width == 0 || height == 0) return CUDA_SUCCESS;
@@ -37,9 +35,9 @@ CUresult FillRows(CUdeviceptr address, size_t pitch, T value, size_t width, size
       OperationPtr fill;
       const CUDA_MEMSET_NODE_PARAMS_v2 params{address, pitch, value, sizeof(T), width, height, context.cu()};
       if (CUresult result = MakeFill(driver, params, &fill); result != CUDA_SUCCESS) return result;
-      if (const auto captured = stream->CaptureInstead([&] { return fill; })) return *captured;
+      if (const auto captured = stream.CaptureInstead([&] { return fill; })) return *captured;
     }
-    const Point done = stream->Submit([place = *place, pitch, value, width, height] {
+    const Point done = stream.Submit([place = *place, pitch, value, width, height] {
       for (size_t y = 0; y < height; ++y) std::fill_n(reinterpret_cast<T*>(place.bytes + y * pitch), width, value);
     });
     return blocking == Blocking::kSync && driver.SyncsMemops(address) ? context.Await({done}) : CUDA_SUCCESS;

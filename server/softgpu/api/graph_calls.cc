@@ -29,7 +29,8 @@ CUresult StreamCall(CUgraphExec hGraphExec, CUstream hStream, DefaultStream null
     if (!exec) return CUDA_ERROR_INVALID_VALUE;
     std::shared_ptr<Stream> stream;
     if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
-    return body(context, *exec, *stream);
+    const auto owner = stream->context.shared_from_this();
+    return body(*owner, *exec, *stream);
   });
 }
 

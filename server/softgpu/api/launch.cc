@@ -10,7 +10,7 @@
 #include "server/softgpu/api/green_context.h"
 #include "server/softgpu/api/launch_attributes.h"
 #include "server/softgpu/api/occupancy.h"
-#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/stream_call.h"
 
 // Execution control: launches.
 
@@ -50,6 +50,7 @@ CUresult LaunchKernel(CUfunction f, const LaunchShape& shape, CUstream hStream, 
     if (CUresult result = FindFunction(context, f, &function); result != CUDA_SUCCESS) return result;
     std::shared_ptr<outboard::softgpu::api::Stream> stream;
     if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+    if (&stream->context != &context) return CUDA_ERROR_INVALID_HANDLE;
     KernelOperation kernel;
     if (CUresult result =
             MakeLaunch(context, stream->green.get(), std::move(function), shape, kernel_params, extra, &kernel);
@@ -79,15 +80,13 @@ CUresult LaunchWithConfig(const CUlaunchConfig* config, CUfunction f, void** ker
 }
 
 CUresult LaunchHostFunction(CUstream hStream, CUhostFn fn, void* user_data, DefaultStream null_means) {
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
-    if (!fn) return CUDA_ERROR_INVALID_VALUE;
-    std::shared_ptr<outboard::softgpu::api::Stream> stream;
-    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  if (!fn) return ContextCall([](Driver&, Context&) { return CUDA_ERROR_INVALID_VALUE; });
+  return StreamCall(hStream, null_means, [&](Context& context, outboard::softgpu::api::Stream& stream) -> CUresult {
     const auto operation = [&] {
       return std::make_shared<const Operation>(Operation{HostOperation{context.driver, {fn, user_data}}});
     };
-    if (const auto captured = stream->CaptureInstead(operation)) return *captured;
-    stream->Submit([&context, fn, user_data] { context.driver.host_thread.Run([=] { fn(user_data); }); });
+    if (const auto captured = stream.CaptureInstead(operation)) return *captured;
+    stream.Submit([&context, fn, user_data] { context.driver.host_thread.Run([=] { fn(user_data); }); });
     return CUDA_SUCCESS;
   });
 }

@@ -61,7 +61,7 @@ CUresult FindStream(Context& current, const GreenContext* green, CUstream handle
   } else {
     *stream = current.driver.handles.Find<Stream>(handle);
   }
-  if (!*stream || &(*stream)->context != &current) return CUDA_ERROR_INVALID_HANDLE;
+  if (!*stream) return CUDA_ERROR_INVALID_HANDLE;
   return (*stream)->green && !(*stream)->green->active() ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_SUCCESS;
 }
 

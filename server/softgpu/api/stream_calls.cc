@@ -2,23 +2,13 @@
 #include "server/softgpu/api/event.h"
 #include "server/softgpu/api/green_context.h"
 #include "server/softgpu/api/operation.h"
-#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/stream_call.h"
 
 // Stream management.
 
 using namespace outboard::softgpu::api;
 
 namespace {
-
-// Runs `body` with the stream that a handle means: (Context&, Stream&).
-template <class Body>
-CUresult StreamCall(CUstream handle, DefaultStream null_means, Body body) {
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
-    std::shared_ptr<Stream> stream;
-    if (CUresult result = FindStream(context, handle, null_means, &stream); result != CUDA_SUCCESS) return result;
-    return body(context, *stream);
-  });
-}
 
 CUresult CreateStream(CUstream* phStream, unsigned flags) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {

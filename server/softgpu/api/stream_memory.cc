@@ -2,10 +2,9 @@
 #include <utility>
 #include <vector>
 
-#include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory_operations.h"
 #include "server/softgpu/api/operation.h"
-#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/stream_call.h"
 
 // Stream memory operations: a stream waits for a value in memory, or writes one. A capture makes a node of each call.
 
@@ -16,9 +15,7 @@ namespace {
 // All operations or, when one of them is wrong, none.
 CUresult Batch(CUstream hStream, unsigned count, const CUstreamBatchMemOpParams* operations, unsigned flags,
                MemOpVersion version, DefaultStream null_means) {
-  return ContextCall([&](Driver&, Context& context) -> CUresult {
-    std::shared_ptr<Stream> stream;
-    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
     if (count == 0 || count > kMaxMemOps || !operations || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     std::vector<MemOpWork> works(count);
     for (unsigned i = 0; i < count; ++i) {
@@ -29,9 +26,9 @@ CUresult Batch(CUstream hStream, unsigned count, const CUstreamBatchMemOpParams*
       return std::make_shared<const Operation>(
           Operation{MemOpsOperation{context.shared_from_this(), {operations, operations + count}, version}});
     };
-    if (const auto captured = stream->CaptureInstead(batch)) return *captured;
+    if (const auto captured = stream.CaptureInstead(batch)) return *captured;
     for (MemOpWork& work : works) {
-      if (work) stream->Submit(std::move(work));
+      if (work) stream.Submit(std::move(work));
     }
     return CUDA_SUCCESS;
   });

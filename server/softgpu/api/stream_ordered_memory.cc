@@ -2,10 +2,9 @@
 #include <mutex>
 #include <utility>
 
-#include "server/softgpu/api/entry.h"
 #include "server/softgpu/api/memory_pool.h"
 #include "server/softgpu/api/operation.h"
-#include "server/softgpu/api/stream.h"
+#include "server/softgpu/api/stream_call.h"
 
 // Stream ordered memory allocator: allocations and frees. In a capture they become nodes, whose memory is the graph's
 // and no pool's. The pools are in memory_pool_calls.cc.
@@ -45,15 +44,14 @@ CUresult FreeGraphMemory(Driver& driver, GraphMemory& memory, Stream& stream) {
 // Allocates from the pool that find(Driver&, Context&) gives; a null one is CUDA_ERROR_INVALID_VALUE.
 template <class FindPool>
 CUresult Allocate(CUdeviceptr* dptr, size_t bytes, CUstream hStream, DefaultStream null_means, FindPool find) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    std::shared_ptr<Stream> stream;
-    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
+    Driver& driver = context.driver;
     const std::shared_ptr<MemoryPool> pool = find(driver, context);
     if (!dptr || bytes == 0 || !pool) return CUDA_ERROR_INVALID_VALUE;
-    if (const auto captured = driver.graphs.captures.Add(*stream, MakeAllocNode(driver, pool->device, bytes, dptr)))
+    if (const auto captured = driver.graphs.captures.Add(stream, MakeAllocNode(driver, pool->device, bytes, dptr)))
       return *captured;
-    auto address = pool->Allocate(bytes, *stream);
-    if (!address && driver.pools.ReleaseUnused(pool->device)) address = pool->Allocate(bytes, *stream);
+    auto address = pool->Allocate(bytes, stream);
+    if (!address && driver.pools.ReleaseUnused(pool->device)) address = pool->Allocate(bytes, stream);
     if (!address) return CUDA_ERROR_OUT_OF_MEMORY;
     driver.allocations.Add(*address, bytes, Allocation{&pool->device, nullptr, nullptr, driver.NextId(), false, pool});
     *dptr = *address;
@@ -75,27 +73,26 @@ CUresult AllocateFromPool(CUdeviceptr* dptr, size_t bytes, CUmemoryPool pool, CU
 }
 
 CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
-  return ContextCall([&](Driver& driver, Context& context) -> CUresult {
-    std::shared_ptr<Stream> stream;
-    if (CUresult result = FindStream(context, hStream, null_means, &stream); result != CUDA_SUCCESS) return result;
+  return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
+    Driver& driver = context.driver;
     const auto free_node = [&](outboard::graphs::Content* content) {
       OperationPtr operation;
       const CUresult result = MakeFree(driver, dptr, &operation);
       if (result == CUDA_SUCCESS) *content = std::move(operation);
       return result;
     };
-    if (const auto captured = driver.graphs.captures.Add(*stream, free_node)) return *captured;
+    if (const auto captured = driver.graphs.captures.Add(stream, free_node)) return *captured;
     if (const auto found = driver.allocations.Find(dptr); found && found->begin == dptr) {
-      if (const auto memory = found->info.graph_memory.lock()) return FreeGraphMemory(driver, *memory, *stream);
+      if (const auto memory = found->info.graph_memory.lock()) return FreeGraphMemory(driver, *memory, stream);
     }
     // From now on the address is nobody's, as far as later calls go.
     const auto is_its = [](const auto& range) { return range.info.pool != nullptr || range.info.IsPlain(); };
     const auto taken = driver.allocations.Take(dptr, is_its);
     if (!taken) return CUDA_ERROR_INVALID_VALUE;
     if (taken->info.pool) {
-      taken->info.pool->FreeAsync(dptr, taken->size, *stream);
+      taken->info.pool->FreeAsync(dptr, taken->size, stream);
     } else {
-      stream->SubmitAlways([device = taken->info.device, dptr] { device->memory->Free(dptr); });
+      stream.SubmitAlways([device = taken->info.device, dptr] { device->memory->Free(dptr); });
     }
     return CUDA_SUCCESS;
   });

@@ -115,7 +115,16 @@ void Checks::WhatBelongsToAnotherContext() {
   Do(cuEventCreate(&event, 0));
   Check("WhatBelongsToAnotherContext",
         {
-            {"stream", [&] { return cuStreamQuery(stream_); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
+            {"copy in its stream", [&] { return cuMemsetD8Async(memory_, 0, 1, stream_); }, CUDA_SUCCESS,
+             "CUDA C++ Programming Guide, Stream and Event Behavior: A memory copy will succeed even if it is issued "
+             "to a "
+             "stream that is not associated to the current device."},
+            {"kernel in its stream", [&] { return Launch(store_, 1, 1, 0, stream_); }, CUDA_ERROR_INVALID_HANDLE,
+             "CUDA C++ Programming Guide, Stream and Event Behavior: A kernel launch will fail if it is issued to a "
+             "stream that is not associated to the current device."},
+            {"wait for its event", [&] { return cuStreamWaitEvent(nullptr, event_, 0); }, CUDA_SUCCESS,
+             "CUDA C++ Programming Guide, Stream and Event Behavior: cudaStreamWaitEvent() will succeed even if the "
+             "input stream and input event are associated to different devices."},
             {"function", [&] { return Launch(store_, 1, 1, 0, nullptr); }, CUDA_ERROR_INVALID_HANDLE, kHandle},
             {"record", [&] { return cuEventRecord(event_, nullptr); }, CUDA_ERROR_INVALID_HANDLE,
              "cuEventRecord: hEvent and hStream must be from the same context otherwise CUDA_ERROR_INVALID_HANDLE is "
