@@ -115,9 +115,9 @@ class Stream : public Object {
 // thread's.
 enum class DefaultStream { kLegacy, kPerThread };
 
-// The stream that a call means, which this keeps alive. CUDA_ERROR_INVALID_HANDLE when the handle is none, or one of
-// another context than `current`, or means a per-thread default stream while a green context is current, which has
-// none; CUDA_ERROR_CONTEXT_IS_DESTROYED when its green context is gone.
+// The stream that a call means, which this keeps alive; a created one may be of another context than `current`.
+// CUDA_ERROR_INVALID_HANDLE when the handle is none, or means a per-thread default stream while a green context is
+// current, which has none; CUDA_ERROR_CONTEXT_IS_DESTROYED when its green context is gone.
 CUresult FindStream(Context& current, CUstream handle, DefaultStream null_means, std::shared_ptr<Stream>* stream);
 
 // The same where `green`, null for none, is current.
