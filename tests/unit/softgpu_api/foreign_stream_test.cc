@@ -70,6 +70,7 @@ TEST_F(ForeignStreamTest, WaitsForEventsOfAnyContext) {
   CUdeviceptr flag;
   ASSERT_EQ(cuMemAlloc_v2(&flag, 4), CUDA_SUCCESS);
   ASSERT_EQ(cuMemsetD32_v2(flag, 0, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuCtxSynchronize(), CUDA_SUCCESS);  // no stream that it orders writes the flag
   ASSERT_EQ(cuEventCreate(&here, 0), CUDA_SUCCESS);
   ASSERT_EQ(cuStreamWaitValue32_v2(nullptr, flag, 1, CU_STREAM_WAIT_VALUE_EQ), CUDA_SUCCESS);
   ASSERT_EQ(cuEventRecord(here, nullptr), CUDA_SUCCESS);
