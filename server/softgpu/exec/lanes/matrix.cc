@@ -7,6 +7,7 @@
 #include "server/softgpu/exec/lanes/matrix.h"
 
 #include "server/softgpu/exec/lanes/tensor_levels.h"
+#include "server/softgpu/exec/lanes/vectors.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -41,29 +42,40 @@ __attribute__((noinline)) void Write(WarpContext& warp, const Slot* slots, u32 r
   });
 }
 
-template <bool kFused>
-inline f64 Term(f64 sum, f64 a, f64 b) {
-  return kFused ? __builtin_fma(a, b, sum) : sum + a * b;
-}
-template <bool>
-inline u32 Term(u32 sum, u32 a, u32 b) {
+// The columns of a row of sums that are worked on at a time: as many as a vector holds, and not more than there are.
+template <u32 kN, class T>
+using Columns = VectorOf<T, (kN * sizeof(T) < kVectorBytes ? kN * sizeof(T) : kVectorBytes)>;
+
+// kFused: rounded once. It makes no difference where the product is exact.
+template <bool kFused, class T, class V>
+inline V AddProducts(V sum, T a, V b) {
+  if constexpr (std::is_same_v<T, f64> && (kFused || OUTBOARD_CPU_LEVEL >= 3)) return FusedMultiplyAdd(a, b, sum);
   return sum + a * b;
 }
 
 // Adds to each row of `sums`, m x kN, the products of a row of `a`, m x k, with the rows of `b`, kN x k.
 template <u32 kN, bool kFused, class T>
 __attribute__((noinline)) void MultiplyAdd(const T* a, const T* b, u32 m, u32 k, T* sums) {
+  using Part = Columns<kN, T>;
+  using V = typename Part::type;
+  constexpr u32 kParts = kN / Part::kLanesEach;
   alignas(64) T columns[kMaxElements<T>];  // b as k x kN
-  for (u32 n = 0; n < kN; ++n) {
-    for (u32 i = 0; i < k; ++i) columns[i * kN + n] = b[n * k + i];
+  for (u32 i = 0; i < k; ++i) {
+    for (u32 n = 0; n < kN; ++n) columns[i * kN + n] = b[n * k + i];
   }
   for (u32 row = 0; row < m; ++row) {
-    alignas(64) T sum[kN];
-    for (u32 n = 0; n < kN; ++n) sum[n] = sums[row * kN + n];
+    V* const to = reinterpret_cast<V*>(sums + row * kN);
+    V sum[kParts];
+#pragma GCC unroll 16
+    for (u32 part = 0; part < kParts; ++part) sum[part] = to[part];
     for (u32 i = 0; i < k; ++i) {
-      for (u32 n = 0; n < kN; ++n) sum[n] = Term<kFused>(sum[n], a[row * k + i], columns[i * kN + n]);
+      const V* const column = reinterpret_cast<const V*>(columns + i * kN);
+#pragma GCC unroll 16
+      for (u32 part = 0; part < kParts; ++part)
+        sum[part] = AddProducts<kFused>(sum[part], a[row * k + i], column[part]);
     }
-    for (u32 n = 0; n < kN; ++n) sums[row * kN + n] = sum[n];
+#pragma GCC unroll 16
+    for (u32 part = 0; part < kParts; ++part) to[part] = sum[part];
   }
 }
 template <bool kFused, class T>

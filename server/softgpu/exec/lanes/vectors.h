@@ -10,10 +10,10 @@ namespace {
 inline constexpr u32 kVectorBytes = OUTBOARD_CPU_LEVEL >= 4 ? 64 : OUTBOARD_CPU_LEVEL == 3 ? 32 : 16;
 
 // Unaligned, and of any memory.
-template <class T>
+template <class T, u32 kBytes = kVectorBytes>
 struct VectorOf {
-  typedef T type __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
-  static constexpr u32 kLanesEach = kVectorBytes / sizeof(T);
+  typedef T type __attribute__((vector_size(kBytes), aligned(1), may_alias));
+  static constexpr u32 kLanesEach = kBytes / sizeof(T);
 };
 template <class T>
 using Vector = typename VectorOf<T>::type;
@@ -25,6 +25,18 @@ inline Vector<T> LoadVectorAt(const void* from) {
 template <class T>
 inline void StoreVectorAt(void* to, Vector<T> value) {
   *static_cast<Vector<T>*>(to) = value;
+}
+
+// a * b + c, rounded once.
+inline Vector<f64> FusedMultiplyAdd(f64 a, Vector<f64> b, Vector<f64> c) {
+#if OUTBOARD_CPU_LEVEL >= 4
+  return _mm512_fmadd_pd(_mm512_set1_pd(a), b, c);
+#elif OUTBOARD_CPU_LEVEL == 3
+  return _mm256_fmadd_pd(_mm256_set1_pd(a), b, c);
+#else
+  for (u32 i = 0; i < VectorOf<f64>::kLanesEach; ++i) c[i] = __builtin_fma(a, b[i], c[i]);
+  return c;
+#endif
 }
 
 // 0, 1, 2 and so on.
