@@ -63,7 +63,7 @@ CUresult cuMemAllocHost_v2(void** pp, size_t bytesize) { return custom::cuMemHos
 
 CUresult cuMemFreeHost(void* p) {
   HostRange range{};
-  const CUresult result = Retire(p, false, CUDA_ERROR_INVALID_VALUE, &range);
+  const CUresult result = Retire(p, false, p == nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE, &range);
   if (range.size != 0) munmap(p, HostPages(range.size));
   return result;
 }

@@ -115,6 +115,7 @@ CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+  if (dptr == 0) return remote::cuMemFreeAsync(dptr, hStream, false);  // which frees nothing, captured or not
   if (const auto captured = CaptureFree(process, dptr, hStream)) return *captured;
   Memory& memory = process.memory();
   if (const auto of_graph = memory.FindOfGraph(dptr)) return of_graph->FreeByCall(hStream);

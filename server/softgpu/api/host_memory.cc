@@ -43,6 +43,7 @@ CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) { return
 
 CUresult cuMemFreeHost(void* p) {
   return UnsafeCall([&](Driver& driver, Context& context) -> CUresult {
+    if (p == nullptr) return CUDA_SUCCESS;  // as free() does
     const auto begin = reinterpret_cast<uint64_t>(p);
     const auto found = driver.pinned.Find(begin);
     if (!found || found->begin != begin || found->info.registered) return CUDA_ERROR_INVALID_VALUE;

@@ -74,6 +74,7 @@ CUresult AllocateFromPool(CUdeviceptr* dptr, size_t bytes, CUmemoryPool pool, CU
 
 CUresult Free(CUdeviceptr dptr, CUstream hStream, DefaultStream null_means) {
   return StreamCall(hStream, null_means, [&](Context& context, Stream& stream) -> CUresult {
+    if (dptr == 0) return CUDA_SUCCESS;  // as free() does; cuSPARSE asks for it
     Driver& driver = context.driver;
     const auto free_node = [&](outboard::graphs::Content* content) {
       OperationPtr operation;

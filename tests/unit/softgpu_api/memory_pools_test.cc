@@ -395,6 +395,13 @@ TEST_F(MemoryPoolsTest, CuMemFreeAsyncTakesOtherMemoryToo) {
   EXPECT_EQ(FreeBytes(), before);
 }
 
+// As with free(), whose callers do not look; cuSPARSE is one.
+TEST_F(MemoryPoolsTest, NullIsFreed) {
+  EXPECT_EQ(cuMemFreeAsync(0, one_), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFree_v2(0), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeHost(nullptr), CUDA_SUCCESS);
+}
+
 TEST_F(MemoryPoolsTest, ADestroyedPoolLivesForItsAllocations) {
   KeepEverything();
   const size_t before = FreeBytes();
