@@ -1,4 +1,4 @@
-// Branches, loops and forward progress (PTX ISA, section 9.7.12), with lanes that go different ways.
+// Branches and loops (PTX ISA, section 9.7.12), with lanes that go different ways.
 
 #include <algorithm>
 #include <array>
@@ -227,96 +227,6 @@ MORE:
 st.global.u32 [%out], 4;
 )"),
          50, [](uint32_t i) { return i % 4 + 1; });
-}
-
-// --- Forward progress.
-// --------------------------------------------------------------------------------------------------------
-
-// One lock, all lanes of all warps, with the loop that hangs where a warp's lanes run in lock-step only.
-TEST_P(Control, SpinLock) {
-  machine_.Fill(0);
-  ASSERT_TRUE(machine_.Load(R"(.visible .entry test(.param .u64 data)
-{
-.reg .b64 %d;
-.reg .b32 %r;
-.reg .pred %p;
-ld.param.u64 %d, [data];
-LOCK:
-atom.global.cas.b32 %r, [%d], 0, 1;
-setp.ne.u32 %p, %r, 0;
-@%p bra LOCK;
-membar.gl;
-ld.volatile.global.u32 %r, [%d+8];
-add.u32 %r, %r, 1;
-st.volatile.global.u32 [%d+8], %r;
-membar.gl;
-atom.global.exch.b32 %r, [%d], 0;
-ret;
-}
-)"));
-  ASSERT_TRUE(machine_.RunWell("test", {3}, {70}, Params().Add(kDataAddress)));
-  EXPECT_EQ(machine_.Read<uint32_t>(8), 210u);
-  EXPECT_EQ(machine_.Read<uint32_t>(0), 0u);
-}
-
-// Lane n waits for what lane n + 1 writes, so the last to be reached must run first; then the other way round.
-TEST_P(Control, LanesWaitForEachOther) {
-  for (const std::string neighbour :
-       {"add.u32 %t, %i, 1;\nsetp.eq.u32 %last, %l, 31;\n", "sub.u32 %t, %i, 1;\nsetp.eq.u32 %last, %l, 0;\n"}) {
-    const bool up = neighbour[0] == 'a';
-    Expect(Kernel(R"(.reg .b32 %t, %r, %l;
-.reg .b64 %a;
-.reg .pred %p, %last;
-mov.u32 %l, %laneid;
-)" + neighbour + R"(mul.wide.u32 %a, %t, 8;
-add.u64 %a, %base, %a;
-mov.u32 %r, 0;
-@%last bra WRITE;
-WAIT:
-ld.volatile.global.u32 %r, [%a];
-setp.eq.u32 %p, %r, 0;
-@%p bra WAIT;
-WRITE:
-add.u32 %r, %r, 1;
-st.volatile.global.u32 [%out], %r;
-)"),
-           64, [up](uint32_t i) { return up ? 32 - i % 32 : i % 32 + 1; });
-  }
-}
-
-// Warps of a block, and blocks on several threads, hand a token round without barriers.
-TEST_P(Control, WarpsAndBlocksWaitForEachOther) {
-  Machine machine(level(), 3);
-  ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 data)
-{
-.reg .b64 %d;
-.reg .b32 %b, %w, %turn, %r, %n;
-.reg .pred %p;
-ld.param.u64 %d, [data];
-mov.u32 %b, %ctaid.x;
-mov.u32 %w, %tid.x;
-shr.u32 %w, %w, 5;
-mad.lo.u32 %turn, %b, 4, %w;
-mov.u32 %n, 0;
-AGAIN:
-ld.acquire.gpu.global.u32 %r, [%d];
-nanosleep.u32 20;
-setp.ne.u32 %p, %r, %turn;
-@%p bra AGAIN;
-bar.warp.sync 0xffffffff;
-mov.u32 %r, %laneid;
-setp.eq.u32 %p, %r, 0;
-@%p red.release.gpu.global.add.u32 [%d], 1;
-add.u32 %turn, %turn, 12;
-add.u32 %n, %n, 1;
-setp.lt.u32 %p, %n, 5;
-@%p bra AGAIN;
-ret;
-}
-)"));
-  machine.Fill(0);
-  ASSERT_TRUE(machine.RunWell("test", {3}, {128}, Params().Add(kDataAddress)));
-  EXPECT_EQ(machine.Read<uint32_t>(0), 60u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Control, ::testing::ValuesIn(Levels()), LevelName);

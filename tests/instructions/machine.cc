@@ -96,6 +96,7 @@ std::optional<Fault> Machine::Run(std::string_view kernel, Dim3 grid, Dim3 block
                 .sm_count = 3,
                 .chaos = chaos,
                 .textures = textures_,
+                .residents = residents_,
                 .cooperative = cooperative};
   EXPECT_EQ(launch.params.size(), InfoOf(**prepared).param_bytes);
   return engine_.Run(**prepared, launch, memory, *this);

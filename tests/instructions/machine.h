@@ -78,6 +78,9 @@ class Machine final : public DeviceRuntime {
   // The textures and surfaces of the launches from now on.
   void SetTextures(TextureTable table) { textures_ = std::make_shared<const TextureTable>(std::move(table)); }
 
+  // How many blocks of the launches from now on can wait for each other.
+  void SetResidents(uint64_t residents) { residents_ = residents; }
+
   std::byte* data() { return data_.data(); }
   template <class T>
   T Read(size_t offset) const {
@@ -110,6 +113,7 @@ class Machine final : public DeviceRuntime {
   std::unique_ptr<Module> module_;
   std::vector<std::byte> data_, variables_, heap_;
   std::shared_ptr<const TextureTable> textures_;
+  uint64_t residents_ = 1;
   std::vector<uint64_t> heap_live_;
   uint64_t heap_next_ = 0;
   std::string printed_;

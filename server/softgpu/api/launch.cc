@@ -135,6 +135,8 @@ CUresult outboard::softgpu::api::MakeLaunch(Context& context, const GreenContext
     return result;
   launch.sm_count = sm_count;
   if (green) launch.sms = green->sm_ids;
+  launch.residents =
+      sms * BlocksPerSm(*function, static_cast<unsigned>(shape.block.Count()), shape.dynamic_shared_bytes);
   launch.chaos = context.driver.NextChaos();
   if (function->module.uses_heap) {
     if (CUresult result = context.PrepareHeap(); result != CUDA_SUCCESS) return result;

@@ -1,6 +1,5 @@
 #include "server/softgpu/exec/block.h"
 
-#include <sched.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -37,6 +36,9 @@ const char* Describe(FaultKind kind) {
 }
 
 bool HasAddress(FaultKind kind) { return kind == FaultKind::kIllegalAddress || kind == FaultKind::kMisalignedAddress; }
+
+// Rounds in which a block waits for what may be about to be done elsewhere, before its thread is given to another.
+constexpr uint32_t kPatience = 4;
 
 uint32_t FirstBit(uint32_t bits) { return static_cast<uint32_t>(__builtin_ctz(bits)); }
 
@@ -160,17 +162,18 @@ Block::Round Block::RunRound() {
     random_ = random_ * 6364136223846793005u + 1442695040888963407u;
     first = static_cast<uint32_t>(random_ >> 33) % warp_count_;
   }
-  bool progressed = false, yielded = false;
+  bool progressed = false, waits = false;
   for (uint32_t k = 0, next = first; k < warp_count_; ++k, next = next + 1 == warp_count_ ? 0 : next + 1) {
     Warp& warp = *warps_[next];
     if (warp.done()) continue;
     const uint32_t live_before = live_threads_;
     switch (warp.Run()) {
       case Warp::Outcome::kDone:
+      case Warp::Outcome::kYielded:
         progressed = true;
         break;
-      case Warp::Outcome::kYielded:
-        yielded = true;
+      case Warp::Outcome::kWaiting:
+        waits = true;
         break;
       case Warp::Outcome::kFaulted:
         SetFault(warp);
@@ -184,19 +187,20 @@ Block::Round Block::RunRound() {
   }
   if (live_threads_ == 0) return Round::kDone;
   if (progressed) return Round::kProgressed;
-  if (yielded) return Round::kSpinning;
+  if (waits) return Round::kWaiting;
   SetDeadlock();
   return Round::kFaulted;
 }
 
-bool Block::Run(uint64_t index, const std::atomic<bool>& stop) {
-  Start(index);
+Block::Round Block::Run(const std::atomic<bool>& stop) {
+  bool progressed = false;
   for (uint32_t idle = 0;;) {
     const Round round = RunRound();
-    if (round == Round::kDone) return true;
-    if (round == Round::kFaulted || stop.load(std::memory_order_relaxed)) return false;
+    if (round == Round::kDone || round == Round::kFaulted) return round;
+    progressed |= round == Round::kProgressed;
     idle = round == Round::kProgressed ? 0 : idle + 1;
-    if (idle > 4) sched_yield();
+    if (stop.load(std::memory_order_relaxed) || idle > (progressed ? kPatience : 0))
+      return progressed ? Round::kProgressed : Round::kWaiting;
   }
 }
 

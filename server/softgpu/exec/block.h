@@ -11,7 +11,7 @@
 
 namespace outboard::softgpu {
 
-// Runs blocks of one launch, one after the other, on the calling thread; keeps its memory from block to block and
+// Runs blocks of one launch, one after the other, on whichever thread calls; keeps its memory from block to block and
 // launch to launch. Thread-compatible.
 class Block {
  public:
@@ -23,14 +23,13 @@ class Block {
   void Prepare(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime,
                uint64_t grid_id);
 
-  // Runs block `index` of the grid (x fastest). False when it stopped at a fault, or because `stop` became true.
-  bool Run(uint64_t index, const std::atomic<bool>& stop);
-
-  // The same in pieces: Start, and then rounds, in each of which every warp has a turn. kSpinning: it gets nowhere by
-  // itself, what it waits for may be another thread's work.
-  enum class Round { kProgressed, kSpinning, kDone, kFaulted };
+  // Begins block `index` of the grid (x fastest).
   void Start(uint64_t index);
-  Round RunRound();
+
+  // Goes on with it until it is done or stopped by a fault, until it gets nowhere by itself, as what it waits for is
+  // another block's work, or until `stop` becomes true. kProgressed: it got somewhere before it came to wait.
+  enum class Round { kProgressed, kWaiting, kDone, kFaulted };
+  Round Run(const std::atomic<bool>& stop);
 
   const std::optional<Fault>& fault() const { return fault_; }
 
@@ -60,6 +59,7 @@ class Block {
   using AlignedBytes = std::unique_ptr<std::byte, FreeAligned>;
   static AlignedBytes AllocateAligned(size_t bytes);  // zeros, at a multiple of a CPU's widest vector
 
+  Round RunRound();  // every warp has a turn
   bool IsComplete(uint32_t number) const;
   void Release(uint32_t number);
   void SetFault(const Warp& warp);

@@ -43,7 +43,11 @@ void FunctionDecoder::DecodeBranch(const Instruction& instruction) {
   } else {
     Emit(Control::kBranch);
   }
-  jumps_.emplace_back(static_cast<uint32_t>(code.size() - 1), instruction.operands[0].value);
+  const int64_t target = instruction.operands[0].value;
+  const bool is_backward = target < static_cast<int64_t>(pc_of_.size());
+  if (is_backward && awaited_ != kNoSlot && awaited_ >= pc_of_[static_cast<size_t>(target)])
+    code.back().extra |= kBranchWaits;
+  jumps_.emplace_back(LastRecord(), target);
   guard_ = kNoSlot;
   if (is_conditional) Emit(Control::kJoin);  // lanes that did not take it may have waited here
 }

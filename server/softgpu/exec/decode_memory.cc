@@ -181,6 +181,7 @@ void FunctionDecoder::DecodeLoad(const Instruction& instruction, const Opcode& o
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  if (IsStrong(opcode)) awaited_ = LastRecord();
   if (address->space != MemorySpace::kParam && !opcode.Has("param"))
     Watch({.kind = AccessVerb::kRead,
            .bytes = TypeBytes(opcode.Last()),
@@ -255,6 +256,8 @@ void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode&
   inst->imm = address->imm;
   inst->extra = address->extra;
   inst->space = address->space;
+  // Others are read for other reasons, such as to take a number.
+  if (to != kNoSlot && (operation == "cas." || operation == "exch.")) awaited_ = LastRecord();
   Watch({.kind = AccessVerb::kAtomic,
          .bytes = TypeBytes(opcode.Last()),
          .is_strong = true,

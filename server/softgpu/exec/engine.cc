@@ -1,8 +1,6 @@
 #include "server/softgpu/exec/engine.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <xmmintrin.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,109 +9,10 @@
 #include <mutex>
 #include <thread>
 
-#include "server/softgpu/exec/block.h"
 #include "server/softgpu/exec/forms.h"
+#include "server/softgpu/exec/job.h"
 
 namespace outboard::softgpu {
-namespace {
-
-// Floating-point arithmetic as the handlers expect it, for as long as this lives: to nearest, with subnormal numbers,
-// no traps. The thread may be the program's or have inherited its mode, such as that of -ffast-math.
-class FloatingPointMode {
- public:
-  FloatingPointMode() : before_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
-  ~FloatingPointMode() { _mm_setcsr(before_); }
-  FloatingPointMode(const FloatingPointMode&) = delete;
-  FloatingPointMode& operator=(const FloatingPointMode&) = delete;
-
- private:
-  const unsigned before_;
-};
-
-// Of so many threads those that a launch may use.
-unsigned MostThreads(const Launch& launch, unsigned threads) {
-  if (launch.sms == nullptr) return threads;
-  const uint64_t part = uint64_t{threads} * launch.sms->size() / std::max(launch.sm_count, 1u);
-  return static_cast<unsigned>(std::clamp<uint64_t>(part, 1, threads));
-}
-
-// One launch that threads take blocks from.
-struct Job {
-  const Kernel& kernel;
-  const Launch& launch;
-  const ExtentTable& memory;
-  DeviceRuntime& runtime;
-  uint64_t grid_id;
-  uint64_t blocks;
-  uint64_t chunk;
-  unsigned most_helpers;
-  std::atomic<uint64_t> next{0};
-  std::atomic<bool> stop{false};
-  unsigned helpers = 0;  // guarded by State::mutex
-  std::mutex fault_mutex;
-  std::optional<Fault> fault;
-
-  // Of a cooperative launch: its blocks, all of which have begun.
-  std::vector<std::unique_ptr<Block>> residents;
-  std::mutex turns_mutex;
-  std::deque<Block*> waiting;  // for a turn; guarded by turns_mutex
-
-  void BeginTogether() {
-    for (uint64_t index = 0; index < blocks; ++index) {
-      residents.push_back(std::make_unique<Block>());
-      residents.back()->Prepare(kernel, launch, memory, runtime, grid_id);
-      residents.back()->Start(index);
-      waiting.push_back(residents.back().get());
-    }
-  }
-
-  void Stop(const Block& block) {
-    if (block.fault()) {
-      std::lock_guard lock(fault_mutex);
-      if (!fault) fault = block.fault();
-    }
-    stop.store(true, std::memory_order_relaxed);
-  }
-
-  // Gives blocks turns until none waits for one: the rest have threads of their own then, which go on with them.
-  void TakeTurns() {
-    for (size_t idle = 0; !stop.load(std::memory_order_relaxed);) {
-      Block* block;
-      {
-        std::lock_guard lock(turns_mutex);
-        if (waiting.empty()) return;
-        block = waiting.front();
-        waiting.pop_front();
-      }
-      const Block::Round round = block->RunRound();
-      if (round == Block::Round::kDone) continue;
-      if (round == Block::Round::kFaulted) return Stop(*block);
-      {
-        std::lock_guard lock(turns_mutex);
-        waiting.push_back(block);
-      }
-      idle = round == Block::Round::kProgressed ? 0 : idle + 1;
-      if (idle > residents.size()) sched_yield();
-    }
-  }
-
-  void Work(Block& block) {
-    const FloatingPointMode mode;
-    if (launch.cooperative) return TakeTurns();
-    block.Prepare(kernel, launch, memory, runtime, grid_id);
-    for (;;) {
-      const uint64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-      if (begin >= blocks || stop.load(std::memory_order_relaxed)) return;
-      const uint64_t end = std::min(begin + chunk, blocks);
-      for (uint64_t index = begin; index < end; ++index) {
-        if (block.Run(index, stop)) continue;
-        return Stop(block);
-      }
-    }
-  }
-};
-
-}  // namespace
 
 struct Engine::State {
   unsigned threads;
@@ -154,7 +53,7 @@ struct Engine::State {
       ++job->helpers;
       std::unique_ptr<Block> block = TakeBlock();
       lock.unlock();
-      job->Work(*block);
+      block = job->Work(std::move(block));
       lock.lock();
       idle_blocks.push_back(std::move(block));
       std::erase(jobs, job);  // it has no more blocks to give
@@ -220,15 +119,8 @@ std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launc
   // Chunks in order, small enough to share evenly. A block that waits for a lower-numbered one never waits for one that
   // no thread took.
   const uint64_t chunk = std::clamp<uint64_t>(blocks / (state_->threads * 16), 1, 64);
-  Job job{.kernel = kernel,
-          .launch = launch,
-          .memory = memory,
-          .runtime = runtime,
-          .grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1,
-          .blocks = blocks,
-          .chunk = chunk,
-          .most_helpers = MostThreads(launch, state_->threads) - 1};
-  if (launch.cooperative) job.BeginTogether();
+  const uint64_t grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1;
+  Job job(kernel, launch, memory, runtime, grid_id, chunk, state_->threads);
   std::unique_lock lock(state_->mutex);
   state_->slot_free.wait(lock, [&] { return state_->working < state_->threads; });
   ++state_->working;
@@ -238,7 +130,7 @@ std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launc
   lock.unlock();
   if (wants_help) state_->work.notify_all();
 
-  job.Work(*block);
+  block = job.Work(std::move(block));
 
   lock.lock();
   state_->idle_blocks.push_back(std::move(block));
@@ -247,7 +139,7 @@ std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launc
   state_->slot_free.notify_one();
   if (!state_->jobs.empty()) state_->work.notify_one();
   state_->helper_left.wait(lock, [&] { return job.helpers == 0; });
-  return std::move(job.fault);
+  return job.TakeFault();
 }
 
 }  // namespace outboard::softgpu

@@ -114,7 +114,8 @@ struct Launch {
   std::shared_ptr<const std::vector<uint32_t>> sms;  // those that it may run on, at least one; null for all
   uint64_t chaos = 0;                                // seed that varies which warp of a block goes first; 0 = in order
   std::shared_ptr<const TextureTable> textures;      // null for none
-  bool cooperative = false;  // all blocks are there at a time and take turns, so that any may wait for any other
+  uint64_t residents = 1;    // blocks that the device holds at a time: so many can wait for each other
+  bool cooperative = false;  // any block may wait for any other
 };
 
 // Runs kernels on the machine's CPUs: `threads` at a time, whoever calls, and of a launch that has not all

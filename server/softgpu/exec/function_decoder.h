@@ -171,6 +171,7 @@ class FunctionDecoder {
   Slot AllLanes();
   std::optional<LocalPlace> LocalPlaceOf(const Operand& operand) const;
 
+  uint32_t LastRecord() const { return static_cast<uint32_t>(shared_->kernel->code.size() - 1); }
   // The record that was emitted last touches memory so.
   void Watch(const WatchedAccess& access);
 
@@ -197,6 +198,8 @@ class FunctionDecoder {
   bool has_indirect_call_ = false;
 
   uint32_t comparison_ = kNoSlot;  // the last record of a comparison that a branch behind it may take over
+
+  uint32_t awaited_ = kNoSlot;  // the last record that reads what others' stores may change (kBranchWaits)
 
   uint32_t line_ = 0;
   uint32_t guard_ = kNoSlot;

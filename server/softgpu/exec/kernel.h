@@ -68,6 +68,9 @@ struct Callee {
 // with Control::kBranch and its target. Lanes go to the target for which the predicate holds, or with kBranchUnless in
 // Inst::extra does not.
 inline constexpr uint32_t kBranchUnless = 1;
+// In Inst::extra of a branch: it goes back over a load that is .volatile, .relaxed or .acquire, or an exchange, probably
+// to wait for another thread's store.
+inline constexpr uint32_t kBranchWaits = 2;
 
 // Inst::extra of a Control::kBarrier.
 enum BarrierScope : uint32_t { kOfBlock, kOfCluster };

@@ -13,9 +13,11 @@
 namespace outboard::softgpu {
 namespace {
 
-constexpr int32_t kSlice = 256;      // backward branches before other warps have a turn
-constexpr uint32_t kPatience = 256;  // meetings before the oldest split is let run
-constexpr uint32_t kGrant = 64;      // meetings that it may then pass
+constexpr int32_t kSlice = 256;          // backward branches before other warps have a turn
+constexpr int32_t kLook = 32;            // how many of them one counts for that goes back to look at memory again
+constexpr uint32_t kPatience = 1 << 16;  // meetings for which a split lets others pass
+constexpr uint32_t kLookPatience = 256;  // how many of them one counts for at which the others wait for memory
+constexpr uint32_t kGrant = 64;          // meetings that it may then pass
 
 uint32_t FirstLane(uint32_t mask) { return static_cast<uint32_t>(__builtin_ctz(mask)); }
 uint32_t Count(uint32_t mask) { return static_cast<uint32_t>(__builtin_popcount(mask)); }
@@ -61,8 +63,9 @@ void Warp::Start(Block* block, const Kernel* kernel, std::byte* rows, uint32_t l
   context.live = lanes;
   code_ = nullptr;
   context.fault = {};
-  clock_ = 0;
+  clock_ = oldest_ = 0;
   patience_ = grant_ = 0;
+  gives_way_ = false;
   Enter({.mask = lanes, .pc = kernel->functions[0].entry, .frame = &root_});
 }
 
@@ -112,8 +115,15 @@ void Warp::Meet() {
     if (oldest == others_.size() || others_[i].stamp < others_[oldest].stamp) oldest = i;
   }
   if (best == others_.size()) return;  // nobody else can run
-  if (++patience_ >= kPatience) {
+  // Only who has waited for all that time: the lanes of a warp are to go on together whenever they can, as some
+  // programs rely on it behind a branch (activemask).
+  if (others_[oldest].stamp != oldest_) {
+    oldest_ = others_[oldest].stamp;
     patience_ = 0;
+  }
+  if (++patience_ >= kPatience || gives_way_) {
+    patience_ = 0;
+    gives_way_ = false;
     grant_ = kGrant;
     best = oldest;
   } else if (grant_ > 0) {
@@ -197,7 +207,14 @@ bool Warp::WaitForLanes(const Inst& inst, uint32_t mask, Wait wait) {
 void Warp::Branch(const Inst& inst, uint32_t mask) {
   const uint32_t target = static_cast<uint32_t>(inst.imm);
   const uint32_t rest = now_.mask & ~mask;
-  if (target <= now_.pc) --budget_;
+  if (target <= now_.pc) {
+    if (inst.extra & kBranchWaits) {
+      SpendWaiting(kLook);
+      patience_ += kLookPatience;
+    } else {
+      --budget_;
+    }
+  }
   if (rest == 0) {
     now_.pc = target;
     return;
@@ -428,12 +445,13 @@ uint32_t Warp::Predicate(Slot slot) const { return *reinterpret_cast<const uint3
 
 Warp::Outcome Warp::Run() {
   budget_ = kSlice;
+  waited_ = 0;
   for (;;) {
     if (now_.mask == 0) {
       if (context.live == 0) return Outcome::kDone;
       if (!PickNext()) return Outcome::kBlocked;
     }
-    if (budget_ <= 0) return Outcome::kYielded;
+    if (budget_ <= 0) return waited_ >= kSlice / 2 ? Outcome::kWaiting : Outcome::kYielded;
 
     // Most instructions neither move the program counter nor change who is active.
     const Inst* const code = code_->code.data();
@@ -516,8 +534,8 @@ Warp::Outcome Warp::Run() {
         return Outcome::kFaulted;
       case Control::kYield:
         ++now_.pc;
-        budget_ = 0;
-        patience_ = kPatience;
+        SpendWaiting(kSlice);
+        gives_way_ = true;
         break;
     }
   }

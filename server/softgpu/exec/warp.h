@@ -13,7 +13,7 @@ namespace outboard::softgpu {
 
 class Block;
 
-// Row windows of running functions, reused by size. Thread-confined.
+// Row windows of running functions, reused by size. Not thread-safe.
 class FramePool {
  public:
   // At least `bytes` of rows, aligned to 64 bytes, with whatever they held before.
@@ -47,10 +47,12 @@ struct Frame {
 // others waiting for long gives way for a while, so that every thread makes progress whatever the others do (as Volta
 // and later promise).
 //
-// Thread-confined: a block's warps run on one thread.
+// Not thread-safe: a block's warps run on one thread at a time.
 class Warp {
  public:
-  enum class Outcome { kDone, kBlocked, kYielded, kFaulted };
+  // kYielded: it has had its time; kWaiting: so it has, and looked again and again at memory that did not change, or
+  // slept.
+  enum class Outcome { kDone, kBlocked, kYielded, kWaiting, kFaulted };
 
   CheckedContext context;
 
@@ -100,6 +102,10 @@ class Warp {
   void ReleaseSynced();
   bool WaitForLanes(const Inst& inst, uint32_t mask, Wait wait);
   void Branch(const Inst& inst, uint32_t mask);
+  void SpendWaiting(int32_t part) {
+    budget_ -= part;
+    waited_ += part;
+  }
   bool BranchIndexed(const Inst& inst, uint32_t mask);
   bool Call(const Inst& inst, uint32_t mask);
   bool CallBuiltin(const Inst& inst, const CallSite& site, uint32_t mask);
@@ -123,10 +129,13 @@ class Warp {
   std::vector<std::unique_ptr<Frame>> frame_store_;
   std::vector<Frame*> free_frames_;
   Frame root_;
-  uint64_t clock_ = 0;     // counts switches
-  uint32_t patience_ = 0;  // meetings since a split was last made to give way
-  uint32_t grant_ = 0;     // meetings that the current split need not give way
-  int32_t budget_ = 0;
+  uint64_t clock_ = 0;      // counts switches
+  uint64_t oldest_ = 0;     // stamp of the split that has waited longest
+  uint32_t patience_ = 0;   // meetings that it has let pass
+  bool gives_way_ = false;  // the current split asked to
+  uint32_t grant_ = 0;      // meetings that the current split need not give way
+  int32_t budget_ = 0;      // what is left of the time slice
+  int32_t waited_ = 0;      // what of it went into waiting
 
   FaultKind fault_kind_ = FaultKind::kTrap;
   const Inst* fault_inst_ = nullptr;

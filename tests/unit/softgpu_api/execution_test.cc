@@ -93,6 +93,52 @@ TEST_F(ExecutionTest, ACooperativeLaunchHasAsManyBlocksAsFit) {
   EXPECT_EQ(cuMemFree_v2(memory), CUDA_SUCCESS);
 }
 
+// An ordinary launch too, if its blocks fit: each counts itself and looks until all have, or it has looked long enough.
+TEST_F(ExecutionTest, BlocksThatFitWaitForEachOther) {
+  constexpr const char* kMeeting = R"(.version 8.0
+.target sm_75
+.address_size 64
+.visible .entry meet(.param .u64 data)
+{
+.reg .b64 %d;
+.reg .b32 %v, %n, %looks;
+.reg .pred %p;
+ld.param.u64 %d, [data];
+mov.u32 %n, %nctaid.x;
+mov.u32 %looks, 0;
+red.global.add.u32 [%d], 1;
+AGAIN:
+ld.volatile.global.u32 %v, [%d];
+add.u32 %looks, %looks, 1;
+setp.lt.u32 %p, %v, %n;
+setp.lt.and.u32 %p, %looks, 20000, %p;
+@%p bra AGAIN;
+setp.lt.u32 %p, %v, %n;
+@%p red.global.add.u32 [%d+4], 1;
+ret;
+}
+)";
+  CUmodule module;
+  CUfunction meet;
+  ASSERT_EQ(cuModuleLoadData(&module, kMeeting), CUDA_SUCCESS);
+  ASSERT_EQ(cuModuleGetFunction(&meet, module, "meet"), CUDA_SUCCESS);
+  int sms = 0, per_sm = 0;
+  ASSERT_EQ(cuDeviceGetAttribute(&sms, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 0), CUDA_SUCCESS);
+  ASSERT_EQ(cuOccupancyMaxActiveBlocksPerMultiprocessor(&per_sm, meet, 1, 0), CUDA_SUCCESS);
+  CUdeviceptr memory;
+  uint32_t alone[2] = {};
+  ASSERT_EQ(cuMemAlloc_v2(&memory, 8), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD32_v2(memory, 0, 2), CUDA_SUCCESS);
+  void* params[] = {&memory};
+  const unsigned most = static_cast<unsigned>(sms * per_sm);
+  ASSERT_EQ(cuLaunchKernel(meet, most, 1, 1, 1, 1, 1, 0, nullptr, params, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoH_v2(alone, memory, 8), CUDA_SUCCESS);
+  EXPECT_EQ(alone[0], most);
+  EXPECT_EQ(alone[1], 0u) << "blocks gave up";
+  EXPECT_EQ(cuMemFree_v2(memory), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleUnload(module), CUDA_SUCCESS);
+}
+
 TEST_F(ExecutionTest, ClustersAreOfOneBlock) {
   const CUfunction store = Find("store");
   CUlaunchAttribute cluster{};

@@ -31,6 +31,7 @@ TEST(SmResourceTest, GroupsAreOfTheSmallestSizeThatIsAllowed) {
 }
 
 // running(p): p[1] becomes 1 if another block begins before the first has waited long enough to be sure that none does.
+// It looks with a plain load, which the engine does not take for waiting: a block that waits gives way to others.
 constexpr char kRunning[] = R"(
 .version 7.0
 .target sm_75
@@ -51,7 +52,7 @@ constexpr char kRunning[] = R"(
 FIRST:
   mov.u32 %r2, 0;
 WAIT:
-  ld.volatile.global.u32 %r1, [%rd1];
+  ld.global.u32 %r1, [%rd1];
   setp.ne.u32 %q, %r1, 0;
   @%q bra SEEN;
   add.u32 %r2, %r2, 1;
