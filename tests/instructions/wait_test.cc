@@ -194,8 +194,8 @@ st.volatile.global.u32 [%base+4], 1;
   EXPECT_LT(machine_.Read<uint32_t>(0), 1000u);
 }
 
-// Behind a branch that one lane takes all are together again, however often; and so they are behind a loop that some
-// lanes leave long before others.
+// Behind a branch that one lane takes all are together again, however often and in whatever loop; and so they are behind
+// a loop that some lanes leave long before others.
 TEST_P(Waiting, WhoNeedNotWaitForLongGoesOnWithTheOthers) {
   Expect(Kernel(R"(.reg .b32 %l, %k, %m, %all, %turns, %v;
 .reg .pred %p, %first;
@@ -205,7 +205,7 @@ mov.u32 %all, 0xffffffff;
 mov.u32 %k, 0;
 BRANCHES:
 @!%first bra BEHIND;
-st.volatile.global.u32 [%base+4], %k;
+ld.volatile.global.u32 %v, [%base+4];
 BEHIND:
 activemask.b32 %m;
 and.b32 %all, %all, %m;

@@ -56,7 +56,7 @@ WAIT:
   setp.ne.u32 %q, %r1, 0;
   @%q bra SEEN;
   add.u32 %r2, %r2, 1;
-  setp.lt.u32 %q, %r2, 20000;
+  setp.lt.u32 %q, %r2, 1000000;
   @%q bra WAIT;
   ret;
 SEEN:
