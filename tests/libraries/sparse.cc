@@ -1,4 +1,4 @@
-// A sparse matrix times a vector and times a matrix by cuSPARSE.
+// A sparse matrix times a vector and times a matrix, and triangles of one solved, by cuSPARSE.
 
 #include <cusparse.h>
 
@@ -88,6 +88,63 @@ void Check(cusparseHandle_t handle, int rows, int columns) {
   Done(cusparseDestroySpMat(matrix));
 }
 
+// 4 in the diagonal and -1 for each neighbour in a square grid of `side` x `side` points.
+Sparse OfGrid(int side) {
+  Sparse matrix{side * side, side * side, {0}, {}, {}};
+  const auto add = [&](bool is_there, int column, float value) {
+    if (!is_there) return;
+    matrix.at.push_back(column);
+    matrix.values.push_back(value);
+  };
+  for (int row = 0; row < matrix.rows; ++row) {
+    add(row >= side, row - side, -1);
+    add(row % side != 0, row - 1, -1);
+    add(true, row, 4);
+    add(row % side != side - 1, row + 1, -1);
+    add(row + side < matrix.rows, row + side, -1);
+    matrix.begins.push_back(static_cast<int>(matrix.at.size()));
+  }
+  return matrix;
+}
+
+// The blocks of its kernel wait for each other, with no cooperative launch.
+void CheckTriangle(cusparseHandle_t handle, int side, cusparseFillMode_t fill) {
+  const Sparse a = OfGrid(side);
+  check::Random random(side);
+  const auto want = check::WholeNumbers<float>(&random, a.rows, 5);
+  std::vector<float> right(a.rows);
+  for (int row = 0; row < a.rows; ++row) {
+    for (int i = a.begins[row]; i < a.begins[row + 1]; ++i) {
+      if (fill == CUSPARSE_FILL_MODE_LOWER ? a.at[i] <= row : a.at[i] >= row) right[row] += a.values[i] * want[a.at[i]];
+    }
+  }
+  DeviceArray<int> begins(a.begins), at(a.at);
+  DeviceArray<float> values(a.values), b(right), x(std::vector<float>(a.rows));
+  cusparseSpMatDescr_t matrix;
+  cusparseDnVecDescr_t from, to;
+  cusparseSpSVDescr_t solver;
+  Done(cusparseCreateCsr(&matrix, a.rows, a.rows, a.values.size(), begins.get(), at.get(), values.get(),
+                         CUSPARSE_INDEX_32I, CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, CUDA_R_32F));
+  Done(cusparseSpMatSetAttribute(matrix, CUSPARSE_SPMAT_FILL_MODE, &fill, sizeof fill));
+  Done(cusparseCreateDnVec(&from, a.rows, b.get(), CUDA_R_32F));
+  Done(cusparseCreateDnVec(&to, a.rows, x.get(), CUDA_R_32F));
+  Done(cusparseSpSV_createDescr(&solver));
+  const float alpha = 1;
+  const auto plain = CUSPARSE_OPERATION_NON_TRANSPOSE;
+  size_t bytes = 0;
+  Done(cusparseSpSV_bufferSize(handle, plain, &alpha, matrix, from, to, CUDA_R_32F, CUSPARSE_SPSV_ALG_DEFAULT, solver,
+                               &bytes));
+  DeviceArray<char> buffer(bytes + 1);
+  Done(cusparseSpSV_analysis(handle, plain, &alpha, matrix, from, to, CUDA_R_32F, CUSPARSE_SPSV_ALG_DEFAULT, solver,
+                             buffer.get()));
+  Done(cusparseSpSV_solve(handle, plain, &alpha, matrix, from, to, CUDA_R_32F, CUSPARSE_SPSV_ALG_DEFAULT, solver));
+  check::EqualAll(fill == CUSPARSE_FILL_MODE_LOWER ? "the lower triangle" : "the upper triangle", x.Read(), want);
+  Done(cusparseSpSV_destroyDescr(solver));
+  Done(cusparseDestroyDnVec(from));
+  Done(cusparseDestroyDnVec(to));
+  Done(cusparseDestroySpMat(matrix));
+}
+
 }  // namespace
 
 int main() {
@@ -95,6 +152,7 @@ int main() {
   Done(cusparseCreate(&handle));
   Check(handle, 20, 20);
   Check(handle, 300, 200);
+  for (const auto fill : {CUSPARSE_FILL_MODE_LOWER, CUSPARSE_FILL_MODE_UPPER}) CheckTriangle(handle, 48, fill);
   Done(cusparseDestroy(handle));
   return check::Pass("sparse");
 }
