@@ -1,4 +1,6 @@
+#include <atomic>
 #include <string>
+#include <thread>
 
 #include "tests/instructions/control.h"
 
@@ -145,6 +147,30 @@ TEST_P(Waiting, NoMoreBlocksBeginThanTheDeviceHolds) {
   EXPECT_EQ(machine_.Read<uint32_t>(8), 3u) << "what the first saw until it gave up";
 }
 
+// Each block waits for the one before it, with many more than the device holds. Who gives up sends all others home.
+TEST_P(Waiting, BlocksWaitForThoseBeforeThem) {
+  for (const unsigned threads : {1u, 2u, 3u}) {
+    Machine machine(level(), threads);
+    machine.SetResidents(4);
+    machine.Fill(0);
+    ASSERT_TRUE(machine.Load(Kernel(R"(.reg .b32 %v, %looks;
+.reg .pred %p;
+mov.u32 %looks, 0;
+AGAIN:
+ld.relaxed.gpu.global.u32 %v, [%base];
+add.u32 %looks, %looks, 1;
+setp.lt.u32 %p, %v, %b;
+setp.lt.and.u32 %p, %looks, 2000000, %p;
+@%p bra AGAIN;
+setp.eq.u32 %p, %v, %b;
+selp.u32 %v, 1, 100000, %p;
+red.release.gpu.global.add.u32 [%base], %v;
+)")));
+    ASSERT_TRUE(machine.RunWell("test", {3000}, {1}, Params().Add(kDataAddress)));
+    EXPECT_EQ(machine.Read<uint32_t>(0), 3000u) << threads << " threads";
+  }
+}
+
 // A block waits for the last one, and all others come and go meanwhile.
 TEST_P(Waiting, ABlockWaitsWhileOthersComeAndGo) {
   machine_.Fill(0);
@@ -166,6 +192,46 @@ red.global.add.u32 [%base], 1;
 )")));
   ASSERT_TRUE(machine_.RunWell("test", {1000}, {1}, Params().Add(kDataAddress)));
   EXPECT_EQ(machine_.Read<uint32_t>(0), 1000u);
+}
+
+// One launch waits for another that begins later, on no more threads than the first has.
+TEST_P(Waiting, LaunchesWaitForEachOther) {
+  for (const unsigned threads : {1u, 2u}) {
+    Machine machine(level(), threads);
+    machine.SetResidents(4);
+    ASSERT_TRUE(machine.Load(R"(.visible .entry first(.param .u64 data)
+{
+.reg .b64 %d;
+.reg .b32 %v, %looks;
+.reg .pred %p;
+ld.param.u64 %d, [data];
+mov.u32 %looks, 0;
+red.relaxed.sys.global.add.u32 [%d], 1;
+AGAIN:
+ld.volatile.global.u32 %v, [%d+4];
+add.u32 %looks, %looks, 1;
+setp.eq.u32 %p, %v, 0;
+setp.lt.and.u32 %p, %looks, 2000000, %p;
+@%p bra AGAIN;
+red.global.add.u32 [%d+8], %v;
+ret;
+}
+.visible .entry second(.param .u64 data)
+{
+.reg .b64 %d;
+ld.param.u64 %d, [data];
+st.volatile.global.u32 [%d+4], 1;
+ret;
+}
+)"));
+    machine.Fill(0);
+    std::thread other([&] { EXPECT_TRUE(machine.RunWell("first", {4}, {32}, Params().Add(kDataAddress))); });
+    std::atomic_ref<uint32_t> begun(*reinterpret_cast<uint32_t*>(machine.data()));
+    while (begun.load() != 4 * 32) std::this_thread::yield();
+    EXPECT_TRUE(machine.RunWell("second", {1}, {1}, Params().Add(kDataAddress)));
+    other.join();
+    EXPECT_EQ(machine.Read<uint32_t>(8), 4u * 32) << "so many threads have seen it";
+  }
 }
 
 // The first warp looks for what the second writes after 10 000 turns of a loop, and counts its looks.
@@ -194,8 +260,8 @@ st.volatile.global.u32 [%base+4], 1;
   EXPECT_LT(machine_.Read<uint32_t>(0), 1000u);
 }
 
-// Behind a branch that one lane takes all are together again, however often and in whatever loop; and so they are behind
-// a loop that some lanes leave long before others.
+// Behind a branch that one lane takes all are together again, however often and in whatever loop; and so they are
+// behind a loop that some lanes leave long before others.
 TEST_P(Waiting, WhoNeedNotWaitForLongGoesOnWithTheOthers) {
   Expect(Kernel(R"(.reg .b32 %l, %k, %m, %all, %turns, %v;
 .reg .pred %p, %first;

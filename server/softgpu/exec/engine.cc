@@ -1,5 +1,6 @@
 #include "server/softgpu/exec/engine.h"
 
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -15,15 +16,20 @@
 namespace outboard::softgpu {
 
 struct Engine::State {
+  struct Waiting {
+    std::condition_variable goes_on;
+    bool has_place = false;
+  };
+
   unsigned threads;
   int cpu_level;
   std::atomic<uint64_t> grids{0};
 
   std::mutex mutex;
-  std::condition_variable work;       // a job wants helpers, or the engine ends
-  std::condition_variable slot_free;  // fewer than `threads` are working
+  std::condition_variable work;  // a job wants helpers, or the engine ends
   std::condition_variable helper_left;
-  unsigned working = 0;  // threads that run blocks now
+  unsigned working = 0;        // threads that run blocks now, at most `threads`
+  std::deque<Waiting*> queue;  // threads that wait for their place among those
   bool ending = false;
   std::deque<Job*> jobs;  // those that still have blocks to give
   std::vector<std::unique_ptr<Block>> idle_blocks;
@@ -34,6 +40,39 @@ struct Engine::State {
     const auto found =
         std::find_if(jobs.begin(), jobs.end(), [](Job* job) { return job->helpers < job->most_helpers; });
     return found != jobs.end() ? *found : nullptr;
+  }
+
+  // The lock is on mutex, here and below.
+  void BeginWork(std::unique_lock<std::mutex>& lock) {
+    if (working < threads) {
+      ++working;
+      return;
+    }
+    Waiting waiting;
+    queue.push_back(&waiting);
+    waiting.goes_on.wait(lock, [&] { return waiting.has_place; });
+  }
+  // Gives the place to whoever has waited longest, or to a helper.
+  void EndWork() {
+    if (!queue.empty()) {
+      queue.front()->has_place = true;
+      queue.front()->goes_on.notify_one();
+      queue.pop_front();
+      return;
+    }
+    --working;
+    if (!jobs.empty()) work.notify_one();
+  }
+  // For a thread whose launch gets nowhere: what it waits for may be the work of one that waits for a place.
+  void LetOthersWork() {
+    std::unique_lock lock(mutex);
+    if (queue.empty()) {
+      lock.unlock();
+      sched_yield();
+      return;
+    }
+    EndWork();
+    BeginWork(lock);
   }
 
   std::unique_ptr<Block> TakeBlock() {  // with mutex
@@ -57,9 +96,8 @@ struct Engine::State {
       lock.lock();
       idle_blocks.push_back(std::move(block));
       std::erase(jobs, job);  // it has no more blocks to give
-      --working;
+      EndWork();
       --job->helpers;
-      slot_free.notify_one();
       helper_left.notify_all();
     }
   }
@@ -120,10 +158,10 @@ std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launc
   // no thread took.
   const uint64_t chunk = std::clamp<uint64_t>(blocks / (state_->threads * 16), 1, 64);
   const uint64_t grid_id = state_->grids.fetch_add(1, std::memory_order_relaxed) + 1;
-  Job job(kernel, launch, memory, runtime, grid_id, chunk, state_->threads);
+  Job job(kernel, launch, memory, runtime, grid_id, chunk, state_->threads,
+          [state = state_.get()] { state->LetOthersWork(); });
   std::unique_lock lock(state_->mutex);
-  state_->slot_free.wait(lock, [&] { return state_->working < state_->threads; });
-  ++state_->working;
+  state_->BeginWork(lock);
   const bool wants_help = blocks > 1 && job.most_helpers > 0;
   if (wants_help) state_->jobs.push_back(&job);
   std::unique_ptr<Block> block = state_->TakeBlock();
@@ -135,9 +173,7 @@ std::optional<Fault> Engine::RunBlocks(const Kernel& kernel, const Launch& launc
   lock.lock();
   state_->idle_blocks.push_back(std::move(block));
   if (wants_help) std::erase(state_->jobs, &job);
-  --state_->working;
-  state_->slot_free.notify_one();
-  if (!state_->jobs.empty()) state_->work.notify_one();
+  state_->EndWork();
   state_->helper_left.wait(lock, [&] { return job.helpers == 0; });
   return job.TakeFault();
 }

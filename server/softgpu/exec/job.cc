@@ -1,6 +1,5 @@
 #include "server/softgpu/exec/job.h"
 
-#include <sched.h>
 #include <xmmintrin.h>
 
 #include <algorithm>
@@ -32,7 +31,7 @@ unsigned MostThreads(const Launch& launch, unsigned threads) {
 }  // namespace
 
 Job::Job(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime,
-         uint64_t grid_id, uint64_t chunk, unsigned threads)
+         uint64_t grid_id, uint64_t chunk, unsigned threads, std::function<void()> let_others_work)
     : most_helpers(MostThreads(launch, threads) - 1),
       kernel_(kernel),
       launch_(launch),
@@ -41,7 +40,8 @@ Job::Job(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, 
       grid_id_(grid_id),
       blocks_(launch.grid.Count()),
       chunk_(chunk),
-      residents_(launch.cooperative ? blocks_ : launch.residents) {}
+      residents_(launch.cooperative ? blocks_ : launch.residents),
+      let_others_work_(std::move(let_others_work)) {}
 
 std::unique_ptr<Block> Job::Work(std::unique_ptr<Block> block) {
   const FloatingPointMode mode;
@@ -86,50 +86,50 @@ std::unique_ptr<Block> Job::NewBlock() const {
 // The next block that has not begun, in the memory of one that has ended. False when there is none.
 bool Job::Begin(Taken* taken, Block* block) {
   if (taken->next == taken->end) {
-    const uint64_t next = next_.fetch_add(chunk_, std::memory_order_relaxed);
-    if (next >= blocks_) return false;
-    *taken = {next, std::min(next + chunk_, blocks_)};
+    std::lock_guard lock(mutex_);
+    if (!left_.empty()) {
+      *taken = {left_.begin()->first, left_.begin()->second};
+      left_.erase(left_.begin());
+    } else if (next_ < blocks_) {
+      *taken = {next_, std::min(next_ + chunk_, blocks_)};
+      next_ = taken->end;
+    } else {
+      return false;
+    }
   }
   block->Start(taken->next++);
   return true;
 }
 
-// For a block that has ended another: one that waits for a thread, or one that has not begun. False when there is none.
+// For a block that has ended another: one that has not begun, as those that wait may wait for it, or the one that has
+// had no thread for longest. False when there is none.
 bool Job::GoOn(Taken* taken, std::unique_ptr<Block>* block) {
-  if (any_waiting_.load(std::memory_order_relaxed)) {
-    std::lock_guard lock(mutex_);
-    if (!waiting_.empty()) {
-      spare_.push_back(std::exchange(*block, std::move(waiting_.front())));
-      waiting_.pop_front();
-      any_waiting_.store(!waiting_.empty(), std::memory_order_relaxed);
-      return true;
-    }
-  }
-  return Begin(taken, block->get());
+  if (Begin(taken, block->get())) return true;
+  std::lock_guard lock(mutex_);
+  if (waiting_.empty()) return false;
+  *block = std::move(waiting_.front());
+  waiting_.pop_front();
+  return true;
 }
 
 // For a block that waits another: of those that have begun the one that has had no thread for longest; or, when all of
-// them had a turn and got nowhere, one that has not begun, if the device holds it.
+// them had a turn and got nowhere, one that has not begun, if the device holds it. What the thread has taken and not
+// begun is anyone's then, so that the lowest of all are the next to begin: the others may wait for them.
 void Job::GiveWay(Taken* taken, std::unique_ptr<Block>* block, size_t* fruitless) {
   std::unique_lock lock(mutex_);
-  const bool is_any_left = taken->next != taken->end || next_.load(std::memory_order_relaxed) < blocks_;
+  if (taken->next != taken->end) left_.emplace(taken->next, taken->end);
+  *taken = {};
+  const bool is_any_left = !left_.empty() || next_ < blocks_;
   if (is_any_left && *fruitless > waiting_.size() && waiting_.size() + workers_ < residents_) {
-    std::unique_ptr<Block> other;
-    if (!spare_.empty()) {
-      other = std::move(spare_.back());
-      spare_.pop_back();
-    }
     lock.unlock();
-    if (other == nullptr) other = NewBlock();
-    const bool has_begun = Begin(taken, other.get());
-    lock.lock();
-    if (has_begun) {
+    std::unique_ptr<Block> other = NewBlock();
+    if (Begin(taken, other.get())) {
+      lock.lock();
       waiting_.push_back(std::exchange(*block, std::move(other)));
-      any_waiting_.store(true, std::memory_order_relaxed);
       *fruitless = 0;
       return;
     }
-    spare_.push_back(std::move(other));
+    lock.lock();
   }
   const bool is_crowded = *fruitless <= waiting_.size() + workers_;
   if (!waiting_.empty()) {
@@ -137,7 +137,7 @@ void Job::GiveWay(Taken* taken, std::unique_ptr<Block>* block, size_t* fruitless
     waiting_.pop_front();
   }
   lock.unlock();
-  if (!is_crowded) sched_yield();
+  if (!is_crowded) let_others_work_();
 }
 
 void Job::Stop(const Block& block) {

@@ -3,10 +3,11 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <vector>
 
 #include "server/softgpu/exec/block.h"
 
@@ -17,9 +18,10 @@ namespace outboard::softgpu {
 class Job {
  public:
   // `chunk` blocks, one behind the other, are a thread's; `threads`: that may work at a time. What is given must live
-  // as long as the job.
+  // as long as the job. `let_others_work`: called by a thread all of whose blocks wait, as that may be for another
+  // launch.
   Job(const Kernel& kernel, const Launch& launch, const ExtentTable& memory, DeviceRuntime& runtime, uint64_t grid_id,
-      uint64_t chunk, unsigned threads);
+      uint64_t chunk, unsigned threads, std::function<void()> let_others_work);
 
   // Runs blocks in the memory of `block` and more, until none is left to begin and none waits for a thread, or until
   // one is stopped by a fault. Returns the memory of one.
@@ -51,13 +53,13 @@ class Job {
   const uint64_t blocks_;
   const uint64_t chunk_;
   const uint64_t residents_;  // blocks that may have begun at a time, apart from one for each thread
-  std::atomic<uint64_t> next_{0};
+  const std::function<void()> let_others_work_;
   std::atomic<bool> stop_{false};
-  std::atomic<bool> any_waiting_{false};
 
   std::mutex mutex_;                            // guards what follows
+  uint64_t next_ = 0;                           // the first block that no thread has taken yet
+  std::map<uint64_t, uint64_t> left_;           // blocks before it that have been given back, from first to second
   std::deque<std::unique_ptr<Block>> waiting_;  // have begun, and have no thread
-  std::vector<std::unique_ptr<Block>> spare_;
   size_t workers_ = 0;
   std::optional<Fault> fault_;
 };
