@@ -161,6 +161,24 @@ TEST_F(SmallCallsTest, SyncMemopsMakesSynchronousCallsWait) {
             CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(SmallCallsTest, NullIsFreedAsByFree) {
+  CUstream stream = nullptr;
+  CUgraph captured = nullptr;
+  size_t nodes = 9;
+  ASSERT_EQ(cuStreamCreate(&stream, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeHost(nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeAsync(0, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeAsync(0, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeAsync(0, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuStreamEndCapture(stream, &captured), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphGetNodes(captured, nullptr, &nodes), CUDA_SUCCESS);
+  EXPECT_EQ(nodes, 0u) << "a graph has nothing of it";
+  EXPECT_EQ(cuGraphDestroy(captured), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamDestroy_v2(stream), CUDA_SUCCESS);
+  EXPECT_EQ(cuCtxSynchronize(), CUDA_SUCCESS) << "the worker was asked for nothing that it refuses";
+}
+
 TEST_F(SmallCallsTest, NoMemoryIsManaged) {
   CUdeviceptr memory = 0;
   ASSERT_EQ(cuMemAlloc_v2(&memory, 64), CUDA_SUCCESS);
