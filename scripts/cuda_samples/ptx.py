@@ -24,7 +24,8 @@ def sources_of(sample, folder, toolkit):
         names = {*found.sources, *(source for _, source, _ in found.images)}
     except (ValueError, FileNotFoundError):
         # One that is never run, as it needs what the recipe does not know.
-        options, names = ["-I../../../Common"], {path.name for path in folder.glob("*.cu")}
+        options = ["-I" + "../" * (len(pathlib.PurePath(sample.folder).parts) + 2) + "Common"]
+        names = {path.name for path in folder.glob("*.cu")}
     return options, sorted(name for name in names if name.endswith(".cu") and (folder / name).exists())
 
 

@@ -8,7 +8,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 import check_samples
-from cuda_samples import build, outcome, recipe, run, table
+from cuda_samples import build, outcome, ptx, recipe, run, table
 
 PAGE = """# Page
 
@@ -167,6 +167,21 @@ class RecipeTest(unittest.TestCase):
     def test_cause_of_a_failed_build(self):
         self.assertEqual(build.cause_of("begin\na.cu(3): error: no\nend\n"), "a.cu(3): error: no")
         self.assertEqual(build.cause_of("begin\nend\n"), "end")
+
+
+class PtxTest(unittest.TestCase):
+    def test_a_sample_that_is_never_built_has_the_common_headers_as_well(self):
+        for folder in ("0_Introduction", "8_Platform_Specific/Tegra"):
+            with tempfile.TemporaryDirectory() as checkout:
+                (pathlib.Path(checkout) / "Common").mkdir()
+                place = pathlib.Path(checkout) / "Samples" / folder / "name"
+                place.mkdir(parents=True)
+                (place / "code.cu").touch()
+                (place / "host.cpp").touch()
+                sample = table.Sample(folder, "name", "a window", "a window")
+                (option,), sources = ptx.sources_of(sample, place, pathlib.Path("/nowhere"))
+                self.assertEqual(sources, ["code.cu"])
+                self.assertTrue((place / option.removeprefix("-I")).samefile(pathlib.Path(checkout) / "Common"))
 
 
 class RunnerTest(unittest.TestCase):
