@@ -15,7 +15,7 @@ namespace outboard::softgpu::testing {
 struct Product {
   std::string shape;       // "m16n8k16"
   std::string d, a, b, c;  // types
-  std::string finish;      // "", ".satfinite", ".xor.popc" or ".and.popc"
+  std::string finish;      // "", ".satfinite", ".rn", ".xor.popc" or ".and.popc"
   mpfr_rnd_t rounding = MPFR_RNDN;
 
   uint32_t m() const { return Size('m'); }

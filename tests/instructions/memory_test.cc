@@ -455,8 +455,8 @@ ret;
 // after it.
 TEST_P(MemoryForms, FencesAndPrefetches) {
   Machine machine(level(), 2);
-  for (const std::string fence :
-       {"membar.gl", "membar.sys", "membar.cta", "fence.acq_rel.gpu", "fence.sc.gpu", "fence.proxy.alias"}) {
+  for (const std::string fence : {"membar.gl", "membar.sys", "membar.cta", "fence.acq_rel.gpu", "fence.sc.gpu",
+                                  "fence.sc.cta", "fence.proxy.alias"}) {
     ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 data)
 {
 .reg .b64 %d;
