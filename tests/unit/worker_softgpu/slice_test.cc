@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <functional>
+#include <future>
 #include <optional>
 #include <random>
 #include <string>
@@ -236,10 +237,13 @@ TEST_F(SliceTest, WhatAnotherThreadHasInTheNewContextIsNotRefundedWithTheOld) {
   static const driver::DriverTable table = LateReset::Table();
   Begin(table);
   ASSERT_EQ(Ask(Command(Op::koutboardPrimaryCtxRetain, 1, {0})).result, CUDA_SUCCESS);
-  LateReset::late = [this] {
+  std::promise<void> is_reset;
+  LateReset::late = [&] {
+    is_reset.set_value();
     for (int i = 0; i < 3000 && Taken() == 0; ++i) std::this_thread::yield();
   };
   const uint64_t reset = client_->Send(*session_, {Command(Op::kcuDevicePrimaryCtxReset_v2, 1, {0})});
+  is_reset.get_future().wait();
   EXPECT_EQ(Ask(Command(Op::koutboardPrimaryCtxRetain, 2, {0})).result, CUDA_SUCCESS);
   EXPECT_EQ(Ask(Command(Op::kcuMemAlloc_v2, 2, {1, kMost})).result, CUDA_SUCCESS);
   EXPECT_EQ(Await(reset).result, CUDA_SUCCESS);
