@@ -233,10 +233,11 @@ struct LateReset {
   }
 };
 
-TEST_F(SliceTest, WhatAnotherThreadHasInTheNewContextIsNotRefundedWithTheOld) {
+TEST_F(SliceTest, AResetRefundsWhatTheOldContextHadAndNothingOfTheNewOne) {
   static const driver::DriverTable table = LateReset::Table();
   Begin(table);
   ASSERT_EQ(Ask(Command(Op::koutboardPrimaryCtxRetain, 1, {0})).result, CUDA_SUCCESS);
+  ASSERT_EQ(Ask(Command(Op::kcuMemAlloc_v2, 1, {1, kMost / 2})).result, CUDA_SUCCESS);
   std::promise<void> is_reset;
   LateReset::late = [&] {
     is_reset.set_value();
