@@ -182,6 +182,32 @@ TEST_P(BitForms, Masks) {
   run("wrap", [](uint32_t n) { return uint64_t{n % 32}; });
 }
 
+TEST_P(BitForms, FindsTheNthSetBit) {
+  Machine machine(level());
+  const auto find = [](uint32_t mask, uint32_t base, int64_t offset) -> uint32_t {
+    const int64_t step = offset < 0 ? -1 : 1;
+    int64_t left = offset == 0 ? 1 : offset * step;
+    for (int64_t place = base; place >= 0 && place < 32; place += step) {
+      left -= BitOf(mask, static_cast<uint32_t>(place));
+      if (left == 0) return static_cast<uint32_t>(place);
+      if (offset == 0) break;
+    }
+    return 0xffffffff;
+  };
+  RunField(machine, level(),
+           Exact("fns.b32", [=](uint32_t mask, uint32_t base, int32_t offset) { return find(mask, base, offset); }));
+  RunField(
+      machine, level(),
+      Exact(
+          "fns.b32", [=](uint32_t mask, uint32_t base, int32_t offset) { return find(mask, base, -int64_t{offset}); },
+          "neg.s32 $t, $3;\n@G fns.b32 $0, $1, $2, $t;"));
+  // The bit itself.
+  RunValues(machine, level(),
+            Exact(
+                "", [=](uint32_t mask, uint32_t base) { return find(mask, base & 31, 0); },
+                "and.b32 $t, $2, 31;\n@G fns.b32 $0, $1, $t, 0;"));
+}
+
 TEST_P(BitForms, Permute) {
   Machine machine(level());
   RunValues(machine, level(), Exact("prmt.b32", [](uint32_t a, uint32_t b, uint32_t selector) {

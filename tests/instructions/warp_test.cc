@@ -1,6 +1,6 @@
 // Operations between the lanes of a warp (PTX ISA, sections 9.7.9.6 shfl.sync and 9.7.13.7 on: vote.sync, match.sync,
-// activemask, redux.sync), for the full membermask and for a warp whose lanes take two ways and arrive at different
-// times.
+// activemask, redux.sync), for the full membermask and for warps whose lanes are of several groups, each with a
+// membermask of its own, that meet the instruction at one place or at two and at different times.
 
 #include <algorithm>
 #include <array>
@@ -34,7 +34,7 @@ constexpr size_t kInputBytes = 32, kOutputs = 1 << 20;
 constexpr uint32_t kWarps = 64;
 
 // `instruction` uses %value (64 bits) or %word, %b, %c, %p, the mask %members, and gives %d and %q. It stands at two
-// places: lanes of the second way run the second.
+// places: lanes of an odd way run the second.
 std::string WarpKernel(const std::string& instruction) {
   std::string text = R"(.visible .entry test(.param .u64 in, .param .u64 out)
 {
@@ -58,6 +58,7 @@ ld.global.v2.u32 {%delay, %members}, [%in+24];
 setp.ne.u32 %p, %f, 0;
 mov.u32 %d, 0x5a5a5a5a;
 setp.ne.u32 %q, %i, %i;
+and.b32 %way, %way, 1;
 setp.ne.u32 %second, %way, 0;
 @%second bra SECOND;
 WAIT1:
@@ -82,7 +83,25 @@ ret;
   return text;
 }
 
-uint32_t MembersOf(uint32_t first_way, uint32_t lane) { return (first_way >> lane) & 1 ? first_way : ~first_way; }
+// The groups that the lanes of a warp are of: one, two by chance, four by chance, tiles.
+using Groups = std::array<uint32_t, 32>;
+
+Groups GroupsOf(uint32_t warp, std::mt19937_64& random) {
+  Groups groups = {};
+  const uint64_t some = random() & (warp % 8 < 4 ? random() : ~uint64_t{0});
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    if (warp % 4 == 1) groups[lane] = some >> lane & 1;
+    if (warp % 4 == 2) groups[lane] = static_cast<uint32_t>(random() % 4);
+    if (warp % 4 == 3) groups[lane] = 2 * (lane >> (1 + warp / 4 % 4));
+  }
+  return groups;
+}
+
+uint32_t MembersOf(const Groups& groups, uint32_t lane) {
+  uint32_t members = 0;
+  for (uint32_t other = 0; other < 32; ++other) members |= uint32_t{groups[other] == groups[lane]} << other;
+  return members;
+}
 
 // `prepare` may set b, c and values of a warp's lanes before it runs; `variant` tells runs of one instruction apart.
 void TestWarp(Machine& machine, int level, const std::string& form, const std::string& instruction,
@@ -92,12 +111,11 @@ void TestWarp(Machine& machine, int level, const std::string& form, const std::s
   const std::string key = instruction + std::to_string(variant);
   std::mt19937_64 random = RandomOf(key);
   std::vector<Lanes> warps(kWarps);
-  std::vector<uint32_t> first_ways(kWarps);
+  std::vector<Groups> groups(kWarps);
   machine.Fill(0);
   for (uint32_t warp = 0; warp < kWarps; ++warp) {
     Lanes& lanes = warps[warp];
-    first_ways[warp] =
-        warp % 2 == 0 ? 0xffffffff : static_cast<uint32_t>(warp % 4 == 1 ? random() : random() & random() & random());
+    groups[warp] = GroupsOf(warp, random);
     const bool one_value = warp % 5 == 0, few_values = warp % 5 < 3;
     const uint64_t common = random();
     const uint64_t always = random() % 3;  // predicates: mixed, none, all
@@ -114,9 +132,9 @@ void TestWarp(Machine& machine, int level, const std::string& form, const std::s
       machine.Write(at + 8, lanes.b[lane]);
       machine.Write(at + 12, lanes.c[lane]);
       machine.Write<uint32_t>(at + 16, lanes.predicate[lane]);
-      machine.Write<uint32_t>(at + 20, ((first_ways[warp] >> lane) & 1) == 0);
+      machine.Write<uint32_t>(at + 20, groups[warp][lane]);
       machine.Write<uint32_t>(at + 24, warp % 3 == 0 ? 0 : static_cast<uint32_t>(random() % 4));
-      machine.Write<uint32_t>(at + 28, MembersOf(first_ways[warp], lane));
+      machine.Write<uint32_t>(at + 28, MembersOf(groups[warp], lane));
     }
   }
   ASSERT_TRUE(machine.Load(WarpKernel(instruction)));
@@ -124,7 +142,7 @@ void TestWarp(Machine& machine, int level, const std::string& form, const std::s
   for (uint32_t warp = 0; warp < kWarps; ++warp) {
     for (uint32_t lane = 0; lane < 32; ++lane) {
       const size_t at = kOutputs + (size_t{warp} * 32 + lane) * 8;
-      const Result expected = reference(warps[warp], lane, MembersOf(first_ways[warp], lane));
+      const Result expected = reference(warps[warp], lane, MembersOf(groups[warp], lane));
       if (expected.word) {
         ASSERT_EQ(machine.Read<uint32_t>(at), *expected.word) << "warp " << warp << ", lane " << lane;
       }
@@ -298,10 +316,10 @@ TEST_P(WarpForms, Reductions) {
   run("xor.b32", [](uint32_t a, uint32_t b) { return a ^ b; });
 }
 
-// After bar.warp.sync the lanes of the mask are together, so all of them are active.
+// After bar.warp.sync the lanes of the mask are together, so all of them are active (and perhaps those of other masks).
 TEST_P(WarpForms, ActiveMask) {
   Machine machine(level());
-  TestWarp(machine, level(), "activemask.b32", "bar.warp.sync %members;\nactivemask.b32 %d;",
+  TestWarp(machine, level(), "activemask.b32", "bar.warp.sync %members;\nactivemask.b32 %d;\nand.b32 %d, %d, %members;",
            [](const Lanes&, uint32_t, uint32_t members) {
              return Result{members, false};
            });
@@ -350,6 +368,49 @@ ret;
       EXPECT_EQ(machine.Read<uint32_t>(4 * i + 256), lives ? live : 0xeeeeeeee);
     }
   }
+}
+
+// A lane that waits at the same place for others is not taken for one that is here: lane 0 meets lane 2, which comes
+// late, and then lane 1, which has waited there from the beginning.
+TEST_P(WarpForms, GroupsOneAfterTheOther) {
+  Machine machine(level());
+  ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 out)
+{
+.reg .b64 %out, %o;
+.reg .b32 %i, %r, %now, %then, %delay;
+.reg .pred %p, %last, %late;
+ld.param.u64 %out, [out];
+mov.u32 %i, %tid.x;
+mul.wide.u32 %o, %i, 8;
+add.u64 %out, %out, %o;
+setp.eq.u32 %p, %i, 1;
+selp.u32 %now, 3, 5, %p;
+setp.ne.u32 %p, %i, 0;
+selp.u32 %then, 0, 3, %p;
+setp.eq.u32 %late, %i, 2;
+mov.u32 %delay, 1000;
+@!%late bra MEET;
+WAIT:
+sub.u32 %delay, %delay, 1;
+setp.ne.u32 %p, %delay, 0;
+@%p bra WAIT;
+MEET:
+vote.sync.ballot.b32 %r, 1, %now;
+st.global.u32 [%out], %r;
+add.u64 %out, %out, 4;
+mov.u32 %now, %then;
+mov.u32 %then, 0;
+setp.ne.u32 %p, %now, 0;
+@%p bra MEET;
+ret;
+}
+)"));
+  machine.Fill(0);
+  ASSERT_TRUE(machine.RunWell("test", {}, {3}, Params().Add(kDataAddress)));
+  EXPECT_EQ(machine.Read<uint32_t>(0), 0b101u);
+  EXPECT_EQ(machine.Read<uint32_t>(4), 0b011u);
+  EXPECT_EQ(machine.Read<uint32_t>(8), 0b011u);
+  EXPECT_EQ(machine.Read<uint32_t>(16), 0b101u);
 }
 
 // A sum of a whole warp by five exchanges, and a prefix sum, as programs do them.

@@ -143,31 +143,31 @@ void Warp::ReleaseSynced() {
   for (bool changed = true; changed;) {
     changed = false;
     for (size_t i = 0; i < others_.size(); ++i) {
-      Split& split = others_[i];
+      const Split split = others_[i];
       if (split.wait != Wait::kSync && split.wait != Wait::kWarpBarrier) continue;
+      const auto meets = [&](const Split& other) {
+        return other.wait == split.wait && other.number == split.number &&
+               (split.wait == Wait::kWarpBarrier || (other.pc == split.pc && other.frame == split.frame));
+      };
       uint32_t arrived = 0;
       for (const Split& other : others_) {
-        const bool same_place = other.pc == split.pc && other.frame == split.frame;
-        if (other.wait == split.wait && (split.wait == Wait::kWarpBarrier || same_place)) arrived |= other.mask;
+        if (meets(other)) arrived |= other.mask;
       }
       if ((split.number & context.live & ~arrived) != 0) continue;
-      if (split.wait == Wait::kWarpBarrier && context.checker != nullptr)
-        context.checker->LanesMet(context.warp_id, split.number & context.live);
-      // The lanes of a shuffle go on as one split, from the instruction itself; those of a barrier each from behind it.
-      const Split released = split;
-      for (size_t k = others_.size(); k-- > 0;) {
-        Split& other = others_[k];
-        if (other.wait != released.wait || (other.mask & released.number) == 0) continue;
-        if (released.wait == Wait::kWarpBarrier) {
+      if (split.wait == Wait::kWarpBarrier) {
+        if (context.checker != nullptr) context.checker->LanesMet(context.warp_id, split.number & context.live);
+        for (Split& other : others_) {
+          if (!meets(other)) continue;
           other.wait = Wait::kNothing;
           ++other.pc;
-        } else if (k != i && other.pc == released.pc && other.frame == released.frame) {
-          others_[i].mask |= other.mask;
-          other.mask = 0;
         }
+      } else {
+        // They go on as one split, from the instruction itself.
+        std::erase_if(others_, meets);
+        others_.push_back(split);
+        others_.back().mask = arrived;
+        others_.back().wait = Wait::kNothing;
       }
-      if (released.wait == Wait::kSync) others_[i].wait = Wait::kNothing;
-      std::erase_if(others_, [](const Split& other) { return other.mask == 0; });
       changed = true;
       break;
     }
@@ -193,15 +193,41 @@ bool Warp::PickNext() {
   return false;
 }
 
-// True when all lanes that row `d` names are here; else the split waits for them.
-bool Warp::WaitForLanes(const Inst& inst, uint32_t mask, Wait wait) {
-  const uint32_t members = RowOf<uint32_t>(context, inst.d)[FirstLane(mask)];
-  if ((members & context.live & ~mask) == 0) return true;
-  Park({.mask = now_.mask & ~mask, .pc = now_.pc + 1, .frame = now_.frame});
-  Park({.mask = mask, .pc = now_.pc, .frame = now_.frame, .wait = wait, .number = members});
-  now_.mask = 0;
+// Lanes that name the same lanes in row `d` are a group, whose warp-level operation is its own (as of tiles in
+// cooperative groups): calls each(named, group) for every one among the lanes of `mask`.
+template <class Each>
+void Warp::ForEachGroup(const Inst& inst, uint32_t mask, Each each) {
+  const uint32_t* named = RowOf<uint32_t>(context, inst.d);
+  uint32_t differences = 0;
+  for (uint32_t lane = 1; lane < kLanes; ++lane) differences |= named[lane] ^ named[0];
+  if (differences == 0) return each(named[0], mask);
+  for (uint32_t rest = mask; rest != 0;) {
+    const uint32_t first = named[FirstLane(rest)];
+    uint32_t group = 0;
+    for (uint32_t lane = 0; lane < kLanes; ++lane) group |= uint32_t{named[lane] == first} << lane;
+    group &= rest;
+    each(first, group);
+    rest &= ~group;
+  }
+}
+
+// Those of `mask` whose group is here as a whole and goes on; the others wait for the rest of theirs.
+uint32_t Warp::WaitForLanes(const Inst& inst, uint32_t mask, Wait wait) {
+  uint32_t complete = 0;
+  ForEachGroup(inst, mask, [&](uint32_t named, uint32_t group) {
+    if ((named & context.live & ~group) == 0) complete |= group;
+  });
+  if (complete == mask) return mask;
+  ForEachGroup(inst, mask & ~complete, [&](uint32_t named, uint32_t group) {
+    Park({.mask = group, .pc = now_.pc, .frame = now_.frame, .wait = wait, .number = named});
+  });
+  now_.mask &= ~mask | complete;
+  if (complete == 0) {
+    Park({.mask = now_.mask, .pc = now_.pc + 1, .frame = now_.frame});
+    now_.mask = 0;
+  }
   ReleaseSynced();
-  return false;
+  return complete;
 }
 
 void Warp::Branch(const Inst& inst, uint32_t mask) {
@@ -480,8 +506,9 @@ Warp::Outcome Warp::Run() {
       case Control::kChecked:
         break;
       case Control::kSync:
-        if (!WaitForLanes(inst, mask, Wait::kSync)) break;
-        inst.run(inst, context, mask);
+        mask = WaitForLanes(inst, mask, Wait::kSync);
+        if (mask == 0) break;
+        ForEachGroup(inst, mask, [&](uint32_t, uint32_t group) { inst.run(inst, context, group); });
         if (context.fault.error != AccessError::kNone) {
           AccessFaulted(inst);
           return Outcome::kFaulted;
@@ -489,8 +516,11 @@ Warp::Outcome Warp::Run() {
         ++now_.pc;
         break;
       case Control::kWarpBarrier:
-        if (!WaitForLanes(inst, mask, Wait::kWarpBarrier)) break;
-        if (context.checker != nullptr) context.checker->LanesMet(context.warp_id, mask);
+        mask = WaitForLanes(inst, mask, Wait::kWarpBarrier);
+        if (mask == 0) break;
+        if (context.checker != nullptr)
+          ForEachGroup(inst, mask,
+                       [&](uint32_t, uint32_t group) { context.checker->LanesMet(context.warp_id, group); });
         ++now_.pc;
         break;
       case Control::kJoin: {

@@ -100,7 +100,9 @@ class Warp {
   void Meet();      // merges with, and perhaps gives way to, waiting splits
   bool PickNext();  // when the current split is empty; false when none can run
   void ReleaseSynced();
-  bool WaitForLanes(const Inst& inst, uint32_t mask, Wait wait);
+  template <class Each>
+  void ForEachGroup(const Inst& inst, uint32_t mask, Each each);
+  uint32_t WaitForLanes(const Inst& inst, uint32_t mask, Wait wait);
   void Branch(const Inst& inst, uint32_t mask);
   void SpendWaiting(int32_t part) {
     budget_ -= part;

@@ -136,6 +136,21 @@ inline u32 OnesFrom(u32 first, u32 count) {
   return static_cast<u32>(ones << first);
 }
 
+// The place of the bit that is set and the offset'th from `base` on, counting from 1 upwards, from -1 downwards, and
+// with 0 only the one there; or -1 (section 9.7.1, fns).
+inline u32 FindSet(u32 mask, u32 base, s32 offset) {
+  if (base > 31) return 0xffffffffu;
+  const u32 from = offset < 0 ? mask & (0xffffffffu >> (31 - base)) : mask >> base << base;
+  if (offset == 0) return from >> base & 1 ? base : 0xffffffffu;
+  u32 skip = offset < 0 ? 0u - static_cast<u32>(offset) - 1 : static_cast<u32>(offset) - 1;
+  for (u32 rest = from; rest != 0; --skip) {
+    const u32 place = static_cast<u32>(offset < 0 ? 31 - __builtin_clz(rest) : __builtin_ctz(rest));
+    if (skip == 0) return place;
+    rest &= ~(1u << place);
+  }
+  return 0xffffffffu;
+}
+
 template <auto F>
 void PredicateLogic(const Inst& inst, WarpContext& warp, u32 mask) {
   u32& result = Predicate(warp, inst.dst);
@@ -161,6 +176,7 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddBits(FormTable& table) {
   AddMap(table, {"shf.r.clamp.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<false, false>(a, b, c); });
   AddMap(table, {"bmsk.clamp.b32"}, [](u32 a, u32 b) { return a > 31 ? 0 : OnesFrom(a, b); });
   AddMap(table, {"bmsk.wrap.b32"}, [](u32 a, u32 b) { return OnesFrom(a & 31, b & 31); });
+  AddMap(table, {"fns.b32"}, [](u32 mask, u32 base, s32 offset) { return FindSet(mask, base, offset); });
   AddForm(table, {"and.pred"}, "p=pp", PredicateLogic<[](u32 a, u32 b) { return a & b; }>);
   AddForm(table, {"or.pred"}, "p=pp", PredicateLogic<[](u32 a, u32 b) { return a | b; }>);
   AddForm(table, {"xor.pred"}, "p=pp", PredicateLogic<[](u32 a, u32 b) { return a ^ b; }>);
