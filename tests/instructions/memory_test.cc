@@ -308,6 +308,59 @@ ret;
   }
 }
 
+// One block writes vectors of equal numbers, and one on another CPU thread never reads a vector of different ones:
+// programs put a value and what says that it is there into one (CUB's tiles).
+TEST_P(MemoryForms, VectorsAreWhole) {
+  constexpr uint32_t kTorn = 64, kRounds = 30000;
+  Machine machine(level(), 2);
+  for (const std::string type : {"v2.u32", "v4.u32", "v2.u64"}) {
+    SCOPED_TRACE(type);
+    const std::string word = type.substr(3), vector = type[1] == '2' ? "{%a, %b}" : "{%a, %a1, %a2, %b}";
+    std::string text = R"(.visible .entry test(.param .u64 data)
+{
+.reg .WORD %a, %a1, %a2, %b;
+.reg .b64 %data;
+.reg .b32 %block, %torn;
+.reg .pred %p;
+ld.param.u64 %data, [data];
+mov.WORD %b, 0;
+mov.u32 %torn, 0;
+mov.u32 %block, %ctaid.x;
+setp.ne.u32 %p, %block, 0;
+@%p bra READ;
+WRITE:
+add.WORD %b, %b, 1;
+mov.WORD %a, %b;
+mov.WORD %a1, %b;
+mov.WORD %a2, %b;
+st.relaxed.gpu.global.VECTOR [%data], VALUES;
+setp.ne.WORD %p, %b, ROUNDS;
+@%p bra WRITE;
+ret;
+READ:
+ld.relaxed.gpu.global.VECTOR VALUES, [%data];
+setp.ne.WORD %p, %a, %b;
+@%p mov.u32 %torn, 1;
+setp.ne.WORD %p, %b, ROUNDS;
+@%p bra READ;
+st.global.u32 [%data+64], %torn;
+ret;
+}
+)";
+    for (const auto& [name, value] : {std::pair{std::string("VECTOR"), type},
+                                      {"WORD", word},
+                                      {"VALUES", vector},
+                                      {"ROUNDS", std::to_string(kRounds)}}) {
+      for (size_t at; (at = text.find(name)) != text.npos;) text.replace(at, name.size(), value);
+    }
+    machine.Fill(0);
+    machine.Write<uint32_t>(kTorn, 2);
+    ASSERT_TRUE(machine.Load(text));
+    ASSERT_TRUE(machine.RunWell("test", {2}, {}, Params().Add(kDataAddress)));
+    EXPECT_EQ(machine.Read<uint32_t>(kTorn), 0u);
+  }
+}
+
 // Words that say order, scope or cache policy and leave the value as it is.
 TEST_P(MemoryForms, Modifiers) {
   Machine machine(level());

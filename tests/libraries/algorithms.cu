@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cub/device/device_histogram.cuh>
 #include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_reduce.cuh>
+#include <cub/device/device_scan.cuh>
 #include <numeric>
 
 #include "tests/libraries/library_check.h"
@@ -59,6 +61,16 @@ void CheckScanAndReduce() {
   check::Equal("the sum", thrust::reduce(device.begin(), device.end()), want.back());
 }
 
+// Runs one of CUB's algorithms: once to learn how much memory it needs, once to use it.
+template <class Algorithm>
+void WithMemory(Algorithm algorithm) {
+  size_t bytes = 0;
+  check::Ok(algorithm(nullptr, bytes));
+  check::DeviceArray<char> memory(bytes);
+  check::Ok(algorithm(memory.get(), bytes));
+  check::Finished();
+}
+
 void CheckReduceByKey() {
   std::vector<int> keys = Numbers(997);
   const std::vector<int> values = Numbers(50);
@@ -79,16 +91,23 @@ void CheckReduceByKey() {
   sums.resize(ends.second - sums.begin());
   check::EqualAll("the keys of the sums", OnHost(unique), want_keys);
   check::EqualAll("the sums by key", OnHost(sums), want_sums);
-}
 
-// Runs one of CUB's algorithms: once to learn how much memory it needs, once to use it.
-template <class Algorithm>
-void WithMemory(Algorithm algorithm) {
-  size_t bytes = 0;
-  check::Ok(algorithm(nullptr, bytes));
-  check::DeviceArray<char> memory(bytes);
-  check::Ok(algorithm(memory.get(), bytes));
-  check::Finished();
+  check::DeviceArray<int> cub_keys(keys), cub_values(values), cub_unique(kCount), cub_largest(kCount), runs(1);
+  WithMemory([&](void* memory, size_t& bytes) {
+    return cub::DeviceReduce::ReduceByKey(memory, bytes, cub_keys.get(), cub_unique.get(), cub_values.get(),
+                                          cub_largest.get(), runs.get(), thrust::maximum<int>(), int(kCount));
+  });
+  const size_t count = want_keys.size();
+  check::Equal("the number of CUB's keys", runs.Read()[0], int(count));
+  std::vector<int> got_keys = cub_unique.Read(), got_largest = cub_largest.Read(), want_largest(count, -1);
+  for (size_t i = 0, run = 0; i < kCount; ++i) {
+    if (keys[i] != want_keys[run]) ++run;
+    want_largest[run] = std::max(want_largest[run], values[i]);
+  }
+  got_keys.resize(count);
+  got_largest.resize(count);
+  check::EqualAll("the keys of CUB's runs", got_keys, want_keys);
+  check::EqualAll("the largest by key", got_largest, want_largest);
 }
 
 void CheckCub() {
@@ -101,6 +120,15 @@ void CheckCub() {
   std::vector<double> want = keys;
   std::sort(want.begin(), want.end());
   check::EqualAll("the sorted doubles", sorted.Read(), want);
+
+  const std::vector<int> values = Numbers(1000);
+  check::DeviceArray<int> device_values(values), sums(kCount);
+  WithMemory([&](void* memory, size_t& bytes) {
+    return cub::DeviceScan::ExclusiveSum(memory, bytes, device_values.get(), sums.get(), int(kCount));
+  });
+  std::vector<int> before(kCount);
+  std::exclusive_scan(values.begin(), values.end(), before.begin(), 0);
+  check::EqualAll("the sums of those before", sums.Read(), before);
 
   constexpr int kBins = 10;
   check::DeviceArray<int> bins(kBins);
@@ -120,5 +148,5 @@ int main() {
   CheckScanAndReduce();
   CheckReduceByKey();
   CheckCub();
-  return check::Pass("algorithms");
+  return check::Pass("algorithms", check::Compared());
 }

@@ -52,11 +52,32 @@ inline void True(const std::string& what, bool holds, Where where = Where::Here(
   if (!holds) Fail(where, "does not hold: " + what);
 }
 
+// FNV-1a over the bytes of result buffers: two runs that agree bit for bit have the same digest.
+class Digest {
+ public:
+  template <class T>
+  void Add(const std::vector<T>& values) {
+    const unsigned char* bytes = reinterpret_cast<const unsigned char*>(values.data());
+    for (size_t i = 0; i < values.size() * sizeof(T); ++i) hash_ = (hash_ ^ bytes[i]) * 0x100000001b3ull;
+  }
+  uint64_t value() const { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325ull;
+};
+
+// Of all that EqualAll, NearAll and UlpAll were given to compare.
+inline Digest& Compared() {
+  static Digest digest;
+  return digest;
+}
+
 // Compares every element with `same(got, want)`.
 template <class T, class Same>
 void EachElement(const std::string& what, const std::vector<T>& got, const std::vector<T>& want, Same same,
                  Where where) {
   Equal("number of elements of " + what, got.size(), want.size(), where);
+  Compared().Add(got);
   for (size_t i = 0; i < got.size(); ++i) {
     if (same(got[i], want[i])) continue;
     Fail(where, what + "[" + std::to_string(i) + "] is " + Text(got[i]) + ", expected " + Text(want[i]));
@@ -102,20 +123,6 @@ inline void UlpAll(const std::string& what, const std::vector<double>& got, cons
   EachElement(
       what, got, want, [=](double a, double b) { return UlpDistance(a, b) <= ulps; }, where);
 }
-
-// FNV-1a over the bytes of result buffers: two runs that agree bit for bit have the same digest.
-class Digest {
- public:
-  template <class T>
-  void Add(const std::vector<T>& values) {
-    const unsigned char* bytes = reinterpret_cast<const unsigned char*>(values.data());
-    for (size_t i = 0; i < values.size() * sizeof(T); ++i) hash_ = (hash_ ^ bytes[i]) * 0x100000001b3ull;
-  }
-  uint64_t value() const { return hash_; }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325ull;
-};
 
 // The last call of main. A program whose results do not depend on the order of threads also prints their digest.
 inline int Pass(const char* name) {
