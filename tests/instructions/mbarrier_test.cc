@@ -98,9 +98,13 @@ TEST_P(MbarrierForms, CountsBytes) {
                                   {"mbarrier.arrive_drop.expect_tx.shared.b64 %state, [%bar], 7;", 1},
                                   // One is left.
                                   {"mbarrier.arrive.shared.b64 %state, [%bar];", 0},
+                                  // Whoever makes both counts zero ends the phase.
+                                  {"mbarrier.complete_tx.relaxed.cta.shared::cta.b64 [%bar], 16;", 1},
+                                  {"mbarrier.arrive.shared.b64 %state, [%bar];", 1},
+                                  {"mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%bar], 16;", 1},
                               }),
                               1));
-  EXPECT_EQ(Out(0), 0b11'0010'0000u);
+  EXPECT_EQ(Out(0), 0b1'0011'0010'0000u);
   Tested({"mbarrier.expect_tx", "mbarrier.complete_tx", "mbarrier.arrive.expect_tx", "mbarrier.arrive_drop.expect_tx"});
 }
 
@@ -255,6 +259,8 @@ TEST_P(MbarrierForms, Faults) {
         Case{"mbarrier.arrive.shared.b64 _, [%bar+65536];", FaultKind::kIllegalAddress},
         Case{"mbarrier.try_wait.parity.shared.b64 %p, [%bar+65536], 0;", FaultKind::kIllegalAddress},
         Case{"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [room], [%d+8], 16, [%bar];",
+             FaultKind::kMisalignedAddress},
+        Case{"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [room], [%d], 20, [%bar];",
              FaultKind::kMisalignedAddress},
         Case{"cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [room+8176], [%d], 128, [%bar];",
              FaultKind::kIllegalAddress}}) {

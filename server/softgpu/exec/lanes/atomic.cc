@@ -28,7 +28,11 @@ inline T Update(std::byte* place, bool shared_memory, Next next) {
   }
 }
 
-// F(old, b, c): the new value. atom returns the old one in `dst`; red has no `dst`.
+struct InShared {
+  bool value;
+};
+
+// F(old, b, c), or F(old, b, in shared memory): the new value. atom returns the old one in `dst`; red has no `dst`.
 template <class T, class F>
 void Atomic(const Inst& inst, WarpContext& warp, u32 mask) {
   using S = typename Storage<T>::type;
@@ -41,8 +45,13 @@ void Atomic(const Inst& inst, WarpContext& warp, u32 mask) {
     const bool shared_memory =
         places[lane] - warp.shared >= 0 && places[lane] - warp.shared < static_cast<s64>(warp.shared_bytes);
     const T operand = static_cast<T>(b[lane]), other = static_cast<T>(c[lane]);
-    old[lane] =
-        static_cast<S>(Update<T>(places[lane], shared_memory, [&](T value) { return F{}(value, operand, other); }));
+    old[lane] = static_cast<S>(Update<T>(places[lane], shared_memory, [&](T value) {
+      if constexpr (std::is_invocable_v<F, T, T, InShared>) {
+        return F{}(value, operand, InShared{shared_memory});
+      } else {
+        return F{}(value, operand, other);
+      }
+    }));
   });
   if (inst.dst == kNoSlot) return;
   S* to = Row<S>(warp, inst.dst);
@@ -102,9 +111,10 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddAtomic(FormTable& table) {
   AddOperation<u16, true>(table, "cas.", "b16", [](u16 old, u16 b, u16 c) -> u16 { return old == b ? c : old; });
   AddOperation<u32>(table, "inc.", "u32", [](u32 old, u32 b, u32) -> u32 { return old >= b ? 0 : old + 1; });
   AddOperation<u32>(table, "dec.", "u32", [](u32 old, u32 b, u32) -> u32 { return old == 0 || b < old ? b : old - 1; });
-  // Global f32 atomics flush subnormals, shared ones do not (section 9.7.13.4); both are within what other widths
-  // guarantee.
-  AddOperation<f32>(table, "add.", "f32", [](f32 old, f32 b, f32) { return Canonical(old + b); });
+  // In global memory subnormal numbers are flushed, in shared memory they are not.
+  AddOperation<f32>(table, "add.", "f32", [](f32 old, f32 b, InShared in_shared) {
+    return in_shared.value ? Canonical(old + b) : Flush(Canonical(Flush(old) + Flush(b)));
+  });
   AddOperation<f64>(table, "add.", "f64", [](f64 old, f64 b, f64) { return Canonical(old + b); });
   AddHalves<f16>(table);
   AddHalves<f16x2>(table);

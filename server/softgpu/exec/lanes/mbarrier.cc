@@ -84,7 +84,7 @@ void CountBytes(const Inst& inst, WarpContext& warp, u32 mask) {
   const u32* const bytes = Row<const u32>(warp, inst.b);
   ForBarriers(inst, warp, mask, [&](Barrier& barrier, u32 lane) {
     barrier.bytes += static_cast<s32>(kHaveCome ? u32{0} - bytes[lane] : bytes[lane]);
-    if (kHaveCome) barrier.EndPhase();
+    barrier.EndPhase();
   });
 }
 
@@ -105,8 +105,8 @@ void Test(const Inst& inst, WarpContext& warp, u32 mask) {
   predicate = (predicate & ~mask) | is_over;
 }
 
-// `a`: where to, `b`: where from, of which kToShared says which is in shared memory; `c`: bytes; `d`: the barrier to
-// tell, with kToShared.
+// `a`: where to, `b`: where from, of which kToShared says which is in shared memory; `c`: bytes, a multiple of 16; `d`:
+// the barrier to tell, with kToShared.
 template <bool kToShared>
 void CopyBulk(const Inst& inst, WarpContext& warp, u32 mask) {
   constexpr u32 kStep = 16;
@@ -116,6 +116,10 @@ void CopyBulk(const Inst& inst, WarpContext& warp, u32 mask) {
   const u32* const bytes = Row<const u32>(warp, inst.c);
   for (u32 rest = mask; rest != 0; rest &= rest - 1) {
     const u32 lane = static_cast<u32>(__builtin_ctz(rest));
+    if (bytes[lane] % kStep != 0) {
+      warp.fault = {AccessError::kMisaligned, lane, from[lane] + bytes[lane]};
+      return;
+    }
     for (u32 done = 0; done < bytes[lane]; done += kStep) {
       const std::byte* const source = ResolveLane(warp, kFrom, from[lane] + done, kStep, lane, AccessKind::kRead);
       if (source == nullptr) return;
