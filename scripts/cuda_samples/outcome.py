@@ -22,6 +22,8 @@ MISSING = re.compile(
     r"|API call is not supported in the installed CUDA driver|operation not supported"
     r"|no kernel image is available", re.MULTILINE)
 
+# What our log says of a kernel that a fault has ended, which not every sample looks for.
+FAULT = re.compile(r"^outboard: error: (?!kernel ).* in kernel .*$", re.MULTILINE)
 
 # What gpu-run --check says of a kernel: the first line of a report.
 REPORT = re.compile(r"^outboard: check: (?=\S).*$", re.MULTILINE)
@@ -51,8 +53,7 @@ def judge(status, output, seconds):
     if status is None:
         return Outcome(FAIL, f"not finished after {seconds} s; last line: {last_line(output)}")
     if status == 0:
-        failure = OWN_FAILURE.search(output)
-        if failure:
+        if failure := OWN_FAILURE.search(output) or FAULT.search(output):
             return Outcome(FAIL, line_of(failure, output))
         refusal = OWN_REFUSAL.search(output)
         if refusal and not OWN_SUCCESS.search(output):

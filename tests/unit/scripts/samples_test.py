@@ -101,6 +101,10 @@ class OutcomeTest(unittest.TestCase):
                      "Process 0: Verification mismatch at 3: 1 != 0", "atomicAdd failed"):
             self.assertEqual(outcome.judge(0, f"begin\n{text}\nend\n", 300), outcome.Outcome("fail", text))
 
+    def test_a_fault_that_the_sample_does_not_look_for(self):
+        fault = "outboard: error: illegal address 0x7f00 in kernel K, block (0,0,0), thread (0,0,0), PTX line 97"
+        self.assertEqual(outcome.judge(0, f"{fault}\nTest passed\n", 300), outcome.Outcome("fail", fault))
+
     def test_status(self):
         self.assertEqual(outcome.judge(1, "one\ntwo\n\n", 300), outcome.Outcome("fail", "status 1: two"))
         self.assertEqual(outcome.judge(-11, "", 300), outcome.Outcome("fail", "signal 11: it wrote nothing"))
