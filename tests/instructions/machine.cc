@@ -134,7 +134,9 @@ void Machine::RecordRun(std::string_view kernel) {
   if (!kernels_run_.emplace(kernel).second) return;
   for (const ptx::Function& function : parsed_->functions) {
     if (function.is_entry && function.name != kernel) continue;
-    for (const std::string& form : tools::FormsOf(*parsed_, function)) {
+    const auto forms = tools::FormsOf(*parsed_, function);
+    if (!forms) continue;  // of a function that no kernel which ran can call
+    for (const std::string& form : *forms) {
       RecordOfProcess().levels_of_written_form[form].insert(engine_.cpu_level());
     }
   }

@@ -1,13 +1,12 @@
 // ptx_load LIBRARY_OR_FOLDER...     loads every kernel of every PTX entry in the fatbins of libraries, or of the PTX
-// texts
-//                                   (*.ptx) in a folder, as the software GPU does when a program asks for it: parsed,
-//                                   linked, decoded
+//                                   texts (*.ptx) in a folder, as the software GPU does when a program asks for it:
+//                                   parsed, linked, decoded
 //
-// Prints for each library how many of its entry kernels load, and why the others do not, the most frequent reasons
-// first; the last line is for all together: "N of M entry kernels load (P %)". Relocatable code is linked, all that is
-// for one architecture. A kernel that calls functions which only the program that uses the library supplies is loaded
-// with empty ones in their place, and counted as such besides.
-// Exit status: 0 when every fatbin could be read, else 1; 2 for a wrong command line.
+// Prints for each library how many of its entry kernels load, and names the others, by what keeps them from it; the
+// last line is for all together: "N of M entry kernels load, at least P % of each". Relocatable code is linked, all
+// that is for one architecture. A kernel that calls functions which only the program that uses the library supplies is
+// loaded with empty ones in their place, and counted as such besides.
+// Exit status: 0 when every fatbin and entry could be read, else 1; 2 for a wrong command line.
 
 #include <algorithm>
 #include <cctype>
@@ -34,24 +33,13 @@ namespace softgpu = outboard::softgpu;
 
 // Stands for memory that nothing is run in.
 constexpr uint64_t kVariablesAt = uint64_t{1} << 40;
-constexpr size_t kReasonsShown = 40;
-
-struct Reason {
-  uint64_t kernels = 0;
-  std::string example;  // a kernel that has it, or the PTX entry
-};
 
 struct Tally {
   uint64_t entries = 0, kernels = 0, loaded = 0;
-  uint64_t completed = 0;  // of the loaded ones, those with functions in place of a program's
-  std::map<std::string, Reason> reasons;
+  uint64_t completed = 0;               // of the loaded ones, those with functions in place of a program's
+  std::vector<std::string> unreadable;  // entries, and why
+  std::map<std::string, std::vector<std::string>> missing;  // kernels, by what keeps them from being loaded
 
-  void Add(const Tally& other) {
-    entries += other.entries;
-    kernels += other.kernels;
-    loaded += other.loaded;
-    completed += other.completed;
-  }
   double Percent() const {
     return kernels == 0 ? 0 : 100.0 * static_cast<double>(loaded) / static_cast<double>(kernels);
   }
@@ -127,14 +115,20 @@ class Loader {
     Linked& linked = section == outboard::tools::kRelocatableSection ? relocatable_[target] : one;
     if (linked.where.empty()) linked.where = "relocatable code, " + target;
     const auto bytes = image::Unpack(entry);
-    if (!bytes) return Fail(bytes.error().message, one.where, 1);
+    if (!bytes) return tally_.unreadable.push_back(one.where + ": " + bytes.error().message);
     const auto layouts = image::KernelLayouts(entry.kind, *bytes);
-    if (!layouts) return Fail(layouts.error().message, one.where, 1);
+    if (!layouts) return tally_.unreadable.push_back(one.where + ": " + layouts.error().message);
     tally_.kernels += layouts->size();
     auto parsed = softgpu::ptx::ParseModule(std::string(image::AsText(*bytes)));
-    if (!parsed) return Fail(parsed.error().message, one.where, layouts->size());
+    for (const image::KernelLayout& layout : *layouts) {
+      if (parsed) {
+        linked.kernels.push_back(layout.name);
+      } else {
+        Miss(parsed.error().message, layout.name, one.where);
+      }
+    }
+    if (!parsed) return;
     linked.texts.push_back(std::move(*parsed));
-    for (const image::KernelLayout& layout : *layouts) linked.kernels.push_back(layout.name);
     if (&linked == &one) LoadAll(one);
   }
 
@@ -171,15 +165,16 @@ class Loader {
     for (const Text& text : linked.texts) added += EmptyFunctions(*text, &undefined);
     if (!added.empty()) {
       auto functions = softgpu::ptx::ParseModule(".version 9.0\n.target sm_75\n.address_size 64\n" + added);
-      if (!functions) return Fail(functions.error().message, linked.where, failed.size());
-      std::vector<Text> texts = linked.texts;
-      texts.push_back(std::move(*functions));
-      failed = Try(std::move(texts), kernels);
-      tally_.loaded += kernels.size() - failed.size();
-      tally_.completed += kernels.size() - failed.size();
+      if (functions) {
+        std::vector<Text> texts = linked.texts;
+        texts.push_back(std::move(*functions));
+        failed = Try(std::move(texts), kernels);
+        tally_.loaded += kernels.size() - failed.size();
+        tally_.completed += kernels.size() - failed.size();
+      }
     }
     for (const auto& [kernel, reasons] : failed) {
-      for (const std::string& reason : reasons) Fail(reason, kernel + " in " + linked.where, 1);
+      for (const std::string& reason : reasons) Miss(reason, kernel, linked.where);
     }
   }
 
@@ -200,10 +195,8 @@ class Loader {
     return failed;
   }
 
-  void Fail(std::string_view message, const std::string& where, uint64_t kernels) {
-    Reason& reason = tally_.reasons[WithoutPlaces(message)];
-    if (reason.kernels == 0) reason.example = where;
-    reason.kernels += kernels;
+  void Miss(std::string_view reason, const std::string& kernel, const std::string& where) {
+    tally_.missing[WithoutPlaces(reason)].push_back(kernel + " in " + where);
   }
 
   const softgpu::Engine& engine_;
@@ -211,25 +204,19 @@ class Loader {
   std::map<std::string, Linked> relocatable_;  // by target
 };
 
-void PrintReasons(const Tally& tally) {
-  std::vector<std::pair<std::string, Reason>> reasons(tally.reasons.begin(), tally.reasons.end());
-  std::stable_sort(reasons.begin(), reasons.end(),
-                   [](const auto& a, const auto& b) { return a.second.kernels > b.second.kernels; });
-  for (size_t i = 0; i < reasons.size() && i < kReasonsShown; ++i) {
-    const auto& [text, reason] = reasons[i];
-    std::printf("  %8llu  %s (such as %s)\n", static_cast<unsigned long long>(reason.kernels), text.c_str(),
-                reason.example.c_str());
+void Print(const char* name, const Tally& tally) {
+  const auto number = [](uint64_t count) { return static_cast<unsigned long long>(count); };
+  std::printf("%s: %llu PTX entries\n", name, number(tally.entries));
+  if (tally.completed > 0)
+    std::printf("  %llu kernels load with empty functions in place of a program's\n", number(tally.completed));
+  std::printf("  %llu of %llu entry kernels load (%.3f %%)\n", number(tally.loaded), number(tally.kernels),
+              tally.Percent());
+  for (const std::string& entry : tally.unreadable) std::printf("  cannot be read: %s\n", entry.c_str());
+  for (const auto& [reason, kernels] : tally.missing) {
+    std::printf("  %zu do not load: %s\n", kernels.size(), reason.c_str());
+    for (const std::string& kernel : kernels) std::printf("    %s\n", kernel.c_str());
   }
-  if (reasons.size() > kReasonsShown) std::printf("  and %zu other reasons\n", reasons.size() - kReasonsShown);
-}
-
-void PrintCounts(const char* name, const Tally& tally) {
-  if (tally.completed > 0) {
-    std::printf("%s%llu kernels load with empty functions in place of a program's\n", name,
-                static_cast<unsigned long long>(tally.completed));
-  }
-  std::printf("%s%llu of %llu entry kernels load (%.3f %%)\n", name, static_cast<unsigned long long>(tally.loaded),
-              static_cast<unsigned long long>(tally.kernels), tally.Percent());
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -240,26 +227,27 @@ int main(int argc, char** argv) {
     return 2;
   }
   const softgpu::Engine engine(1, softgpu::Engine::HighestCpuLevel());
-  Tally all;
-  bool walked = true;
+  uint64_t kernels = 0, loaded = 0;
+  double least = 100;
+  bool readable = true;
   for (int i = 1; i < argc; ++i) {
     Loader loader(engine);
     const auto found = outboard::tools::WalkFatbins(
         argv[i], [&](std::string_view section, const image::Entry& entry) { loader.Load(section, entry); });
     if (!found) {
       std::fprintf(stderr, "%s\n", found.error().message.c_str());
-      walked = false;
+      readable = false;
       continue;
     }
     for (const std::string& error : found->errors) std::fprintf(stderr, "%s: %s\n", argv[i], error.c_str());
-    walked = walked && found->errors.empty();
     const Tally& tally = loader.Finish();
-    std::printf("%s: %llu PTX entries\n", argv[i], static_cast<unsigned long long>(tally.entries));
-    PrintCounts("  ", tally);
-    PrintReasons(tally);
-    std::fflush(stdout);
-    all.Add(tally);
+    Print(argv[i], tally);
+    readable = readable && found->errors.empty() && tally.unreadable.empty();
+    kernels += tally.kernels;
+    loaded += tally.loaded;
+    least = std::min(least, tally.Percent());
   }
-  PrintCounts("", all);
-  return walked && all.kernels > 0 ? 0 : 1;
+  std::printf("%llu of %llu entry kernels load, at least %.3f %% of each\n", static_cast<unsigned long long>(loaded),
+              static_cast<unsigned long long>(kernels), least);
+  return readable ? 0 : 1;
 }

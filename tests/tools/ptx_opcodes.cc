@@ -45,7 +45,12 @@ class Counter {
     const auto module = ptx::ParseModule(std::string(image::AsText(*bytes)));
     if (!module) return Fail(where, module.error().message);
     for (const ptx::Function& function : (*module)->functions) {
-      for (std::string& form : outboard::tools::FormsOf(**module, function)) ++counts_[std::move(form)];
+      const auto forms = outboard::tools::FormsOf(**module, function);
+      if (!forms) {
+        Fail(where + ", " + std::string(function.name), forms.error().message);
+        continue;
+      }
+      for (const std::string& form : *forms) ++counts_[form];
     }
   }
 
