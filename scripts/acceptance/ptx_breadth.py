@@ -12,7 +12,7 @@ WITH_PTX = ("cublas", "cublasLt", "cufft", "curand", "cusolver", "cusolverMg", "
             "cudnn_cnn", "cudnn_adv", "cudnn_engines_precompiled", "cudnn_engines_runtime_compiled")
 HOUR = 3600
 FUZZ_RESULT = r"^(\d+ fuzzers), (\d+) findings"
-LOAD_RESULT = r"^(\d+ of \d+) entry kernels load \(([\d.]+) %\)$"
+LOAD_RESULT = r"^(\d+ of \d+) entry kernels load, at least ([\d.]+) % of each$"
 FORMS = 'scripts/ptx_forms --samples "$OUTBOARD_SAMPLES"'
 
 
@@ -43,7 +43,7 @@ LINES = (
     programs("cuSPARSE: a sparse matrix times a vector and a matrix", "sparse", "cusparse"),
     programs("NVRTC: compiled to PTX while the program runs, and launched", "runtime_compilation", "nvrtc"),
     programs("Thrust and CUB: sort, scan, reduce_by_key, histogram", "algorithms"),
-    Line("At least 99 % of the entry kernels in the PTX of the toolkit's libraries load",
+    Line("At least 99 % of the entry kernels in the PTX of each of the toolkit's libraries load, the others are named",
          "build/release/tests/tools/ptx_load " + " ".join(
              str(path_of(name)) for name in WITH_PTX if path_of(name).exists()),
          figure=LOAD_RESULT, unit="%", limit=">= 99", needs=(library("cublas"),), quick="", seconds=HOUR),
@@ -55,6 +55,15 @@ LINES = (
          FORMS, figure=r"^(\d+ forms) of instructions .*, (\d+) not tested$", unit="not tested", limit="== 0",
          needs=(samples, library("cublas")), quick="", seconds=2 * HOUR),
     *SAME_RESULTS,
+    Line("... and those of the programs with libraries at every level that this machine has, with 1 and 4 threads",
+         "python3 -B tests/programs/run.py --driver-dir build/install/lib/outboard/softgpu "
+         "--programs build/release/tests/libraries --same-results",
+         figure=r"^(\d+) passed, 0 failed$", unit="passed, 0 failed", limit=">= 1", needs=(library("cublas"),),
+         seconds=HOUR),
+    Line("Two processes get of the software GPU's time what was promised to them, 3:1 within 10 %",
+         "python3 -B tests/slices/shares.py --build build/release --seconds 10 "
+         "--driver build/release/lib/outboard/softgpu/libcuda.so.1 equal-kernels short-and-long",
+         figure=r"^ok +(.+)$"),
     Line("30 minutes of fuzzing the PTX parser and the image loader without a finding",
          "scripts/fuzz --seconds 1800 --coverage image ptx", figure=FUZZ_RESULT, unit="findings", limit="== 0",
          quick="scripts/fuzz --seconds 10 --coverage image ptx", seconds=2 * HOUR),
@@ -71,5 +80,6 @@ LINES = (
          figure=r"^(\d+) passed, 0 failed$", unit="passed, 0 failed", limit=">= 60", seconds=HOUR),
     Line("gpu-run --check reports nothing of the samples that pass",
          'scripts/samples --sources "$OUTBOARD_SAMPLES" --check --at-least 60',
-         figure=r"^(\d+) of \d+ passed;", unit="samples", limit=">= 60", needs=(samples,), quick="", seconds=4 * HOUR),
+         figure=r"^(\d+) of \d+ passed, 0 reported that are right;", unit="samples", limit=">= 60", needs=(samples,), quick="",
+         seconds=4 * HOUR),
 )

@@ -88,39 +88,81 @@ void CheckProduct(cublasHandle_t handle, const std::string& what, int m, int n, 
                   std::vector<double>(got.begin(), got.end()), std::vector<double>(want.begin(), want.end()));
 }
 
+// Numbers with fractions: the sum, in single precision, is rounded once to T, of whose numbers the half distance is at
+// most `half` of their size.
+template <class T>
+void CheckRounding(cublasHandle_t handle, const std::string& what, double half) {
+  constexpr int kRows = 64, kColumns = 48, kDepth = 80;
+  check::Random random(kDepth);
+  const auto fractions = [&](int rows, int columns) {
+    Matrix<T> matrix{rows, columns, std::vector<T>(size_t(rows) * columns)};
+    for (T& value : matrix.values) value = static_cast<T>(static_cast<float>(random.Between(-1, 1)));
+    return matrix;
+  };
+  const Matrix<T> a = fractions(kRows, kDepth), b = fractions(kDepth, kColumns), c = fractions(kRows, kColumns);
+  DeviceArray<T> device_a(a.values), device_b(b.values), device_c(c.values);
+  Done(Multiply(handle, false, false, kRows, kColumns, kDepth, 2, device_a.get(), kRows, device_b.get(), kDepth, -1,
+                device_c.get()));
+  check::Finished();
+  const std::vector<T> got = device_c.Read();
+  std::vector<double> want;
+  for (int column = 0; column < kColumns; ++column) {
+    for (int row = 0; row < kRows; ++row) {
+      double sum = 0;
+      for (int k = 0; k < kDepth; ++k) sum += double(a.values[row + k * kRows]) * double(b.values[k + column * kDepth]);
+      want.push_back(2 * sum - double(c.values[row + column * kRows]));
+    }
+  }
+  check::NearAll(what, std::vector<double>(got.begin(), got.end()), want, half, 1e-5);
+}
+
+template <class T>
+struct Batched;
+template <>
+struct Batched<float> {
+  static constexpr auto kStrided = &cublasSgemmStridedBatched;
+  static constexpr auto kPointers = &cublasSgemmBatched;
+};
+template <>
+struct Batched<double> {
+  static constexpr auto kStrided = &cublasDgemmStridedBatched;
+  static constexpr auto kPointers = &cublasDgemmBatched;
+};
+
 // One kernel or several multiply all pairs, which lie one behind the other, or wherever pointers say.
-void CheckBatches(cublasHandle_t handle) {
+template <class T>
+void CheckBatches(cublasHandle_t handle, bool ta, bool tb) {
   constexpr int kSize = 24, kPairs = 10, kElements = kSize * kSize;
   check::Random random(7);
-  std::vector<float> a, b, want;
+  std::vector<T> a, b, want;
   for (int i = 0; i < kPairs; ++i) {
-    const auto left = RandomMatrix<float>(&random, kSize, kSize), right = RandomMatrix<float>(&random, kSize, kSize);
-    const auto product = Expected(false, false, 1, left, right, 0, {kSize, kSize, std::vector<float>(kElements)});
+    const auto left = RandomMatrix<T>(&random, kSize, kSize), right = RandomMatrix<T>(&random, kSize, kSize);
+    const auto product = Expected(ta, tb, 1, left, right, 0, {kSize, kSize, std::vector<T>(kElements)});
     a.insert(a.end(), left.values.begin(), left.values.end());
     b.insert(b.end(), right.values.begin(), right.values.end());
     want.insert(want.end(), product.begin(), product.end());
   }
-  DeviceArray<float> device_a(a), device_b(b), device_c(want.size());
-  const float one = 1, zero = 0;
+  DeviceArray<T> device_a(a), device_b(b), device_c(want.size());
+  const T one = 1, zero = 0;
   device_c.Fill(0xff);
-  Done(cublasSgemmStridedBatched(handle, CUBLAS_OP_N, CUBLAS_OP_N, kSize, kSize, kSize, &one, device_a.get(), kSize,
-                                 kElements, device_b.get(), kSize, kElements, &zero, device_c.get(), kSize, kElements,
-                                 kPairs));
+  Done(Batched<T>::kStrided(handle, Operation(ta), Operation(tb), kSize, kSize, kSize, &one, device_a.get(), kSize,
+                            kElements, device_b.get(), kSize, kElements, &zero, device_c.get(), kSize, kElements,
+                            kPairs));
   check::Finished();
   check::EqualAll("the strided batch", device_c.Read(), want);
 
-  std::vector<const float*> lefts, rights;
-  std::vector<float*> products;
+  std::vector<const T*> lefts, rights;
+  std::vector<T*> products;
   for (int i = 0; i < kPairs; ++i) {
     lefts.push_back(device_a.get() + i * kElements);
     rights.push_back(device_b.get() + i * kElements);
     products.push_back(device_c.get() + i * kElements);
   }
-  DeviceArray<const float*> device_lefts(lefts), device_rights(rights);
-  DeviceArray<float*> device_products(products);
+  DeviceArray<const T*> device_lefts(lefts), device_rights(rights);
+  DeviceArray<T*> device_products(products);
   device_c.Fill(0xff);
-  Done(cublasSgemmBatched(handle, CUBLAS_OP_N, CUBLAS_OP_N, kSize, kSize, kSize, &one, device_lefts.get(), kSize,
-                          device_rights.get(), kSize, &zero, device_products.get(), kSize, kPairs));
+  Done(Batched<T>::kPointers(handle, Operation(ta), Operation(tb), kSize, kSize, kSize, &one, device_lefts.get(), kSize,
+                             device_rights.get(), kSize, &zero, device_products.get(), kSize, kPairs));
   check::Finished();
   check::EqualAll("the batch of pointers", device_c.Read(), want);
 }
@@ -143,7 +185,11 @@ int main() {
   CheckProduct<double>(handle, "dgemm", 129, 127, 65, false, false, 3);
   CheckProduct<__half>(handle, "gemmEx of fp16", 128, 256, 64, false, false, 1);
   CheckProduct<__nv_bfloat16>(handle, "gemmEx of bf16", 128, 256, 64, false, false, 1);
-  CheckBatches(handle);
+  CheckRounding<__half>(handle, "gemmEx of fp16 with fractions", 0x1p-11);
+  CheckRounding<__nv_bfloat16>(handle, "gemmEx of bf16 with fractions", 0x1p-8);
+  CheckBatches<float>(handle, false, false);
+  CheckBatches<float>(handle, true, false);
+  CheckBatches<double>(handle, false, true);
   Done(cublasDestroy(handle));
-  return check::Pass("blas_products");
+  return check::Pass("blas_products", check::Compared());
 }

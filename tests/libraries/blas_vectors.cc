@@ -3,6 +3,7 @@
 #include <cublas_v2.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "tests/libraries/library_check.h"
 
@@ -78,25 +79,48 @@ void CheckMatrixTimesVector(cublasHandle_t handle, MatrixTimesVector<T> gemv, in
   check::EqualAll("gemv of " + std::to_string(rows) + "x" + std::to_string(columns), device_y.Read(), want);
 }
 
-// L X = B, where B was made from an X of whole numbers, and L has ones in its diagonal.
-void CheckTriangular(cublasHandle_t handle, int size, int columns) {
+template <class T>
+using SolveTriangular = cublasStatus_t (*)(cublasHandle_t, cublasSideMode_t, cublasFillMode_t, cublasOperation_t,
+                                           cublasDiagType_t, int, int, const T*, const T*, int, T*, int);
+
+// op(A) X = 2 B, where B was made from an X of whole numbers. What is not of the triangle of A is NaN, and so is its
+// diagonal where that counts as ones.
+template <class T>
+void CheckTriangular(cublasHandle_t handle, SolveTriangular<T> trsm, int size, int columns, bool lower, bool transpose,
+                     bool unit) {
   check::Random random(size);
-  auto l = check::WholeNumbers<double>(&random, size_t(size) * size, 1);
-  const auto x = check::WholeNumbers<double>(&random, size_t(size) * columns, 3);
-  std::vector<double> b(x.size());
+  // Small next to the diagonal, so that errors do not grow.
+  std::vector<T> a = random.Values<T>(size_t(size) * size, -1.0 / size, 1.0 / size);
+  const std::vector<T> x = check::WholeNumbers<T>(&random, size_t(size) * columns, 3);
   for (int column = 0; column < size; ++column) {
-    for (int row = 0; row <= column; ++row) l[row + column * size] = row == column;
-  }
-  for (int column = 0; column < columns; ++column) {
     for (int row = 0; row < size; ++row) {
-      for (int k = 0; k <= row; ++k) b[row + column * size] += l[row + k * size] * x[k + column * size];
+      T& element = a[row + column * size];
+      if (row == column) element = unit ? T(NAN) : static_cast<T>(row % 2 == 0 ? 1.5 : -3);
+      if (lower ? row < column : row > column) element = T(NAN);
     }
   }
-  const double one = 1;
-  DeviceArray<double> device_l(l), device_b(b);
-  Done(cublasDtrsm(handle, CUBLAS_SIDE_LEFT, CUBLAS_FILL_MODE_LOWER, CUBLAS_OP_N, CUBLAS_DIAG_NON_UNIT, size, columns,
-                   &one, device_l.get(), size, device_b.get(), size));
-  check::NearAll("the solution of " + std::to_string(size) + " equations", device_b.Read(), x, 1e-9, 1e-9);
+  std::vector<T> b(x.size());
+  for (int column = 0; column < columns; ++column) {
+    for (int row = 0; row < size; ++row) {
+      double sum = 0;
+      for (int k = 0; k < size; ++k) {
+        const T element = transpose ? a[k + row * size] : a[row + k * size];
+        if (k == row && unit) {
+          sum += x[k + column * size];
+        } else if (!std::isnan(element)) {
+          sum += double(element) * x[k + column * size];
+        }
+      }
+      b[row + column * size] = static_cast<T>(sum / 2);
+    }
+  }
+  const T two = 2;
+  DeviceArray<T> device_a(a), device_b(b);
+  Done(trsm(handle, CUBLAS_SIDE_LEFT, lower ? CUBLAS_FILL_MODE_LOWER : CUBLAS_FILL_MODE_UPPER,
+            transpose ? CUBLAS_OP_T : CUBLAS_OP_N, unit ? CUBLAS_DIAG_UNIT : CUBLAS_DIAG_NON_UNIT, size, columns, &two,
+            device_a.get(), size, device_b.get(), size));
+  check::NearAll("the solution of " + std::to_string(size) + " equations", device_b.Read(), x, 0,
+                 100 * std::numeric_limits<T>::epsilon());
 }
 
 }  // namespace
@@ -110,8 +134,15 @@ int main() {
     CheckMatrixTimesVector<float>(handle, &cublasSgemv, 37, 501, transpose);
     CheckMatrixTimesVector<double>(handle, &cublasDgemv, 300, 45, transpose);
   }
-  CheckTriangular(handle, 16, 5);
-  CheckTriangular(handle, 40, 33);
+  for (const bool lower : {false, true}) {
+    for (const bool transpose : {false, true}) {
+      for (const bool unit : {false, true}) {
+        CheckTriangular<float>(handle, &cublasStrsm, 40, 33, lower, transpose, unit);
+        CheckTriangular<double>(handle, &cublasDtrsm, 16, 5, lower, transpose, unit);
+      }
+    }
+  }
+  CheckTriangular<double>(handle, &cublasDtrsm, 100, 70, true, false, false);
   Done(cublasDestroy(handle));
-  return check::Pass("blas_vectors");
+  return check::Pass("blas_vectors", check::Compared());
 }

@@ -469,5 +469,5 @@ int main() {
   CheckAll<double>(library);
   CheckAll<__half>(library);
   CheckAll<__nv_bfloat16>(library);
-  return check::Pass("dnn_layers");
+  return check::Pass("dnn_layers", check::Compared());
 }

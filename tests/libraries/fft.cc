@@ -3,6 +3,7 @@
 #include <cufft.h>
 
 #include <complex>
+#include <limits>
 
 #include "tests/libraries/library_check.h"
 
@@ -42,6 +43,7 @@ void Near(const std::string& what, const std::vector<std::complex<T>>& got, cons
   const double size = static_cast<double>(want.size());
   const double allowed = 8 * std::numeric_limits<T>::epsilon() * std::sqrt(size) * (1 + std::log2(size));
   check::Equal("number of elements of " + what, got.size(), want.size(), where);
+  check::Compared().Add(got);
   for (size_t i = 0; i < want.size(); ++i) {
     if (std::abs(Complex(got[i]) - want[i]) <= allowed) continue;
     check::Fail(where,
@@ -82,29 +84,67 @@ void CheckDouble(int size) {
   DeviceArray<Complex> device(x);
   auto* data = reinterpret_cast<cufftDoubleComplex*>(device.get());
   const Plan plan(size, CUFFT_Z2Z);
-  Done(cufftExecZ2Z(plan.get(), data, data, CUFFT_FORWARD));
-  std::vector<Complex> want = x;
-  Transform(want.data(), size, 1, -1);
-  Near("the transform in double precision of " + std::to_string(size), device.Read(), want);
+  for (const int sign : {-1, 1}) {
+    device.Write(x);
+    Done(cufftExecZ2Z(plan.get(), data, data, sign < 0 ? CUFFT_FORWARD : CUFFT_INVERSE));
+    std::vector<Complex> want = x;
+    Transform(want.data(), size, 1, sign);
+    Near("the transform in double precision of " + std::to_string(size), device.Read(), want);
+  }
 }
 
-// Of real numbers only the first half of the transform is computed, and that is enough for the way back.
-void CheckReal(int size) {
-  check::Random random(size);
-  const auto x = random.Values<float>(size, -1, 1);
-  const int half = size / 2 + 1;
-  DeviceArray<float> device_x(x), device_back(size);
-  DeviceArray<std::complex<float>> device_y(half);
-  const Plan forward(size, CUFFT_R2C), backward(size, CUFFT_C2R);
-  Done(cufftExecR2C(forward.get(), device_x.get(), reinterpret_cast<cufftComplex*>(device_y.get())));
-  std::vector<Complex> want(x.begin(), x.end());
-  Transform(want.data(), size, 1, -1);
-  want.resize(half);
-  Near("the transform of real " + std::to_string(size), device_y.Read(), want);
-  Done(cufftExecC2R(backward.get(), reinterpret_cast<cufftComplex*>(device_y.get()), device_back.get()));
-  std::vector<float> back = device_back.Read();
-  for (float& value : back) value /= static_cast<float>(size);
-  check::NearAll("the way back of real " + std::to_string(size), back, x, 0, 1e-5);
+template <class T>
+struct Real;
+template <>
+struct Real<float> {
+  static constexpr cufftType kForward = CUFFT_R2C, kBackward = CUFFT_C2R;
+  static cufftResult Forward(cufftHandle plan, float* from, std::complex<float>* to) {
+    return cufftExecR2C(plan, from, reinterpret_cast<cufftComplex*>(to));
+  }
+  static cufftResult Backward(cufftHandle plan, std::complex<float>* from, float* to) {
+    return cufftExecC2R(plan, reinterpret_cast<cufftComplex*>(from), to);
+  }
+};
+template <>
+struct Real<double> {
+  static constexpr cufftType kForward = CUFFT_D2Z, kBackward = CUFFT_Z2D;
+  static cufftResult Forward(cufftHandle plan, double* from, Complex* to) {
+    return cufftExecD2Z(plan, from, reinterpret_cast<cufftDoubleComplex*>(to));
+  }
+  static cufftResult Backward(cufftHandle plan, Complex* from, double* to) {
+    return cufftExecZ2D(plan, reinterpret_cast<cufftDoubleComplex*>(from), to);
+  }
+};
+
+void TransformPlane(Complex* x, int rows, int columns, int sign) {
+  for (int row = 0; row < rows; ++row) Transform(x + row * columns, columns, 1, sign);
+  for (int column = 0; column < columns; ++column) Transform(x + column, rows, columns, sign);
+}
+
+// Of real numbers only one half of the transform is computed, and that is enough for the way back. One row: in one
+// dimension.
+template <class T>
+void CheckReal(int rows, int columns) {
+  const std::string what = "real " + std::to_string(rows) + "x" + std::to_string(columns);
+  check::Random random(rows + columns);
+  const size_t count = size_t(rows) * columns;
+  const auto x = random.Values<T>(count, -1, 1);
+  const int half = columns / 2 + 1;
+  DeviceArray<T> device_x(x), device_back(count);
+  DeviceArray<std::complex<T>> device_y(size_t(rows) * half);
+  const auto plan = [&](cufftType type) { return rows == 1 ? Plan(columns, type) : Plan(rows, columns, type); };
+  const Plan forward = plan(Real<T>::kForward), backward = plan(Real<T>::kBackward);
+  Done(Real<T>::Forward(forward.get(), device_x.get(), device_y.get()));
+  std::vector<Complex> all(x.begin(), x.end()), want;
+  TransformPlane(all.data(), rows, columns, -1);
+  for (int row = 0; row < rows; ++row) {
+    want.insert(want.end(), all.begin() + row * columns, all.begin() + row * columns + half);
+  }
+  Near("the transform of " + what, device_y.Read(), want);
+  Done(Real<T>::Backward(backward.get(), device_y.get(), device_back.get()));
+  std::vector<T> back = device_back.Read();
+  for (T& value : back) value /= static_cast<T>(count);
+  check::NearAll("the way back of " + what, back, x, 0, 100 * std::numeric_limits<T>::epsilon());
 }
 
 void CheckPlane(int rows, int columns) {
@@ -113,28 +153,13 @@ void CheckPlane(int rows, int columns) {
   DeviceArray<std::complex<float>> device(x);
   auto* data = reinterpret_cast<cufftComplex*>(device.get());
   const Plan plan(rows, columns, CUFFT_C2C);
-  Done(cufftExecC2C(plan.get(), data, data, CUFFT_FORWARD));
-  std::vector<Complex> want(x.begin(), x.end());
-  for (int row = 0; row < rows; ++row) Transform(&want[row * columns], columns, 1, -1);
-  for (int column = 0; column < columns; ++column) Transform(&want[column], rows, columns, -1);
-  Near(what, device.Read(), want);
-}
-
-void CheckRealPlane(int rows, int columns) {
-  check::Random random(rows + columns);
-  const auto x = random.Values<float>(size_t(rows) * columns, -1, 1);
-  const int half = columns / 2 + 1;
-  DeviceArray<float> device_x(x);
-  DeviceArray<std::complex<float>> device_y(size_t(rows) * half);
-  const Plan plan(rows, columns, CUFFT_R2C);
-  Done(cufftExecR2C(plan.get(), device_x.get(), reinterpret_cast<cufftComplex*>(device_y.get())));
-  std::vector<Complex> all(x.begin(), x.end()), want;
-  for (int row = 0; row < rows; ++row) Transform(&all[row * columns], columns, 1, -1);
-  for (int column = 0; column < columns; ++column) Transform(&all[column], rows, columns, -1);
-  for (int row = 0; row < rows; ++row) {
-    want.insert(want.end(), all.begin() + row * columns, all.begin() + row * columns + half);
+  for (const int sign : {-1, 1}) {
+    device.Write(x);
+    Done(cufftExecC2C(plan.get(), data, data, sign < 0 ? CUFFT_FORWARD : CUFFT_INVERSE));
+    std::vector<Complex> want(x.begin(), x.end());
+    TransformPlane(want.data(), rows, columns, sign);
+    Near(what, device.Read(), want);
   }
-  Near("the transform of real " + std::to_string(rows) + "x" + std::to_string(columns), device_y.Read(), want);
 }
 
 }  // namespace
@@ -145,9 +170,15 @@ int main() {
     CheckComplex(size);
   }
   for (const int size : {8, 64, 500, 4096}) CheckDouble(size);
-  for (const int size : {8, 30, 256, 1000, 4096}) CheckReal(size);
+  for (const int size : {8, 30, 256, 1000, 4096}) {
+    CheckReal<float>(1, size);
+    CheckReal<double>(1, size);
+  }
   CheckPlane(16, 32);
   CheckPlane(64, 60);
-  CheckRealPlane(32, 48);
-  return check::Pass("fft");
+  CheckPlane(8, 4096);
+  CheckReal<float>(32, 48);
+  CheckReal<float>(256, 256);
+  CheckReal<double>(60, 64);
+  return check::Pass("fft", check::Compared());
 }

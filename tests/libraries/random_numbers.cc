@@ -62,5 +62,5 @@ void Compare(const Kind& kind, size_t count) {
 
 int main() {
   for (const Kind& kind : kKinds) Compare(kind, 20000);
-  return check::Pass("random_numbers");
+  return check::Pass("random_numbers", check::Compared());
 }

@@ -60,5 +60,5 @@ int main() {
   for (double& value : want) value *= factor;
   check::EqualAll("y", device_y.Read(), want);
   check::Ok(cudaLibraryUnload(library));
-  return check::Pass("runtime_compilation");
+  return check::Pass("runtime_compilation", check::Compared());
 }

@@ -104,5 +104,5 @@ int main() {
   CheckQr(handle, 8, 8);
   CheckQr(handle, 90, 40);
   Done(cusolverDnDestroy(handle));
-  return check::Pass("solver");
+  return check::Pass("solver", check::Compared());
 }

@@ -154,5 +154,5 @@ int main() {
   Check(handle, 300, 200);
   for (const auto fill : {CUSPARSE_FILL_MODE_LOWER, CUSPARSE_FILL_MODE_UPPER}) CheckTriangle(handle, 48, fill);
   Done(cusparseDestroy(handle));
-  return check::Pass("sparse");
+  return check::Pass("sparse", check::Compared());
 }

@@ -176,7 +176,8 @@ def same_results(programs, execute_all):
         settings += [(f"{level} {threads} threads", (("SOFTGPU_CPU", level), ("SOFTGPU_THREADS", str(threads))))
                      for threads in (1, 4)]
     # How the runtime is linked makes no difference to results.
-    programs = [program for program in programs if not program.name.endswith("_shared")]
+    other_form = {program.with_name(program.name.removesuffix("static") + "shared") for program in programs}
+    programs = [program for program in programs if program not in other_form or program.name.endswith("_static")]
     by_program = {}
     for outcome in report(execute_all([Run(program, *setting) for program in programs for setting in settings])):
         by_program.setdefault(outcome.run.path, []).append(outcome)
