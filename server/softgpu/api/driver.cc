@@ -126,8 +126,13 @@ Device* Driver::FindDevice(const CUuuid& uuid) {
 }
 
 void Driver::Report(const Fault& fault) {
-  CUresult none = CUDA_SUCCESS;
-  if (!fault_.compare_exchange_strong(none, CodeOf(fault.kind))) return;
+  const std::lock_guard lock(fault_mutex_);
+  if (this->fault() != CUDA_SUCCESS) return;
+  Tell(fault);  // before: a program that sees the error may end at once
+  fault_.store(CodeOf(fault.kind), std::memory_order_release);
+}
+
+void Driver::Tell(const Fault& fault) {
   if (fault.kind == FaultKind::kAssert) {
     // As the hardware's driver prints it: the bare text.
     const std::string line = fault.message + "\n";

@@ -118,6 +118,7 @@ class Driver {
  private:
   Driver();
   void AttachDevices();
+  void Tell(const Fault& fault);
 
   const ProcessMark mark_;
   Config config_;
@@ -131,6 +132,7 @@ class Driver {
   std::atomic<bool> initialised_{false};
   std::unique_ptr<Engine> engine_;
 
+  std::mutex fault_mutex_;  // held while fault_ is set
   std::atomic<CUresult> fault_{CUDA_SUCCESS};
   std::atomic<uint64_t> next_id_{0};
 };

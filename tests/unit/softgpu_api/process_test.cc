@@ -1,9 +1,11 @@
 #include "tests/unit/softgpu_api/driver_under_test.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <thread>
 
 // What lasts as long as a process does: forked children, sticky errors, contexts that come and go.
 
@@ -41,6 +43,35 @@ TEST(ProcessDeathTest, AChildForkedBeforeInitMayInitialise) {
         0)
       return 2;
     return cuInit(0) == CUDA_SUCCESS ? 0 : 3;
+  };
+  EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "");
+}
+
+// With a standard error that takes nothing until it is read.
+TEST(ProcessDeathTest, AFaultIsToldBeforeItIsSeen) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run = [] {
+    CUcontext context;
+    CUmodule module;
+    CUfunction stop;
+    int ends[2];
+    if (cuInit(0) != CUDA_SUCCESS || cuDevicePrimaryCtxRetain(&context, 0) != CUDA_SUCCESS ||
+        cuCtxSetCurrent(context) != CUDA_SUCCESS || cuModuleLoadData(&module, kTestPtx) != CUDA_SUCCESS ||
+        cuModuleGetFunction(&stop, module, "stop") != CUDA_SUCCESS || pipe2(ends, O_NONBLOCK) != 0)
+      return 1;
+    char bytes[4096] = {};
+    while (write(ends[1], bytes, sizeof bytes) > 0) {
+    }
+    fcntl(ends[1], F_SETFL, 0);
+    dup2(ends[1], STDERR_FILENO);
+    if (cuLaunchKernel(stop, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr) != CUDA_SUCCESS) return 2;
+    for (int i = 0; i < 20000; ++i) {
+      if (cuStreamQuery(nullptr) != CUDA_ERROR_NOT_READY) return 3;
+      std::this_thread::yield();
+    }
+    while (read(ends[0], bytes, sizeof bytes) > 0) {
+    }
+    return cuCtxSynchronize() == CUDA_ERROR_LAUNCH_FAILED ? 0 : 4;
   };
   EXPECT_EXIT(exit(run()), testing::ExitedWithCode(0), "");
 }
