@@ -353,6 +353,33 @@ ret;
   for (uint32_t i = 0; i < kThreads; ++i) ASSERT_EQ(machine.Read<uint32_t>(4096 + 4 * i), 1u) << i;
 }
 
+// Each element of a vector by itself.
+TEST_P(AtomicForms, Vectors) {
+  Machine machine(level());
+  ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 data)
+{
+.reg .b64 %d;
+.reg .f32 %a<4>, %b<4>;
+ld.param.u64 %d, [data];
+mov.f32 %b0, 0f3f800000;
+mov.f32 %b1, 0f40000000;
+mov.f32 %b2, 0f40400000;
+mov.f32 %b3, 0f40800000;
+atom.global.add.v4.f32 {%a0, %a1, %a2, %a3}, [%d+16], {%b0, %b1, %b2, %b3};
+atom.add.v2.f32 {%a0, _}, [%d+16], {%b3, %b3};
+red.global.gpu.add.v2.f32 [%d+24], {%b0, %b1};
+st.global.v4.f32 [%d+64], {%a0, %a1, %a2, %a3};
+ret;
+}
+)"));
+  machine.Fill(0);
+  ASSERT_TRUE(machine.RunWell("test", {}, {}, Params().Add(kDataAddress)));
+  const float wanted[] = {5, 6, 4, 6};
+  for (uint32_t i = 0; i < 4; ++i) EXPECT_EQ(machine.Read<float>(16 + 4 * i), wanted[i]) << i;
+  EXPECT_EQ(machine.Read<float>(64), 1.0f);
+  for (uint32_t i = 1; i < 4; ++i) EXPECT_EQ(machine.Read<float>(64 + 4 * i), 0.0f) << i;
+}
+
 // Words that say order and scope.
 TEST_P(AtomicForms, Modifiers) {
   Machine machine(level());

@@ -219,6 +219,24 @@ TEST_P(BitForms, Permute) {
             }));
 }
 
+// The table of the modes of prmt, d.b3 first.
+TEST_P(BitForms, PermuteByMode) {
+  Machine machine(level());
+  const std::pair<const char*, std::array<const char*, 4>> modes[] = {
+      {"f4e", {"3210", "4321", "5432", "6543"}}, {"b4e", {"5670", "6701", "7012", "0123"}},
+      {"rc8", {"0000", "1111", "2222", "3333"}}, {"ecl", {"3210", "3211", "3222", "3333"}},
+      {"ecr", {"0000", "1110", "2210", "3210"}}, {"rc16", {"1010", "3232", "1010", "3232"}}};
+  for (const auto& [mode, sources] : modes) {
+    RunValues(machine, level(),
+              Exact(std::string("prmt.b32.") + mode, [sources = sources](uint32_t a, uint32_t b, uint32_t c) {
+                return FromEachBit<uint32_t>([&](uint32_t i) {
+                  const auto byte = static_cast<uint32_t>(sources[c & 3][3 - i / 8] - '0');
+                  return BitOf(byte < 4 ? a : b, byte % 4 * 8 + i % 8);
+                });
+              }));
+  }
+}
+
 TEST_P(BitForms, AllFunctionsOfThreeBits) {
   Machine machine(level());
   for (uint32_t table = 0; table < 256; ++table) {

@@ -324,13 +324,50 @@ TEST_P(IntegerForms, VideoShifts) {
   }
 }
 
-TEST_P(IntegerForms, DistancesOfBytes) {
+TEST_P(IntegerForms, DistancesOfParts) {
   Machine machine(level());
-  RunValues(machine, level(), Exact("vabsdiff4.u32.u32.u32.add", [](uint32_t a, uint32_t b, uint32_t c) {
-              for (int i = 0; i < 4; ++i, a >>= 8, b >>= 8)
-                c += static_cast<uint32_t>(std::abs(static_cast<int>(a & 0xff) - static_cast<int>(b & 0xff)));
-              return c;
-            }));
+  for (const int parts : {2, 4}) {
+    const int bits = 32 / parts;
+    const auto distance = [=](uint32_t a, uint32_t b, int i) {
+      const int64_t mask = (int64_t{1} << bits) - 1;
+      return static_cast<uint32_t>(std::abs((a >> i * bits & mask) - (b >> i * bits & mask)));
+    };
+    const std::string name = "vabsdiff" + std::to_string(parts) + ".u32.u32.u32";
+    RunValues(machine, level(), Exact(name + ".add", [=](uint32_t a, uint32_t b, uint32_t c) {
+                for (int i = 0; i < parts; ++i) c += distance(a, b, i);
+                return c;
+              }));
+    RunValues(machine, level(), Exact(name, [=](uint32_t a, uint32_t b, uint32_t) {
+                uint32_t result = 0;
+                for (int i = 0; i < parts; ++i) result |= distance(a, b, i) << i * bits;
+                return result;
+              }));
+  }
+}
+
+template <class T>
+void TestExtensions(Machine& machine, int level) {
+  for (const std::string mode : {"clamp", "wrap"}) {
+    const auto extended = [mode](T a, uint64_t bits) -> T {
+      bits = mode == "clamp" ? std::min<uint64_t>(bits, 32) : bits % 32;
+      const int64_t one = 1, low = static_cast<int64_t>(static_cast<uint32_t>(a)) & ((one << bits) - 1);
+      const bool is_negative = std::is_signed_v<T> && bits > 0 && (low >> (bits - 1) & 1) != 0;
+      return static_cast<T>(is_negative ? low - (one << bits) : low);
+    };
+    const std::string name = "szext." + mode + "." + NameOf<T>();
+    RunValues(machine, level, Exact(name, [=](T a, uint32_t bits) { return extended(a, bits); }));
+    // Of few bits more often than random words are.
+    RunValues(machine, level,
+              Exact(
+                  name, [=](T a, uint32_t bits) { return extended(a, bits & 63); },
+                  "and.b32 $t, $2, 63;\n@G " + name + " $0, $1, $t;"));
+  }
+}
+
+TEST_P(IntegerForms, Extensions) {
+  Machine machine(level());
+  TestExtensions<uint32_t>(machine, level());
+  TestExtensions<int32_t>(machine, level());
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, IntegerForms, ::testing::ValuesIn(Levels()), LevelName);

@@ -28,6 +28,8 @@ TEST_P(MoveForms, Packing) {
   const auto run = [&](const std::string& form, const std::string& text, auto reference) {
     RunValues(machine, level(), Exact(form, reference, text));
   };
+  run("mov.b16.pack2", "{ .reg .b8 %low; cvt.u8.u32 %low, $1; @G mov.b16 $0, {%low, 7}; }",
+      [](uint32_t a) { return static_cast<uint16_t>(7 << 8 | (a & 0xff)); });
   run("mov.b32.pack2", "@G mov.b32 $0, {$1, $2};", [](uint16_t a, uint16_t b) { return uint32_t{b} << 16 | a; });
   run("mov.b64.pack2", "@G mov.b64 $0, {$1, $2};", [](uint32_t a, uint32_t b) { return uint64_t{b} << 32 | a; });
   run("mov.b64.pack4", "@G mov.b64 $0, {$1, $2, $3, $4};", [](uint16_t a, uint16_t b, uint16_t c, uint16_t d) {
@@ -80,8 +82,12 @@ TEST_P(MoveForms, AddressConversion) {
   // No process has memory above 2^47.
   run("isspacep.global", "and.b64 $1, $1, 0xffffffffffff; shr.u64 $1, $1, 1; @G isspacep.global $0, $1;",
       [](uint64_t) { return true; });
-  run("", "and.b64 $1, $1, 0xffffffff; cvta.shared::cta.u64 $1, $1; @G isspacep.shared::cta $0, $1;",
-      [](uint64_t) { return true; });
+  for (const std::string space : {"shared::cta", "shared::cluster"}) {
+    run("", "and.b64 $1, $1, 0xffffffff; cvta.shared.u64 $1, $1; @G isspacep." + space + " $0, $1;",
+        [](uint64_t) { return true; });
+    run("", "and.b64 $1, $1, 0xffffffff; cvta." + space + ".u64 $1, $1; @G isspacep.shared $0, $1;",
+        [](uint64_t) { return true; });
+  }
 }
 
 // --- Special registers: what each thread of a three-dimensional launch reads.

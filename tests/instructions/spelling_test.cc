@@ -40,6 +40,52 @@ class Spellings : public LevelTest {
   Machine machine_;
 };
 
+// Two in one register, each as if it were alone.
+TEST_P(Spellings, PairsOfFloats) {
+  for (const std::string rounding : {"", ".rn", ".rz", ".rm", ".rp", ".rn.ftz"}) {
+    const auto run = [&](const std::string& operation, size_t sources) {
+      const auto operands = [&](const std::string& prefix) {
+        std::string text;
+        for (size_t k = 1; k <= sources; ++k) text += ", " + prefix + std::to_string(k);
+        return text;
+      };
+      std::string known = "{ .reg .f32 %low<4>, %high<4>;";
+      for (size_t k = 1; k <= sources; ++k) {
+        const std::string number = std::to_string(k);
+        known += " mov.b64 {%low" + number + ", %high" + number + "}, $" + number + ";";
+      }
+      const std::string scalar = operation + (rounding.empty() ? ".rn" : rounding) + ".f32 ";
+      known += " " + scalar + "%low0" + operands("%low") + "; " + scalar + "%high0" + operands("%high") +
+               "; .reg .b64 %one, %other; mov.b64 %other, {%low0, %high0}; ";
+      const std::string text =
+          known + operation + rounding + ".f32x2 %one" + operands("$") + "; @G setp.eq.b64 $0, %one, %other; }";
+      if (sources == 3) {
+        RunValues(machine_, level(),
+                  Exact(
+                      "", [](uint64_t, uint64_t, uint64_t) { return true; }, text));
+      } else {
+        RunValues(machine_, level(),
+                  Exact(
+                      "", [](uint64_t, uint64_t) { return true; }, text));
+      }
+    };
+    run("add", 2);
+    run("mul", 2);
+    run("fma", 3);
+  }
+}
+
+TEST_P(Spellings, WithoutNegativeResults) {
+  ExpectSame<int32_t, int32_t>("max.s32.relu", "max.relu.s32");
+  ExpectSame<int32_t, int32_t>("min.s32.relu", "min.relu.s32");
+  ExpectSame<uint32_t, uint32_t>("max.s16x2.relu", "max.relu.s16x2");
+  ExpectSame<uint32_t, uint32_t>("min.s16x2.relu", "min.relu.s16x2");
+}
+
+TEST_P(Spellings, EventsThatNobodyCounts) {
+  Run("mov.b32 $0, $1; pmevent 3; pmevent.mask 7;", [](uint32_t a) { return a; });
+}
+
 TEST_P(Spellings, Selection) {
   const auto run = [&](const std::string& type, auto zero) {
     using T = decltype(zero);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/softgpu/exec/function_decoder.h"
+#include "server/softgpu/exec/words.h"
 
 namespace outboard::softgpu {
 namespace {
@@ -31,6 +32,12 @@ const char* NameOf(MemorySpace space) {
       break;
   }
   return "";
+}
+
+// Those of a vector, or the operand itself.
+std::span<const ptx::Operand> Elements(const ptx::Operand& operand) {
+  if (operand.kind == ptx::Operand::Kind::kVector) return operand.elements;
+  return {&operand, 1};
 }
 
 // Words that name a space, an ordering that x86 gives anyway, a scope or a hint for a cache.
@@ -202,8 +209,7 @@ void FunctionDecoder::DecodeStore(const Instruction& instruction, const Opcode& 
   if (shared_->forms.Find(name) == nullptr) return Fail(name);
 
   const Operand& from = instruction.operands[1];
-  std::span<const Operand> elements(&from, 1);
-  if (from.kind == Operand::Kind::kVector) elements = from.elements;
+  const std::span<const Operand> elements = Elements(from);
   const size_t width = shape->vector.empty() ? 1 : static_cast<size_t>(shape->vector[1] - '0');
   if (elements.size() != width) return Fail(name + " with the wrong number of sources");
   std::vector<Slot> slots(std::max<size_t>(width, 4), kNoSlot);
@@ -222,11 +228,12 @@ void FunctionDecoder::DecodeStore(const Instruction& instruction, const Opcode& 
 }
 
 void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode& opcode) {
-  // atom[.sem][.scope][.space].op[.level].type d, [a], b[, c];  red the same without d
+  // atom[.sem][.scope][.space].op[.level][.vec].type d, [a], b[, c];  red the same without d
   const bool returns = opcode.base == "atom";
   std::string operation;
   for (size_t i = 0; i + 1 < opcode.modifiers.size(); ++i) {
-    if (!IsIgnored(opcode.modifiers[i])) operation += std::string(opcode.modifiers[i]) + ".";
+    const bool is_vector = IsOneOf(opcode.modifiers[i], {"v2", "v4", "v8"});
+    if (!is_vector && !IsIgnored(opcode.modifiers[i])) operation += std::string(opcode.modifiers[i]) + ".";
   }
   std::string type(opcode.Last());
   if (operation == "exch." || operation == "cas." || operation == "and." || operation == "or." || operation == "xor.") {
@@ -245,21 +252,29 @@ void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode&
   const size_t sources = signature.size() - signature.find('A') - 1;
   if (operands.size() != first + 1 + sources) return Fail(name + " with the wrong number of operands");
   const char letter = signature.back();
+  // Of a vector each element is an atomic of its own.
+  const std::span<const Operand> targets = Elements(operands[0]), values = Elements(operands[first + 1]);
+  const uint32_t bytes = TypeBytes(opcode.Last());
   Slot to = kNoSlot;
-  if (returns && operands[0].kind == Operand::Kind::kRegister) {
-    if (IsLong(operands[0]) != (letter == 'l')) return Fail(name + " into a register of another size");
-    to = RegisterSlot(operands[0]);
+  for (size_t i = 0; i < values.size(); ++i) {
+    to = kNoSlot;
+    const Operand* const target = returns && i < targets.size() ? &targets[i] : nullptr;
+    if (target != nullptr && target->kind == Operand::Kind::kRegister) {
+      if (IsLong(*target) != (letter == 'l')) return Fail(name + " into a register of another size");
+      to = RegisterSlot(*target);
+    }
+    const Slot b = SourceSlot(values[i], letter);
+    const Slot c = sources == 2 ? SourceSlot(operands[first + 2], letter) : kNoSlot;
+    Inst* inst = EmitSlots(name, to, address->row, b, c);
+    inst->imm = address->imm + static_cast<int64_t>(i * bytes);
+    inst->extra = address->extra;
+    inst->space = address->space;
   }
-  const Slot b = SourceSlot(operands[first + 1], letter);
-  const Slot c = sources == 2 ? SourceSlot(operands[first + 2], letter) : kNoSlot;
-  Inst* inst = EmitSlots(name, to, address->row, b, c);
-  inst->imm = address->imm;
-  inst->extra = address->extra;
-  inst->space = address->space;
   // Others are read for other reasons, such as to take a number.
   if (to != kNoSlot && (operation == "cas." || operation == "exch.")) awaited_ = LastRecord();
   Watch({.kind = AccessVerb::kAtomic,
-         .bytes = TypeBytes(opcode.Last()),
+         .bytes = bytes,
+         .width = static_cast<uint32_t>(values.size()),
          .is_strong = true,
          .orders = Orders(opcode),
          .uses_value = operation != "exch."});

@@ -51,6 +51,26 @@ void FunctionDecoder::DecodeMove(const Instruction& instruction, const Opcode& o
   EmitForm(name, instruction.operands);
 }
 
+// Of two f32 in 64 bits: one after the other.
+void FunctionDecoder::DecodePair(const Instruction& instruction, const Opcode& opcode) {
+  Opcode single = opcode;
+  single.modifiers.back() = "f32";
+  const std::string name = CanonicalName(single);
+  const std::span<const Operand> operands = instruction.operands;
+  if (shared_->forms.Find(name) == nullptr || operands.size() != (name.starts_with("fma") ? 4u : 3u) ||
+      operands[0].kind != Operand::Kind::kRegister || !IsLong(operands[0]))
+    return Fail(std::string(instruction.opcode));
+  Slot halves[3] = {kNoSlot, kNoSlot, kNoSlot}, results[2];
+  for (size_t k = 1; k < operands.size(); ++k) halves[k - 1] = Scratch('w');
+  for (int half = 0; half < 2; ++half) {
+    for (size_t k = 1; k < operands.size(); ++k)
+      EmitSlots("mov.b64.unpack", halves[k - 1], SourceSlot(operands[k], 'l'))->imm = 32 * half;
+    results[half] = Scratch('w');
+    EmitSlots(name, results[half], halves[0], halves[1], halves[2]);
+  }
+  EmitSlots("mov.b64.pack2", RegisterSlot(operands[0]), results[0], results[1]);
+}
+
 void FunctionDecoder::DecodeCompare(const Instruction& instruction, const Opcode& opcode) {
   // setp.CmpOp[.BoolOp][.ftz].type p[|q], a, b[, c];  set.CmpOp[.BoolOp][.ftz].dtype.stype d, a, b[, c]
   const bool is_set = opcode.base == "set";

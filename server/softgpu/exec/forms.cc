@@ -152,9 +152,12 @@ std::string CanonicalName(const Opcode& opcode) {
   } else if (base == "popc" || base == "clz" || base == "brev" || base == "bfi") {
     words.back() = Untyped(type);
   } else if (base == "cvta" || base == "isspacep") {
+    // A block is all of its cluster.
     for (std::string& word : words) {
-      if (word == "shared::cta") word = "shared";
+      if (word == "shared::cta" || word == "shared::cluster") word = "shared";
     }
+  } else if ((base == "min" || base == "max") && type == "relu" && words.size() == 2) {
+    std::swap(words[0], words[1]);
   } else if (base == "activemask" || base == "shfl" || base == "prmt" || base == "lop3") {
     if (TypeBytes(type) != 0) words.back() = Untyped(type);
   }

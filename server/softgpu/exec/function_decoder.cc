@@ -507,10 +507,12 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
     Emit(Control::kTrap).imm = kTrapMulticast;
     return;
   }
-  if (base == "prefetch" || base == "prefetchu" || base == "discard" || base == "applypriority") {
+  // Nobody counts events.
+  if (IsOneOf(base, {"prefetch", "prefetchu", "discard", "applypriority", "pmevent"})) {
     EmitSlots("prefetch", kNoSlot);
     return;
   }
+  if (opcode.Last() == "f32x2") return DecodePair(instruction, opcode);
   const std::string_view result_type =
       base == "cvt" && opcode.modifiers.size() >= 2 ? opcode.modifiers[opcode.modifiers.size() - 2] : opcode.Last();
   EmitForm(CanonicalName(opcode), instruction.operands, result_type.starts_with("s"));

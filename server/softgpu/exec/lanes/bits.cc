@@ -123,6 +123,16 @@ inline u32 Permuted(u32 a, u32 b, u32 selector) {
   return result;
 }
 
+// The modes of prmt: the selector that each of the four values of c & 3 stands for.
+constexpr u16 kForward[] = {0x3210, 0x4321, 0x5432, 0x6543}, kBackward[] = {0x5670, 0x6701, 0x7012, 0x0123},
+              kReplicate8[] = {0x0000, 0x1111, 0x2222, 0x3333}, kClampLeft[] = {0x3210, 0x3211, 0x3222, 0x3333},
+              kClampRight[] = {0x0000, 0x1110, 0x2210, 0x3210}, kReplicate16[] = {0x1010, 0x3232, 0x1010, 0x3232};
+
+template <const u16 (&kSelectors)[4]>
+void AddPermute(FormTable& table, const char* mode) {
+  AddMap(table, {"prmt.b32.", mode}, [](u32 a, u32 b, u32 c) { return Permuted(a, b, kSelectors[c & 3]); });
+}
+
 template <bool kLeft, bool kWrap>
 inline u32 Funnel(u32 low, u32 high, u32 count) {
   count = kWrap ? count & 31 : count > 32 ? 32 : count;
@@ -170,6 +180,12 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddBits(FormTable& table) {
   AddFields<u64>(table, "b64");
   AddForm(table, {"lop3.b32"}, "w=wwwi", Lop3);
   AddMap(table, {"prmt.b32"}, [](u32 a, u32 b, u32 c) { return Permuted(a, b, c); });
+  AddPermute<kForward>(table, "f4e");
+  AddPermute<kBackward>(table, "b4e");
+  AddPermute<kReplicate8>(table, "rc8");
+  AddPermute<kClampLeft>(table, "ecl");
+  AddPermute<kClampRight>(table, "ecr");
+  AddPermute<kReplicate16>(table, "rc16");
   AddMap(table, {"shf.l.wrap.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<true, true>(a, b, c); });
   AddMap(table, {"shf.l.clamp.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<true, false>(a, b, c); });
   AddMap(table, {"shf.r.wrap.b32"}, [](u32 a, u32 b, u32 c) { return Funnel<false, true>(a, b, c); });

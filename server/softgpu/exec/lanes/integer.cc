@@ -115,14 +115,38 @@ void AddRelu(FormTable& table) {
          [](u32 a, u32 b) { return Halves<s16>(a, b, [](s16 c, s16 d) { return relu(Higher(c, d)); }); });
 }
 
-// The sum of the differences of four bytes, without signs (PTX ISA, section 9.7.18).
-inline u32 ByteDistance(u32 a, u32 b) {
-  u32 sum = 0;
-  for (u32 i = 0; i < 32; i += 8) {
-    const u32 x = a >> i & 0xff, y = b >> i & 0xff;
-    sum += x > y ? x - y : y - x;
+// The differences of parts of kBits each, without signs (PTX ISA, section 9.7.18), each in its place or added up.
+template <u32 kBits, bool kAdds>
+inline u32 Distance(u32 a, u32 b) {
+  u32 result = 0;
+  for (u32 i = 0; i < 32; i += kBits) {
+    const u32 x = a >> i & ((1u << kBits) - 1), y = b >> i & ((1u << kBits) - 1);
+    const u32 distance = x > y ? x - y : y - x;
+    result += kAdds ? distance : distance << i;
   }
-  return sum;
+  return result;
+}
+
+template <u32 kBits>
+void AddDistances(FormTable& table, const char* name) {
+  // The third operand is for the parts that a mask leaves out, which nobody writes.
+  AddMap(table, {name, ".u32.u32.u32"}, [](u32 a, u32 b, u32) { return Distance<kBits, false>(a, b); });
+  AddMap(table, {name, ".u32.u32.u32.add"}, [](u32 a, u32 b, u32 c) { return c + Distance<kBits, true>(a, b); });
+}
+
+// The number of the low `bits` bits of a.
+template <class T, bool kClamps>
+inline T Extended(T a, u32 bits) {
+  if (kClamps && bits > 31) return a;
+  bits &= 31;
+  if (bits == 0) return 0;
+  return static_cast<T>(static_cast<T>(static_cast<u32>(a) << (32 - bits)) >> (32 - bits));
+}
+
+template <class T>
+void AddExtensions(FormTable& table) {
+  AddMap(table, {"szext.clamp.", kName<T>}, [](T a, u32 bits) { return Extended<T, true>(a, bits); });
+  AddMap(table, {"szext.wrap.", kName<T>}, [](T a, u32 bits) { return Extended<T, false>(a, bits); });
 }
 
 // vshr of whole words (PTX ISA, section 9.7.17.4): a shift to the right, by at most 32 or by the amount's low five
@@ -312,7 +336,10 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddInteger(FormTable& table) {
   AddPacked<u16>(table);
   AddPacked<s16>(table);
   AddRelu(table);
-  AddMap(table, {"vabsdiff4.u32.u32.u32.add"}, [](u32 a, u32 b, u32 c) { return c + ByteDistance(a, b); });
+  AddDistances<16>(table, "vabsdiff2");
+  AddDistances<8>(table, "vabsdiff4");
+  AddExtensions<u32>(table);
+  AddExtensions<s32>(table);
   AddShift<true>(table, "clamp");
   AddShift<false>(table, "wrap");
   AddCarry<u32, false, true>(table);

@@ -44,6 +44,10 @@ void LocalAddress(const Inst& inst, WarpContext& warp, u32 mask) {
   Fill<T>(inst, warp, mask, [&](u32) { return address; });
 }
 
+void Pack2x8(const Inst& inst, WarpContext& warp, u32 mask) {
+  const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b);
+  StoreLanes<u32>(warp, inst.dst, mask, [&](u32 i) { return (a[i] & 0xff) | (b[i] & 0xff) << 8; });
+}
 void Pack2x16(const Inst& inst, WarpContext& warp, u32 mask) {
   const u32 *a = Row<u32>(warp, inst.a), *b = Row<u32>(warp, inst.b);
   StoreLanes<u32>(warp, inst.dst, mask, [&](u32 i) { return (a[i] & 0xffff) | (b[i] << 16); });
@@ -87,6 +91,7 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddMove(FormTable& table) {
   AddMap(table, {"mov.b16"}, [](u32 a) { return a; });
   AddMap(table, {"mov.b32"}, [](u32 a) { return a; });
   AddMap(table, {"mov.b64"}, [](u64 a) { return a; });
+  AddForm(table, {"mov.b16.pack2"}, "w=ww", Pack2x8);
   AddForm(table, {"mov.b32.pack2"}, "w=ww", Pack2x16);
   AddForm(table, {"mov.b32.pack4"}, "w=wwww", Pack4x8);
   AddForm(table, {"mov.b64.pack2"}, "l=ww", Pack2x32);
