@@ -80,6 +80,6 @@ LINES = (
          figure=r"^(\d+) passed, 0 failed$", unit="passed, 0 failed", limit=">= 60", seconds=HOUR),
     Line("gpu-run --check reports nothing of the samples that pass",
          'scripts/samples --sources "$OUTBOARD_SAMPLES" --check --at-least 60',
-         figure=r"^(\d+) of \d+ passed, 0 reported that are right;", unit="samples", limit=">= 60", needs=(samples,), quick="",
-         seconds=4 * HOUR),
+         figure=r"^(\d+) of \d+ passed, 0 reported that are right;", unit="samples", limit=">= 60", needs=(samples,),
+         quick="", seconds=4 * HOUR),
 )

@@ -378,6 +378,11 @@ ret;
   for (uint32_t i = 0; i < 4; ++i) EXPECT_EQ(machine.Read<float>(16 + 4 * i), wanted[i]) << i;
   EXPECT_EQ(machine.Read<float>(64), 1.0f);
   for (uint32_t i = 1; i < 4; ++i) EXPECT_EQ(machine.Read<float>(64 + 4 * i), 0.0f) << i;
+
+  ASSERT_TRUE(
+      machine.Load(".visible .entry test(.param .u64 data)\n{\n.reg .b64 %d;\n.reg .f32 %a<4>;\n"
+                   "ld.param.u64 %d, [data];\nred.global.add.v4.f32 [%d], {%a0, %a1};\nret;\n}\n"));
+  EXPECT_NE(machine.Refusal("test"), "");
 }
 
 // Words that say order and scope.

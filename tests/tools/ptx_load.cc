@@ -249,5 +249,5 @@ int main(int argc, char** argv) {
   }
   std::printf("%llu of %llu entry kernels load, at least %.3f %% of each\n", static_cast<unsigned long long>(loaded),
               static_cast<unsigned long long>(kernels), least);
-  return readable ? 0 : 1;
+  return readable && kernels > 0 ? 0 : 1;
 }

@@ -231,9 +231,13 @@ void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode&
   // atom[.sem][.scope][.space].op[.level][.vec].type d, [a], b[, c];  red the same without d
   const bool returns = opcode.base == "atom";
   std::string operation;
+  size_t width = 1;
   for (size_t i = 0; i + 1 < opcode.modifiers.size(); ++i) {
-    const bool is_vector = IsOneOf(opcode.modifiers[i], {"v2", "v4", "v8"});
-    if (!is_vector && !IsIgnored(opcode.modifiers[i])) operation += std::string(opcode.modifiers[i]) + ".";
+    if (IsOneOf(opcode.modifiers[i], {"v2", "v4", "v8"})) {
+      width = static_cast<size_t>(opcode.modifiers[i][1] - '0');
+    } else if (!IsIgnored(opcode.modifiers[i])) {
+      operation += std::string(opcode.modifiers[i]) + ".";
+    }
   }
   std::string type(opcode.Last());
   if (operation == "exch." || operation == "cas." || operation == "and." || operation == "or." || operation == "xor.") {
@@ -254,6 +258,8 @@ void FunctionDecoder::DecodeAtomic(const Instruction& instruction, const Opcode&
   const char letter = signature.back();
   // Of a vector each element is an atomic of its own.
   const std::span<const Operand> targets = Elements(operands[0]), values = Elements(operands[first + 1]);
+  if (values.size() != width || (returns && operands[0].kind != Operand::Kind::kSink && targets.size() != width))
+    return Fail(name + " with the wrong number of elements");
   const uint32_t bytes = TypeBytes(opcode.Last());
   Slot to = kNoSlot;
   for (size_t i = 0; i < values.size(); ++i) {
