@@ -39,6 +39,13 @@ void TestLogic(Machine& machine, int level) {
   run("mov", [](T a) { return a; });
 }
 
+// A field's place or length: modulo 256, but of a field of 64 bits the whole operand, which is not what the manual says
+// but what a GPU computes.
+template <class T>
+uint64_t FieldOperand(uint32_t operand) {
+  return kBits<T> == 32 ? operand % 256 : operand;
+}
+
 template <class T>
 T ShiftedRight(T a, uint32_t n) {
   const bool fill = std::is_signed_v<T> && BitOf(a, kBits<T> - 1);
@@ -88,7 +95,7 @@ void TestFields(Machine& machine, int level) {
   });
   run("brev", [](T a) { return FromEachBit<T>([&](uint32_t i) { return BitOf(a, kBits<T> - 1 - i); }); });
   RunField(machine, level, Exact("bfi." + type, [](T a, T b, uint32_t c, uint32_t d) {
-             const uint32_t position = c & 0xff, length = d & 0xff;
+             const uint64_t position = FieldOperand<T>(c), length = FieldOperand<T>(d);
              return FromEachBit<T>([&](uint32_t i) {
                return i >= position && i - position < length ? BitOf(a, i - position) : BitOf(b, i);
              });
@@ -100,10 +107,14 @@ void TestTypedFields(Machine& machine, int level) {
   static constexpr uint32_t kTop = kBits<T> - 1;
   const std::string type = NameOf<T>();
   RunField(machine, level, Exact("bfe." + type, [](T a, uint32_t b, uint32_t c) {
-             const uint32_t position = b & 0xff, length = c & 0xff;
-             const bool sign = std::is_signed_v<T> && length != 0 && BitOf(a, std::min(position + length - 1, kTop));
+             const uint64_t position = FieldOperand<T>(b), length = FieldOperand<T>(c);
+             const uint64_t last = std::min<uint64_t>(position + length - 1, kTop);
+             const bool sign = std::is_signed_v<T> && length != 0 && BitOf(a, static_cast<uint32_t>(last));
              return FromEachBit<T>(
-                 [&](uint32_t i) { return i < length && position + i <= kTop ? BitOf(a, position + i) : sign; });
+                 [&](uint32_t i) {
+                   const uint64_t from = position + i;
+                   return i < length && from <= kTop ? BitOf(a, static_cast<uint32_t>(from)) : sign;
+                 });
            }));
   const auto find = [](T a) -> uint32_t {
     if (std::is_signed_v<T> && BitOf(a, kTop)) a = static_cast<T>(~a);

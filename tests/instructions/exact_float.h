@@ -103,6 +103,12 @@ T Flushed(T value, bool flush = true) {
     return flush && IsSubnormal(value) ? std::copysign(T{0}, value) : value;
   }
 }
+// Whether the product of two values is so small that .ftz makes it zero before it is rounded, as hardware does. `exact`:
+// the product.
+template <class T>
+bool IsFlushedProduct(double exact) {
+  return exact != 0 && std::fabs(exact) < std::ldexp(1.0, kPrecision<T>.min_exponent - 1);
+}
 // Clamped to [0, 1], NaN to +0.
 template <class T>
 T Saturated(T value, bool saturate = true) {

@@ -42,7 +42,12 @@ void TestArithmetic(Machine& machine, int level, const RoundingMode& rounding) {
     };
     run("add", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_add, a, b); });
     run("sub", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_sub, a, b); });
-    run("mul", [=](T a, T b) { return Computed<T>(mode, modifiers, mpfr_mul, a, b); });
+    run("mul", [=](T a, T b) {
+      if (const double exact = double{Flushed(a)} * double{Flushed(b)}; modifiers.ftz && IsFlushedProduct<T>(exact)) {
+        return Saturated(static_cast<T>(std::copysign(0.0, exact)), modifiers.sat);
+      }
+      return Computed<T>(mode, modifiers, mpfr_mul, a, b);
+    });
     run("fma", [=](T a, T b, T c) { return Computed<T>(mode, modifiers, mpfr_fma, a, b, c); });
   }
 }

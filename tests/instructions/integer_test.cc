@@ -45,7 +45,7 @@ void TestArithmetic(Machine& machine, int level) {
                                         static_cast<unsigned __int128>(c)));
   });
   run("mad.hi", [](T a, T b, T c) { return Wrapped<T>(Wide{High(a, b)} + c); });
-  // Division by zero is left open.
+  // Division by zero is left open: what recorded hardware does is asked of it with other data (recordings.h).
   run("div", [](T a, T b) { return b == 0 ? std::nullopt : std::optional(Wrapped<T>(Wide{a} / Wide{b})); });
   run("rem", [](T a, T b) { return b == 0 ? std::nullopt : std::optional(Wrapped<T>(Wide{a} % Wide{b})); });
   run("min", [](T a, T b) { return a < b ? a : b; });

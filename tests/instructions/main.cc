@@ -11,6 +11,8 @@
 // instruction_tests --compare FILE [--known FILE]
 //                                            ... and compares what the engine computes with such a file; lists all
 //                                            differences, and fails if there is one that the file of known ones lacks
+//
+// The last test is not run with --record.
 
 #include <gtest/gtest.h>
 
@@ -70,6 +72,14 @@ std::optional<Arguments> Parse(int argc, char** argv) {
   return arguments;
 }
 
+// All tests, and the last one: it asks what those before it did, so it is registered after all of them, the
+// parameterised ones included.
+int RunAll() {
+  ::testing::RegisterTest("InstructionForms", "EveryFormIsTested", nullptr, nullptr, __FILE__, __LINE__,
+                          []() -> ::testing::Test* { return new EveryFormIsTested; });
+  return RUN_ALL_TESTS();
+}
+
 int Fail(const std::string& message) {
   std::fprintf(stderr, "instruction_tests: %s\n", message.c_str());
   return 1;
@@ -106,7 +116,7 @@ int Compare(const Arguments& arguments) {
   if (!known) return Fail(arguments.known + " is no file of known differences");
   Comparer comparer(std::move(*recording), std::move(*known));
   ObserveValues(&comparer);
-  const int status = RUN_ALL_TESTS();
+  const int status = RunAll();
   return comparer.Finish() ? status : 1;
 }
 
@@ -125,9 +135,6 @@ int main(int argc, char** argv) {
   }
   if (!arguments->record.empty()) return Record(*arguments);
   if (!arguments->compare.empty()) return Compare(*arguments);
-  // It asks what the tests before it did, so it is registered after all of them, the parameterised ones included.
-  ::testing::RegisterTest("InstructionForms", "EveryFormIsTested", nullptr, nullptr, __FILE__, __LINE__,
-                          []() -> ::testing::Test* { return new EveryFormIsTested; });
-  const int status = RUN_ALL_TESTS();
+  const int status = RunAll();
   return status != 0 || arguments->written.empty() ? status : WriteForms(arguments->written);
 }

@@ -32,6 +32,13 @@ std::string NameOf(const ValueRun& run) {
   return name;
 }
 
+// The guard's is the first row of cells.
+bool IsGuardTrue(const ValueRun& run, size_t input) {
+  uint64_t guard = 0;
+  std::memcpy(&guard, run.cells.data() + input * 8, 8);
+  return guard != 0;
+}
+
 // The results of the inputs that are kept.
 std::vector<uint64_t> Kept(std::span<const std::byte> results, size_t inputs) {
   std::vector<uint64_t> kept;
@@ -239,27 +246,32 @@ void Comparer::See(const ValueRun& run) {
     return;
   }
   ++compared_;
-  if (recorded.inputs_hash != HashOf(run.cells)) return Fail(run, "was recorded with other inputs: record it again");
+  if (recorded.inputs_hash != HashOf(run.cells)) return Fail(run, "was recorded with other inputs: record it again, or take it out");
   const std::vector<uint64_t> ours = Kept(run.results, run.inputs);
   if (ours.size() != recorded.results.size()) return Fail(run, "was recorded with another number of results");
+  const size_t stored = std::min(kStored, run.inputs), rows = ours.size() / stored;
+  const auto input_of = [&](size_t result) { return result / rows * run.inputs / stored; };
   size_t count = 0, first = ours.size();
+  bool guarded = false;
   for (size_t i = ours.size(); i-- > 0;) {
     if (ours[i] == recorded.results[i]) continue;
     ++count;
     first = i;
+    guarded = guarded || IsGuardTrue(run, input_of(i));
   }
   if (count == 0) return;
-  const size_t rows = ours.size() / std::min(kStored, run.inputs);
-  Differ(run, std::to_string(count) + " of " + std::to_string(ours.size()) + " results differ; of input " +
-                  std::to_string(first / rows * run.inputs / std::min(kStored, run.inputs)) + " it is " +
-                  Hex(ours[first]) + ", recorded is " + Hex(recorded.results[first]));
+  Differ(run,
+         std::to_string(count) + " of " + std::to_string(ours.size()) + " results differ; of input " +
+             std::to_string(input_of(first)) + " it is " + Hex(ours[first]) + ", recorded is " +
+             Hex(recorded.results[first]),
+         guarded);
 }
 
-void Comparer::Differ(const ValueRun& run, const std::string& how) {
-  for (const auto& [beginning, why] : known_) {
-    if (!run.key.starts_with(beginning)) continue;
+void Comparer::Differ(const ValueRun& run, const std::string& how, bool guarded) {
+  for (const auto& [beginning, reason] : known_) {
+    if (!run.key.starts_with(beginning) || (reason.unguarded && guarded)) continue;
     ++explained_;
-    std::printf("known: %s: %s (%s)\n", NameOf(run).c_str(), how.c_str(), why.c_str());
+    std::printf("known: %s: %s (%s)\n", NameOf(run).c_str(), how.c_str(), reason.why.c_str());
     return;
   }
   Fail(run, how);
@@ -286,7 +298,11 @@ std::optional<Comparer::Known> ReadKnownDifferences(const std::string& path) {
     if (line.empty() || line.starts_with("#")) continue;
     const size_t colon = line.find(": ");
     if (colon == std::string::npos) return std::nullopt;
-    known[line.substr(0, colon)] = line.substr(colon + 2);
+    constexpr std::string_view kUnguarded = " (unguarded)";
+    std::string beginning = line.substr(0, colon);
+    const bool unguarded = beginning.ends_with(kUnguarded);
+    if (unguarded) beginning.resize(beginning.size() - kUnguarded.size());
+    known[beginning] = {line.substr(colon + 2), unguarded};
   }
   return known;
 }

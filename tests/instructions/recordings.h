@@ -80,17 +80,23 @@ class Recorder final : public ValueObserver {
 bool WriteRecording(const Recording& recording, const std::string& path);
 std::optional<Recording> ReadRecording(const std::string& path);
 
-// Compares every case with a recording. `known`: by the beginning of a form, why its results differ.
+// Compares every case with a recording. `known`: by the beginning of a form, or of a text without one, why its results
+// differ.
 class Comparer final : public ValueObserver {
  public:
-  using Known = std::map<std::string, std::string>;
+  struct Reason {
+    std::string why;
+    bool unguarded;  // only where the guard is false
+  };
+  using Known = std::map<std::string, Reason>;
   Comparer(Recording recording, Known known) : recording_(std::move(recording)), known_(std::move(known)) {}
   void See(const ValueRun& run) override;
   // Prints what was compared. True when there were cases and all differences are known.
   bool Finish() const;
 
  private:
-  void Differ(const ValueRun& run, const std::string& how);  // which may be known
+  // Which may be known. `guarded`: some of what differs is of an instruction whose guard was true.
+  void Differ(const ValueRun& run, const std::string& how, bool guarded);
   void Fail(const ValueRun& run, const std::string& how);
 
   const Recording recording_;
@@ -98,7 +104,8 @@ class Comparer final : public ValueObserver {
   size_t compared_ = 0, refused_ = 0, unrecorded_ = 0, explained_ = 0, differences_ = 0;
 };
 
-// Lines "BEGINNING OF A FORM: why its results differ"; empty ones and those with # are for readers.
+// Lines "BEGINNING OF A FORM: why its results differ", or "BEGINNING OF A FORM (unguarded): ..."; empty ones and those
+// with # are for readers.
 std::optional<Comparer::Known> ReadKnownDifferences(const std::string& path);
 
 }  // namespace outboard::softgpu::testing

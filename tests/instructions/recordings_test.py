@@ -73,6 +73,12 @@ class Recordings(unittest.TestCase):
         self.assertEqual(status, 0, output)
         self.assertRegex(output, r"(?m)^known: mul\.hi\.u32 .*\(this device is wrong\)$")
 
+        # Not known is what differs although the guard was true, as it is of input 0.
+        known.write_text("mul.hi.u32 (unguarded): this device is wrong\n")
+        status, output = self.compare("--known", known)
+        self.assertEqual(status, 1, output)
+        known.write_text("mul.hi.u32: this device is wrong\n")
+
         # Inputs that are not those of then, and other results than there are, of forms that are known to differ.
         self.file.write_text(re.sub(r"(case mul\.hi\.u32 .*\ninputs) \w+", r"\1 1", changed, count=1))
         status, output = self.compare("--known", known)
@@ -84,7 +90,9 @@ class Recordings(unittest.TestCase):
         self.assertIn("was recorded with another number of results", output)
 
     def test_the_data_are_of_hardware(self):
-        for path in DATA.glob("*.results"):
+        paths = list(DATA.glob("*.results"))
+        self.assertTrue(paths)
+        for path in paths:
             head = path.read_text().split("\ncase ", 1)[0]
             self.assertRegex(head, r"\ndevice .+\ndriver \d+\ncompute \d+\.\d+$", path)
             self.assertNotIn("software", head, path)

@@ -154,7 +154,7 @@ void Lanes<OUTBOARD_CPU_LEVEL>::AddApproximate(FormTable& table) {
   AddMap(table, {"rcp.approx.ftz.f64"}, [](f64 a) { return UpperHalf(Canonical(1.0 / UpperHalf(a))); });
   AddMap(table, {"rsqrt.approx.ftz.f64"},
          [](f64 a) { return UpperHalf(Canonical(1.0 / __builtin_sqrt(UpperHalf(a)))); });
-  AddMap(table, {"rsqrt.approx.f64"}, [](f64 a) { return Canonical(1.0 / __builtin_sqrt(a)); });
+  AddMap(table, {"rsqrt.approx.f64"}, [](f64 a) { return Result(1.0 / __builtin_sqrt(a), a); });
 }
 
 }  // namespace outboard::softgpu

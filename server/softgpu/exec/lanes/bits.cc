@@ -45,20 +45,27 @@ inline u32 FindLeading(T a, bool shift_amount) {
   return shift_amount ? kBits - 1 - position : position;
 }
 
+// Position and length of a field. Those of 32 bits count modulo 256 (sections 9.7.1, bfe and bfi); of 64 bits, which
+// hardware has no instruction for, a GPU's driver takes the whole operand, whatever the manual says.
+template <class T>
+inline u64 FieldOperand(u32 operand) {
+  return sizeof(T) == 4 ? operand & 0xff : operand;
+}
+
 template <class T>
 inline T ExtractField(T a, u32 b, u32 c) {
   using U = std::make_unsigned_t<T>;
   constexpr u32 kBits = 8 * sizeof(T);
-  const u32 position = b & 0xff, length = c & 0xff;
+  const u64 position = FieldOperand<T>(b), length = FieldOperand<T>(c);
   if (length == 0) return 0;
   U sign = 0;
   if constexpr (std::is_signed_v<T>) {
-    const u32 top = position + length - 1 < kBits - 1 ? position + length - 1 : kBits - 1;
+    const u64 top = position + length - 1 < kBits - 1 ? position + length - 1 : kBits - 1;
     sign = (static_cast<U>(a) >> top) & 1;
   }
   const U field = position >= kBits ? U{0} : static_cast<U>(a) >> position;
-  const u32 available = position >= kBits ? 0 : kBits - position;
-  const u32 kept = length < available ? length : available;
+  const u64 available = position >= kBits ? 0 : kBits - position;
+  const u64 kept = length < available ? length : available;
   const U below = kept >= kBits ? ~U{0} : (U{1} << kept) - 1;
   return static_cast<T>((field & below) | (sign != 0 ? ~below : U{0}));
 }
@@ -66,7 +73,7 @@ inline T ExtractField(T a, u32 b, u32 c) {
 template <class T>
 inline T InsertField(T a, T b, u32 c, u32 d) {
   constexpr u32 kBits = 8 * sizeof(T);
-  const u32 position = c & 0xff, length = d & 0xff;
+  const u64 position = FieldOperand<T>(c), length = FieldOperand<T>(d);
   if (length == 0 || position >= kBits) return b;
   const T below = length >= kBits ? ~T{0} : (T{1} << length) - 1;
   const T field = below << position;

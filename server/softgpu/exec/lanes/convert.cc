@@ -72,23 +72,30 @@ template <class T, bool kFtz, bool kSat>
 void AddSameWidth(FormTable& table) {
   const char* flags = kFtz ? (kSat ? "ftz.sat." : "ftz.") : (kSat ? "sat." : "");
   const char* type = kName<T>;
-  AddMap(table, {"cvt.", flags, type, ".", type}, [](T a) { return Out<kFtz, kSat>(In<kFtz>(a)); });
+  // As hardware has it, NaNs of f32 stay as they are in what is no more than a copy, and nowhere else.
+  static constexpr auto out = [](T a) {
+    const T result = Out<kFtz, kSat>(a);
+    return std::is_same_v<T, f32> ? Canonical(result) : result;
+  };
+  AddMap(table, {"cvt.", flags, type, ".", type}, [](T a) { return kFtz || kSat ? out(In<kFtz>(a)) : a; });
   AddMap(table, {"cvt.rni.", flags, type, ".", type},
-         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kNearest>(In<kFtz>(a))); });
+         [](T a) { return out(Rounded<Integral::kNearest>(In<kFtz>(a))); });
   AddMap(table, {"cvt.rzi.", flags, type, ".", type},
-         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kZero>(In<kFtz>(a))); });
+         [](T a) { return out(Rounded<Integral::kZero>(In<kFtz>(a))); });
   AddMap(table, {"cvt.rmi.", flags, type, ".", type},
-         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kDown>(In<kFtz>(a))); });
+         [](T a) { return out(Rounded<Integral::kDown>(In<kFtz>(a))); });
   AddMap(table, {"cvt.rpi.", flags, type, ".", type},
-         [](T a) { return Out<kFtz, kSat>(Rounded<Integral::kUp>(In<kFtz>(a))); });
+         [](T a) { return out(Rounded<Integral::kUp>(In<kFtz>(a))); });
 }
 
 template <bool kFtz, bool kSat>
 void AddBetweenWidths(FormTable& table) {
   const char* flags = kFtz ? (kSat ? "ftz.sat." : "ftz.") : (kSat ? "sat." : "");
-  AddMap(table, {"cvt.", flags, "f64.f32"},
-         [](f32 a) { return Canonical(Out<false, kSat>(static_cast<f64>(In<kFtz>(a)))); });
-  constexpr auto narrow = [](f64 a) { return Canonical(Out<kFtz, kSat>(static_cast<f32>(a))); };
+  // A NaN keeps its sign and what there is room for of its payload, as on x86; .ftz, a step before, makes it canonical.
+  AddMap(table, {"cvt.", flags, "f64.f32"}, [](f32 a) {
+    return Out<false, kSat>(static_cast<f64>(kFtz ? Canonical(Flush(a)) : a));
+  });
+  constexpr auto narrow = [](f64 a) { return Out<kFtz, kSat>(static_cast<f32>(a)); };
   AddMap<Rounding::kNearest>(table, {"cvt.rn.", flags, "f32.f64"}, narrow);
   AddMap<Rounding::kZero>(table, {"cvt.rz.", flags, "f32.f64"}, narrow);
   AddMap<Rounding::kDown>(table, {"cvt.rm.", flags, "f32.f64"}, narrow);

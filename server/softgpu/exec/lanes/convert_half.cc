@@ -55,20 +55,33 @@ void AddInteger(FormTable& table) {
   AddMap(table, {"cvt.rpi.", integer, ".", half}, [](H a) -> I { return FromHalf<I, Integral::kUp>(a); });
 }
 
-// From f32 or f64, whose .ftz and .sat come in this order.
+// From f32 or f64, whose .ftz and .sat come in this order. As hardware has it, .ftz of f16 changes nothing: a
+// subnormal f32 is rounded as it is. A NaN of f64 keeps its sign and the upper bits of its payload, one of f32 does not.
+template <class H, class T, bool kFtz, Rounding kMode, Clamp kClamp>
+inline H FromFloat(T a) {
+  using F = typename H::Format;
+  if constexpr (std::is_same_v<T, f64> && kClamp == Clamp::kNone) {
+    if (a != a) {
+      const u32 upper = static_cast<u32>(Bits(a) >> (52 - F::kFractionBits)) & (F::kSign - 1);
+      return H(upper | F::kInfinity | u32{1} << (F::kFractionBits - 1) | (__builtin_signbit(a) ? F::kSign : 0));
+    }
+  }
+  return ToHalf<H, kMode, kClamp>(f64{In<kFtz && std::is_same_v<H, bf16>>(a)});
+}
+
 template <class H, class T, bool kFtz, Clamp kClamp>
 void AddNarrowing(FormTable& table) {
   const char* ftz = kFtz ? "ftz." : "";
   const char* sat = kClampName[static_cast<int>(kClamp)];
   const char *to = kName<H>, *from = kName<T>;
   AddMap(table, {"cvt.rn.", ftz, sat, to, ".", from},
-         [](T a) { return ToHalf<H, Rounding::kNearest, kClamp>(f64{In<kFtz>(a)}); });
+         [](T a) { return FromFloat<H, T, kFtz, Rounding::kNearest, kClamp>(a); });
   AddMap(table, {"cvt.rz.", ftz, sat, to, ".", from},
-         [](T a) { return ToHalf<H, Rounding::kZero, kClamp>(f64{In<kFtz>(a)}); });
+         [](T a) { return FromFloat<H, T, kFtz, Rounding::kZero, kClamp>(a); });
   AddMap(table, {"cvt.rm.", ftz, sat, to, ".", from},
-         [](T a) { return ToHalf<H, Rounding::kDown, kClamp>(f64{In<kFtz>(a)}); });
+         [](T a) { return FromFloat<H, T, kFtz, Rounding::kDown, kClamp>(a); });
   AddMap(table, {"cvt.rp.", ftz, sat, to, ".", from},
-         [](T a) { return ToHalf<H, Rounding::kUp, kClamp>(f64{In<kFtz>(a)}); });
+         [](T a) { return FromFloat<H, T, kFtz, Rounding::kUp, kClamp>(a); });
 }
 
 // .relu and .satfinite, of one f32 and of two, the first of which goes into the upper half.
@@ -93,10 +106,29 @@ void AddPackings(FormTable& table, const char* rounding) {
   AddPacking<H, kMode, Clamp::kRelu, true>(table, rounding);
 }
 
+// As hardware has it, a NaN of bf16 keeps its bits as f32, and one of f16 becomes the canonical one; as f64 all keep
+// sign and payload, made quiet.
+template <class T, class H, bool kFtz, bool kSat>
+inline T Widen(H a) {
+  using F = typename H::Format;
+  if constexpr (!kSat && !kFtz) {
+    if ((a.bits & (F::kSign - 1)) > F::kInfinity) {
+      if constexpr (std::is_same_v<T, f32> && std::is_same_v<H, bf16>) {
+        return __builtin_bit_cast(f32, u32{a.bits} << 16);
+      } else if constexpr (std::is_same_v<T, f64>) {
+        const u64 sign = u64{a.bits & F::kSign} << (64 - F::kBits);
+        const u64 payload = u64{a.bits & (F::kSign - 1)} << (52 - F::kFractionBits);
+        return Quiet(__builtin_bit_cast(f64, sign | u64{0x7ff} << 52 | payload));
+      }
+    }
+  }
+  return Canonical(Out<kFtz, kSat>(static_cast<T>(In<false>(a))));
+}
+
 template <class T, class H, bool kFtz, bool kSat>
 void AddWidening(FormTable& table) {
   AddMap(table, {"cvt.", kFtz ? "ftz." : "", kSat ? "sat." : "", kName<T>, ".", kName<H>},
-         [](H a) { return Canonical(Out<kFtz, kSat>(static_cast<T>(In<false>(a)))); });
+         [](H a) { return Widen<T, H, kFtz, kSat>(a); });
 }
 
 // To a whole number of the same format; every one is exact in it.
@@ -166,13 +198,15 @@ void AddTf32Rounding(FormTable& table, const char* rounding) {
   AddTf32<kMode, Clamp::kRelu, true>(table, rounding);
 }
 
-// .rna: ties go away from zero, so half of the last place is added to the magnitude and the rest cut off.
+// .rna: ties go away from zero, so half of the last place is added to the magnitude and the rest cut off. What is no
+// number is cut off as it is, which makes an infinity of some NaNs; .satfinite takes one from the last place then. It is
+// so on hardware.
 template <bool kFinite>
 void AddTf32TiesAway(FormTable& table) {
   AddMap(table, {"cvt.rna.", kFinite ? "satfinite." : "", "tf32.f32"}, [](f32 a) {
-    const bool is_number = __builtin_fabsf(a) < __builtin_inff();
+    if (!(__builtin_fabsf(a) < __builtin_inff())) return (Bits(a) & ~0x1fffu) - (kFinite ? 0x2000 : 0);
     const f32 rounded = __builtin_bit_cast(f32, (Bits(a) + 0x1000) & ~0x1fffu);
-    return Narrowed<Tf32, Rounding::kZero, kFinite>(is_number ? rounded : a) << 13;
+    return Narrowed<Tf32, Rounding::kZero, kFinite>(rounded) << 13;
   });
 }
 

@@ -13,19 +13,34 @@ inline f64 Fused(f64 a, f64 b, f64 c) { return __builtin_fma(a, b, c); }
 inline f32 Root(f32 a) { return __builtin_sqrtf(a); }
 inline f64 Root(f64 a) { return __builtin_sqrt(a); }
 
+// With .ftz a product that is below the smallest normal number before it is rounded becomes zero, as on hardware, also
+// where rounding would make it that number. (A fused one is looked at when it is rounded.)
+template <bool kFtz, class T>
+inline T Product(T a, T b) {
+  if constexpr (kFtz) {
+    const f64 exact = f64{Flush(a)} * f64{Flush(b)};
+    return __builtin_fabs(exact) < 0x1p-126 ? __builtin_copysignf(0.0f, static_cast<f32>(exact)) : Flush(a) * Flush(b);
+  }
+  return a * b;
+}
+
+// Of two NaNs in f64 the second operand of a sum or product wins, and the first of a division; of three the second, the
+// third, the first.
 template <class T, Rounding kMode, bool kFtz, bool kSat>
 void AddArithmetic(FormTable& table, const char* rounding) {
   const char* ftz = kFtz ? "ftz." : "";
   const char* sat = kSat ? "sat." : "";
   const char* type = kName<T>;
   AddMap<kMode>(table, {"add.", rounding, ftz, sat, type},
-                [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) + In<kFtz>(b))); });
+                [](T a, T b) { return Result(Out<kFtz, kSat>(In<kFtz>(a) + In<kFtz>(b)), a, b); });
   AddMap<kMode>(table, {"sub.", rounding, ftz, sat, type},
-                [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) - In<kFtz>(b))); });
+                [](T a, T b) { return Result(Out<kFtz, kSat>(In<kFtz>(a) - In<kFtz>(b)), a, b); });
   AddMap<kMode>(table, {"mul.", rounding, ftz, sat, type},
-                [](T a, T b) { return Canonical(Out<kFtz, kSat>(In<kFtz>(a) * In<kFtz>(b))); });
+                [](T a, T b) { return Result(Out<false, kSat>(Product<kFtz>(a, b)), a, b); });
   AddMap<kMode>(table, {"fma.", rounding, ftz, sat, type},
-                [](T a, T b, T c) { return Canonical(Out<kFtz, kSat>(Fused(In<kFtz>(a), In<kFtz>(b), In<kFtz>(c)))); });
+                [](T a, T b, T c) {
+                  return Result(Out<kFtz, kSat>(Fused(In<kFtz>(a), In<kFtz>(b), In<kFtz>(c))), a, c, b);
+                });
 }
 
 template <class T, Rounding kMode, bool kFtz>
@@ -33,11 +48,11 @@ void AddDivision(FormTable& table, const char* rounding) {
   const char* ftz = kFtz ? "ftz." : "";
   const char* type = kName<T>;
   AddMap<kMode>(table, {"div.", rounding, ftz, type},
-                [](T a, T b) { return Canonical(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b))); });
+                [](T a, T b) { return Result(Out<kFtz, false>(In<kFtz>(a) / In<kFtz>(b)), b, a); });
   AddMap<kMode>(table, {"rcp.", rounding, ftz, type},
-                [](T a) { return Canonical(Out<kFtz, false>(T{1} / In<kFtz>(a))); });
+                [](T a) { return Result(Out<kFtz, false>(T{1} / In<kFtz>(a)), a); });
   AddMap<kMode>(table, {"sqrt.", rounding, ftz, type},
-                [](T a) { return Canonical(Out<kFtz, false>(Root(In<kFtz>(a)))); });
+                [](T a) { return Result(Out<kFtz, false>(Root(In<kFtz>(a))), a); });
 }
 
 template <Rounding kMode>
@@ -63,7 +78,7 @@ inline T WithSign(T magnitude, T sign) {
 template <bool kMax, bool kNan, class T>
 inline T Extreme(T a, T b) {
   if (a != a || b != b) {
-    if (kNan || (a != a && b != b)) return Nan<T>();
+    if (kNan || (a != a && b != b)) return Result(a + b, a, b);
     return a != a ? b : a;
   }
   if (a == b) return (__builtin_signbit(a) != 0) == kMax ? b : a;
@@ -94,9 +109,13 @@ void AddExtremes(FormTable& table) {
 template <class T, bool kFtz>
 void AddSigns(FormTable& table) {
   const char* ftz = kFtz ? "ftz." : "";
-  AddMap(table, {"abs.", ftz, kName<T>}, [](T a) { return WithSign(In<kFtz>(a), T{0}); });
+  // Of f32 alone this is no arithmetic, and a NaN changes as other values do.
+  static constexpr auto finish = [](T result, T a) {
+    return std::is_same_v<T, f32> && !kFtz ? result : Result(result, a);
+  };
+  AddMap(table, {"abs.", ftz, kName<T>}, [](T a) { return finish(WithSign(In<kFtz>(a), T{0}), a); });
   AddMap(table, {"neg.", ftz, kName<T>},
-         [](T a) { return WithSign(In<kFtz>(a), __builtin_signbit(a) ? T{1} : T{-1}); });
+         [](T a) { return finish(WithSign(In<kFtz>(a), __builtin_signbit(a) ? T{1} : T{-1}), a); });
 }
 
 // A value's bits without its sign, and those of infinity.

@@ -41,10 +41,27 @@ inline f64 Nan<f64>() {
   return __builtin_bit_cast(f64, u64{0x7fffffffffffffff});
 }
 
-// Hardware returns one canonical NaN; x86 would keep an operand's payload, and which one depends on the code.
+// A value in which every NaN is the one that hardware makes of f32. x86 would keep an operand's payload, and which one
+// depends on the code.
 template <class T>
 inline T Canonical(T value) {
   return value != value ? Nan<T>() : value;
+}
+
+// A NaN, made quiet.
+inline f64 Quiet(f64 nan) { return __builtin_bit_cast(f64, Bits(nan) | u64{1} << 51); }
+
+// What arithmetic on `sources` has computed, with the NaN that an H200 makes of it, since PTX leaves that open: of f32 the
+// canonical one; of f64 the last of the sources that is one, made quiet, or the one below where none is.
+template <class... Sources>
+inline f32 Result(f32 value, Sources...) {
+  return Canonical(value);
+}
+template <class... Sources>
+inline f64 Result(f64 value, Sources... sources) {
+  f64 nan = __builtin_bit_cast(f64, u64{0xfff8000000000000});
+  ((nan = sources != sources ? Quiet(sources) : nan), ...);
+  return value != value ? nan : value;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Arithmetic on f16, bf16 and pairs of them (PTX ISA, section 9.7.4). Whatever NaN PTX leaves open is the canonical
-// one.
+// one, as hardware makes it.
 
 #include "server/softgpu/exec/lanes/half.h"
 
@@ -13,6 +13,14 @@ template <class H, bool kFtz, Clamp kClamp>
 inline H Rounded(f64 value) {
   using F = typename H::Format;
   return H(Clamped<F, kClamp>(Flushed<kFtz>(H(Narrowed<F>(value))).bits));
+}
+
+// With .ftz a product that is below the smallest normal number before it is rounded becomes zero, as in f32.
+template <class H, bool kFtz>
+inline f64 Product(H a, H b) {
+  constexpr f64 kLeastNormal = __builtin_bit_cast(f64, static_cast<u64>(1024 - H::Format::kBias) << 52);
+  const f64 exact = In<kFtz>(a) * In<kFtz>(b);
+  return kFtz && __builtin_fabs(exact) < kLeastNormal ? __builtin_copysign(0.0, exact) : exact;
 }
 
 template <class V, bool kFtz, Clamp kClamp>
@@ -38,7 +46,7 @@ void AddArithmetic(FormTable& table) {
     return Each([]<class H>(H x, H y) { return Rounded<H, kFtz, kClamp>(SumToOdd(In<kFtz>(x), -In<kFtz>(y))); }, a, b);
   });
   AddMap(table, {"mul.rn.", ftz, clamp, kName<V>}, [](V a, V b) {
-    return Each([]<class H>(H x, H y) { return Rounded<H, kFtz, kClamp>(In<kFtz>(x) * In<kFtz>(y)); }, a, b);
+    return Each([]<class H>(H x, H y) { return Rounded<H, kFtz, kClamp>(Product<H, kFtz>(x, y)); }, a, b);
   });
   AddFusedProduct<V, kFtz, kClamp>(table);
 }
@@ -53,6 +61,12 @@ inline s32 Rank(H a) {
 template <class H>
 inline bool IsNan(H a) {
   return (a.bits & 0x7fff) > H::Format::kInfinity;
+}
+
+// Its NaNs made the canonical one.
+template <class H>
+inline H Quieted(H a) {
+  return IsNan(a) ? H(H::Format::kNan) : a;
 }
 
 // With kNan any NaN operand gives NaN, else the other operand wins. kXorSign: of the magnitudes, with the product's
@@ -86,9 +100,9 @@ template <class V, bool kFtz>
 void AddSignsAndExtremes(FormTable& table) {
   const char* ftz = kFtz ? "ftz." : "";
   AddMap(table, {"abs.", ftz, kName<V>},
-         [](V a) { return Each([]<class H>(H x) { return H(Flushed<kFtz>(x).bits & 0x7fff); }, a); });
+         [](V a) { return Each([]<class H>(H x) { return Quieted(H(Flushed<kFtz>(x).bits & 0x7fff)); }, a); });
   AddMap(table, {"neg.", ftz, kName<V>},
-         [](V a) { return Each([]<class H>(H x) { return H(Flushed<kFtz>(x).bits ^ 0x8000); }, a); });
+         [](V a) { return Each([]<class H>(H x) { return Quieted(H(Flushed<kFtz>(x).bits ^ 0x8000)); }, a); });
   AddExtremes<V, kFtz, false, false>(table);
   AddExtremes<V, kFtz, false, true>(table);
   AddExtremes<V, kFtz, true, false>(table);

@@ -51,7 +51,7 @@ inline T Saturated(s64 value) {
   return static_cast<T>(value > kHigh ? kHigh : value < kLow ? kLow : value);
 }
 
-// Division by zero is unspecified in PTX; hardware gives all ones, and the dividend as remainder.
+// Division by zero is unspecified in PTX; hardware gives all ones, as remainder too.
 template <class T>
 inline T Quotient(T a, T b) {
   if (b == 0) return static_cast<T>(~T{0});
@@ -62,7 +62,7 @@ inline T Quotient(T a, T b) {
 }
 template <class T>
 inline T Remainder(T a, T b) {
-  if (b == 0) return a;
+  if (b == 0) return static_cast<T>(~T{0});
   if constexpr (std::is_signed_v<T>) {
     if (b == -1) return 0;
   }
