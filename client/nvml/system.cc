@@ -96,7 +96,13 @@ nvmlReturn_t nvmlSystemGetDriverVersion(char* version, unsigned length) {
 }
 
 nvmlReturn_t nvmlSystemGetNVMLVersion(char* version, unsigned length) {
-  return GiveText(kNvmlVersion, version, length);
+  // That of the GPUs' machine, which nvidia-smi compares with its own. It may be asked for before nvmlInit.
+  const bool is_open = Guard([] { return Open(); }) == NVML_SUCCESS;
+  const auto* const facts = Facts();
+  const nvmlReturn_t result =
+      GiveText(facts == nullptr ? kNvmlVersion : ("13." + facts->driver_version).c_str(), version, length);
+  if (is_open) Close();
+  return result;
 }
 
 nvmlReturn_t nvmlSystemGetCudaDriverVersion(int* cudaDriverVersion) { return GiveCudaVersion(cudaDriverVersion); }

@@ -421,12 +421,15 @@ TEST_F(NvmlTest, GpusOfALeaseDoNotReachEachOther) {
 }
 
 TEST_F(NvmlTest, VersionsAndErrorsAreTexts) {
-  ASSERT_EQ(nvmlInit_v2(), NVML_SUCCESS);
   char text[80];
+  EXPECT_EQ(nvmlSystemGetNVMLVersion(text, sizeof text), NVML_SUCCESS);  // before nvmlInit
+  EXPECT_STREQ(text, "13.580.65.06");
+  EXPECT_EQ(nvmlSystemGetDriverVersion(text, sizeof text), NVML_ERROR_UNINITIALIZED);
+  ASSERT_EQ(nvmlInit_v2(), NVML_SUCCESS);
   EXPECT_EQ(nvmlSystemGetDriverVersion(text, sizeof text), NVML_SUCCESS);
   EXPECT_STREQ(text, "580.65.06");
   EXPECT_EQ(nvmlSystemGetNVMLVersion(text, sizeof text), NVML_SUCCESS);
-  EXPECT_EQ(std::string(text).substr(0, 3), "13.");
+  EXPECT_STREQ(text, "13.580.65.06");
   int version = 0;
   EXPECT_EQ(nvmlSystemGetCudaDriverVersion_v2(&version), NVML_SUCCESS);
   EXPECT_EQ(version, CUDA_VERSION);
