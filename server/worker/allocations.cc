@@ -232,14 +232,16 @@ CUresult Allocations::Export(CUdeviceptr address, slice::ExportName* name, const
 }
 
 CUresult Allocations::Info(size_t* free, size_t* total) {
-  const CUresult result = driver_.cuMemGetInfo_v2(free, total);
+  size_t device_free = 0, device_total = 0;
+  const CUresult result = driver_.cuMemGetInfo_v2(&device_free, &device_total);
   if (result != CUDA_SUCCESS) return result;
   CUcontext context;
   const LeasedDevice* device = nullptr;
   if (const CUresult found = FindCurrent(driver_, devices_, &context, &device); found != CUDA_SUCCESS) return found;
-  *total = std::min<uint64_t>(*total, device->ledger->limit());
+  const uint64_t in_all = std::min<uint64_t>(device_total, device->ledger->limit());
+  if (total != nullptr) *total = in_all;
   // The slice may be given another size between the two.
-  *free = std::min<uint64_t>({*free, *total, device->ledger->free()});
+  if (free != nullptr) *free = std::min<uint64_t>({device_free, in_all, device->ledger->free()});
   return CUDA_SUCCESS;
 }
 

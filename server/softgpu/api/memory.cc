@@ -47,9 +47,9 @@ using namespace outboard::softgpu::api;
 
 CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    if (!free || !total) return CUDA_ERROR_INVALID_VALUE;
-    *free = context.device.memory->FreeBytes();
-    *total = context.device.memory->facts().memory_bytes;
+    // NVIDIA's driver takes null for either.
+    if (free) *free = context.device.memory->FreeBytes();
+    if (total) *total = context.device.memory->facts().memory_bytes;
     return CUDA_SUCCESS;
   });
 }

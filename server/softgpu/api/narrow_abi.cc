@@ -42,8 +42,8 @@ CUresult cuMemGetInfo(unsigned int* free, unsigned int* total) {
   size_t wide_free, wide_total;
   const CUresult result = cuMemGetInfo_v2(free ? &wide_free : nullptr, total ? &wide_total : nullptr);
   if (result != CUDA_SUCCESS) return result;
-  *free = Narrow(wide_free);
-  *total = Narrow(wide_total);
+  if (free) *free = Narrow(wide_free);
+  if (total) *total = Narrow(wide_total);
   return CUDA_SUCCESS;
 }
 

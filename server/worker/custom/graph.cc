@@ -48,6 +48,7 @@ CUresult outboardGraphExecDestroy(Call& call, unsigned long long number) {
 
 CUresult outboardGraphConditionalHandleCreate(Call& call, unsigned long long* handle, unsigned long long number,
                                               CUcontext context, unsigned int value, unsigned int flags) {
+  if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
   CUgraphConditionalHandle made = 0;
   const CUresult result = call.session().graphs().CreateCondition(number, context, value, flags, &made);
   *handle = made;

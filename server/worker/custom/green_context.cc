@@ -17,7 +17,7 @@ template <class Get, class Of>
 CUresult GetResource(Call& call, Get get, Of of, CUdevResource* resource, CUdevResourceType type) {
   if (get == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
   const CUresult result = get(of, resource, type);
-  return result == CUDA_SUCCESS ? call.session().dev_resources().Hide(resource) : result;
+  return result == CUDA_SUCCESS && resource != nullptr ? call.session().dev_resources().Hide(resource) : result;
 }
 
 }  // namespace

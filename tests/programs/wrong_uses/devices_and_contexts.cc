@@ -29,7 +29,6 @@ void Checks::Devices() {
           {"get: past the last", [&] { return cuDeviceGet(&device, count_); }, CUDA_ERROR_INVALID_DEVICE, kDevice},
           {"get: null", [] { return cuDeviceGet(nullptr, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
           {"count: null", [] { return cuDeviceGetCount(nullptr); }, CUDA_ERROR_INVALID_VALUE, kNull},
-          {"name: no room", [&] { return cuDeviceGetName(text, 0, 0); }, CUDA_ERROR_INVALID_VALUE, kNull},
           {"attribute: 0", [&] { return cuDeviceGetAttribute(&number, static_cast<CUdevice_attribute>(0), 0); },
            CUDA_ERROR_INVALID_VALUE, kNull},
           {"attribute: too large", [&] { return cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_MAX, 0); },

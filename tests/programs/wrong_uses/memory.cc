@@ -30,7 +30,6 @@ void Checks::Memory() {
            "as above"},
           {"range: unknown", [&] { return cuMemGetAddressRange_v2(&address, &size, 16); }, CUDA_ERROR_NOT_FOUND,
            "cuMemGetAddressRange lists CUDA_ERROR_NOT_FOUND."},
-          {"info: null", [&] { return cuMemGetInfo_v2(nullptr, &size); }, CUDA_ERROR_INVALID_VALUE, kNull},
           {"to device: one byte past", [&] { return cuMemcpyHtoD_v2(memory_, host_, 1001); }, CUDA_ERROR_INVALID_VALUE,
            kNull},
           {"to device: size wraps", [&] { return cuMemcpyHtoD_v2(memory_ + 8, host_, ~size_t{0} - 4); },

@@ -180,6 +180,9 @@ TEST_F(AllocationsTest, InfoIsTheSmallerOfSliceAndDevice) {
   driver_.device_free = 7;
   ASSERT_EQ(allocations_->Info(&free, &total), CUDA_SUCCESS);
   EXPECT_EQ(free, 7u);
+  EXPECT_EQ(allocations_->Info(nullptr, &total), CUDA_SUCCESS);
+  EXPECT_EQ(allocations_->Info(&free, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(free, 7u);
 }
 
 TEST_F(AllocationsTest, ContextTakesItsMemoryWithIt) {

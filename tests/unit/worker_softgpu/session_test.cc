@@ -201,6 +201,13 @@ TEST_F(CustomSessionTest, BadCodeIsRefusedWithAReason) {
   EXPECT_EQ(LoadModule(NewHandle(wire::HandleKind::kModule), 1, code.size()), CUDA_ERROR_INVALID_IMAGE);
 }
 
+TEST_F(CustomSessionTest, OutputsMayBeLeftOut) {
+  EXPECT_EQ(Ask(wire::Op::kcuMemGetInfo_v2, Body().Value(0).Value(0)).result, CUDA_SUCCESS);
+  EXPECT_EQ(Ask(wire::Op::koutboardGraphConditionalHandleCreate, Body().Value(0).Value(1).Value(0).Value(0).Value(0))
+                .result,
+            CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(CustomSessionTest, ResetTakesTheMemoryAndTheContextComesBack) {
   Allocate(1u << 20);
   EXPECT_EQ(ledger_.used(), 1u << 20);
