@@ -63,7 +63,7 @@ CUresult Done(What what, OperationPtr* operation) {
 CUresult Make(Process& process, const CUDA_KERNEL_NODE_PARAMS_v3& params, OperationPtr* operation) {
   const auto handle = params.func != nullptr ? params.func : reinterpret_cast<CUfunction>(params.kern);
   if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  auto function = process.modules().Find(handle);
+  auto function = process.modules().FindToLaunch(handle);
   if (!function) return CUDA_ERROR_INVALID_HANDLE;
   Current current{function->identity().context, function->identity().device};
   if (current.context == nullptr) {

@@ -198,7 +198,9 @@ CUresult Modules::GetFunctionOf(const Current& current, CUkernel kernel, CUfunct
   if (result != CUDA_SUCCESS) return result;
   const auto parent = Find(kernel);
   if (!parent) return CUDA_ERROR_INVALID_HANDLE;  // unloaded meanwhile
-  // A kernel and its functions on one device have their attributes in common.
+  // A kernel and its functions on one device have their attributes in common, which a driver may not have told as long as
+  // no context was current.
+  if (parent->identity().device == current.device && !parent->knows_params()) parent->attributes()->Assign(info);
   auto attributes =
       parent->identity().device == current.device ? parent->attributes() : std::make_shared<FunctionAttributes>(info);
   std::shared_ptr<Function> shadow;
@@ -240,6 +242,16 @@ std::shared_ptr<Function> Modules::Find(CUfunction function) const {
   std::shared_lock lock(mutex_);
   const auto found = functions_.find(IdOf(function));
   return found == functions_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<Function> Modules::FindToLaunch(CUfunction function) {
+  auto found = Find(function);
+  if (!found || found->knows_params() || found->identity().context != nullptr) return found;
+  Current current;
+  CUfunction made = nullptr;
+  const auto kernel = reinterpret_cast<CUkernel>(function);
+  if (FindCurrent(process_, &current) != CUDA_SUCCESS) return found;
+  return GetFunctionOf(current, kernel, &made) == CUDA_SUCCESS ? Find(made) : found;
 }
 
 CUdevice Modules::DeviceOfThread() const {

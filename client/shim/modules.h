@@ -57,6 +57,9 @@ class Modules {
 
   // A function, or a kernel by its handle. Null for what is neither.
   std::shared_ptr<Function> Find(CUfunction function) const;
+  // ... whose parameters are known, if the driver tells any: of a kernel that was named while no context was current they
+  // are those of its function in the current one.
+  std::shared_ptr<Function> FindToLaunch(CUfunction function);
   std::shared_ptr<Function> Find(CUkernel kernel) const { return Find(reinterpret_cast<CUfunction>(kernel)); }
 
  private:

@@ -62,7 +62,7 @@ LaunchLimits::LaunchLimits(const wire::DeviceInfo& device)
       threads_per_block(AttributeOf(device, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK)),
       shared_per_block(AttributeOf(device, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)) {}
 
-FunctionAttributes::FunctionAttributes(const OutboardFunctionInfo& info) {
+void FunctionAttributes::Assign(const OutboardFunctionInfo& info) {
   for (size_t i = 0; i < values_.size(); ++i) values_[i].store(info.attributes[i], std::memory_order_relaxed);
 }
 

@@ -30,15 +30,24 @@ struct LaunchLimits {
 // ones. Thread-safe.
 class FunctionAttributes {
  public:
-  explicit FunctionAttributes(const OutboardFunctionInfo& info);
+  explicit FunctionAttributes(const OutboardFunctionInfo& info) { Assign(info); }
 
   // 0 for attributes that the worker did not tell.
   int Get(CUfunction_attribute attribute) const;
   void Set(CUfunction_attribute attribute, int value);
+  void Assign(const OutboardFunctionInfo& info);
 
  private:
   std::array<std::atomic<int>, kOutboardFunctionAttributes> values_;
 };
+
+// Whether a call that sets the attribute so has nothing to do. Libraries set these two before each launch, and to set one
+// in the worker makes all answers void that are kept.
+inline bool HasAlready(const FunctionAttributes& attributes, CUfunction_attribute attribute, int value) {
+  return (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES ||
+          attribute == CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT) &&
+         attributes.Get(attribute) == value;
+}
 
 // A kernel of a library, or a function of a module: what the client must know of it to pack its launches and to prove
 // that the driver will accept them, so that nobody has to wait for its answer.

@@ -63,7 +63,7 @@ class Calls {
     unsigned flags = 0;
     int active = 0;
     const auto retain = [&] { check::Ok(cuDevicePrimaryCtxRetain(&primary, 1)); };
-    Once("cuDevicePrimaryCtxGetState", [&] { return cuDevicePrimaryCtxGetState(1, &flags, &active); });
+    Twice("cuDevicePrimaryCtxGetState", [&] { return cuDevicePrimaryCtxGetState(1, &flags, &active); });
     Once("cuDevicePrimaryCtxSetFlags", [&] { return cuDevicePrimaryCtxSetFlags(1, flags); });
     Once("cuDevicePrimaryCtxSetFlags_v2", [&] { return cuDevicePrimaryCtxSetFlags_v2(1, flags); });
     retain();
@@ -110,7 +110,7 @@ class Calls {
     Once("cuLibraryGetGlobal", [&] { return cuLibraryGetGlobal(&address, &bytes, library, "variable"); });
     Once("cuLibraryGetModule", [&] { return cuLibraryGetModule(&of_library, library); });
     Twice("cuFuncGetAttribute", [&] { return cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_PTX_VERSION, function); });
-    Once("cuFuncSetAttribute",
+    Twice("cuFuncSetAttribute",
          [&] { return cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1024); });
     Once("cuFuncSetCacheConfig", [&] { return cuFuncSetCacheConfig(function, CU_FUNC_CACHE_PREFER_NONE); });
     Once("cuFuncSetSharedMemConfig",
@@ -119,7 +119,7 @@ class Calls {
     Once("cuFuncIsLoaded", [&] { return cuFuncIsLoaded(&state, function); });
     Twice("cuKernelGetAttribute",
           [&] { return cuKernelGetAttribute(&value, CU_FUNC_ATTRIBUTE_PTX_VERSION, kernel, 0); });
-    Once("cuKernelSetAttribute",
+    Twice("cuKernelSetAttribute",
          [&] { return cuKernelSetAttribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1024, kernel, 0); });
     Once("cuKernelSetCacheConfig", [&] { return cuKernelSetCacheConfig(kernel, CU_FUNC_CACHE_PREFER_NONE, 0); });
     Twice("cuOccupancyMaxActiveBlocksPerMultiprocessor",

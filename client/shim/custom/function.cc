@@ -18,7 +18,7 @@ CUresult FunctionCall(CUfunction handle, Body body) {
   Process& process = Process::Get();
   Current current;
   if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
-  const auto function = process.modules().Find(handle);
+  const auto function = process.modules().FindToLaunch(handle);
   return function ? body(process, current, *function) : CUDA_ERROR_INVALID_HANDLE;
 }
 
@@ -51,6 +51,12 @@ CUresult cuFuncGetParamInfo(CUfunction func, size_t paramIndex, size_t* paramOff
 }
 
 CUresult cuFuncSetAttribute(CUfunction hfunc, CUfunction_attribute attrib, int value) {
+  bool is_so = false;
+  const CUresult found = FunctionCall(hfunc, [&](Process&, const Current&, const Function& function) {
+    is_so = HasAlready(*function.attributes(), attrib, value);
+    return CUDA_SUCCESS;
+  });
+  if (found == CUDA_SUCCESS && is_so) return CUDA_SUCCESS;
   const CUresult result = remote::cuFuncSetAttribute(hfunc, attrib, value);
   if (result != CUDA_SUCCESS) return result;
   if (const auto function = Process::Get().modules().Find(hfunc)) function->attributes()->Set(attrib, value);

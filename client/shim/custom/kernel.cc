@@ -52,11 +52,22 @@ CUresult cuKernelGetName(const char** name, CUkernel hfunc) {
 }
 
 CUresult cuKernelGetParamInfo(CUkernel kernel, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
-  return KernelCall(kernel,
-                    [&](const Function& found) { return ParamInfo(found, paramIndex, paramOffset, paramSize); });
+  return KernelCall(kernel, [&](const Function&) {
+    Process& process = Process::Get();
+    Current current;
+    if (const CUresult result = FindCurrent(process, &current); result != CUDA_SUCCESS) return result;
+    const auto found = process.modules().FindToLaunch(reinterpret_cast<CUfunction>(kernel));
+    return found ? ParamInfo(*found, paramIndex, paramOffset, paramSize) : CUDA_ERROR_INVALID_HANDLE;
+  });
 }
 
 CUresult cuKernelSetAttribute(CUfunction_attribute attrib, int val, CUkernel kernel, CUdevice dev) {
+  bool is_so = false;
+  const CUresult found = KernelCall(kernel, [&](const Function& function) {
+    is_so = function.identity().device == dev && HasAlready(*function.attributes(), attrib, val);
+    return CUDA_SUCCESS;
+  });
+  if (found == CUDA_SUCCESS && is_so) return CUDA_SUCCESS;
   const CUresult result = remote::cuKernelSetAttribute(attrib, val, kernel, dev);
   if (result != CUDA_SUCCESS) return result;
   const auto function = Process::Get().modules().Find(kernel);

@@ -30,7 +30,7 @@ CUresult Launch(CUfunction f, OutboardLaunchShape shape, CUstream stream, std::s
                 void** kernel_params, void** extra) {
   Process& process = Process::Get();
   if (const CUresult entered = process.Enter(); entered != CUDA_SUCCESS) return entered;
-  const auto function = process.modules().Find(f);
+  const auto function = process.modules().FindToLaunch(f);
   const auto count = static_cast<unsigned>(attributes.size());
   if (CapturesOf(process).any() && function) {
     const auto captured = CaptureInstead(process, stream, [&](graphs::OperationPtr* operation) {

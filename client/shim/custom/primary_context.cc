@@ -39,10 +39,8 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* pctx, CUdevice dev) {
     if (!process.contexts().Find(PrimaryContext(dev))) return CUDA_ERROR_INVALID_DEVICE;
     if (pctx == nullptr) return CUDA_ERROR_INVALID_VALUE;
     std::lock_guard lock(process.contexts().primary_changes());
-    // First, as a waiting call may return the error of an earlier one, and one that retains must not.
-    unsigned flags = 0;
-    int active = 0;
-    CUresult result = remote::cuDevicePrimaryCtxGetState(dev, &flags, &active);
+    // As a waiting call may return the error of an earlier one, and one that retains must not.
+    CUresult result = remote::outboardTakeEarlier();
     if (result == CUDA_SUCCESS) result = remote::outboardPrimaryCtxRetain(dev);
     if (result != CUDA_SUCCESS) return result;
     shim::SetPrimaryActive(process, dev);

@@ -227,7 +227,10 @@ CUresult cuKernelGetName(const char** name, CUkernel hfunc) {
 }
 
 CUresult cuKernelGetParamInfo(CUkernel kernel, size_t paramIndex, size_t* paramOffset, size_t* paramSize) {
-  return KernelCall(kernel, [&](Driver&, Kernel& found) {
-    return FunctionParamInfo(found.info, paramIndex, paramOffset, paramSize);
+  return KernelCall(kernel, [&](Driver& driver, Kernel& found) {
+    // As NVIDIA's driver, which wants a context for it.
+    return InContext(driver, [&](Driver&, Context&) {
+      return FunctionParamInfo(found.info, paramIndex, paramOffset, paramSize);
+    });
   });
 }

@@ -59,6 +59,8 @@ CUresult cuDevicePrimaryCtxRelease_v2(Call& call, CUdevice dev) { return Release
 CUresult cuDevicePrimaryCtxReset(Call& call, CUdevice dev) { return Reset(call, dev); }
 CUresult cuDevicePrimaryCtxReset_v2(Call& call, CUdevice dev) { return Reset(call, dev); }
 
+CUresult outboardTakeEarlier(Call&) { return CUDA_SUCCESS; }
+
 CUresult outboardPrimaryCtxRetain(Call& call, CUdevice device) {
   CUcontext context = nullptr;
   Contexts& contexts = call.session().contexts();

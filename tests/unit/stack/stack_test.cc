@@ -161,6 +161,8 @@ TEST_F(StackTest, ThePrimaryContextIsOne) {
   EXPECT_EQ(active, 0);
   EXPECT_EQ(cuDevicePrimaryCtxRelease_v2(1), CUDA_ERROR_INVALID_CONTEXT);
   ASSERT_EQ(cuDevicePrimaryCtxRetain(&one, 1), CUDA_SUCCESS);
+  EXPECT_EQ(cuDevicePrimaryCtxGetState(1, &flags, &active), CUDA_SUCCESS);
+  EXPECT_EQ(active, 1);
   ASSERT_EQ(cuDevicePrimaryCtxRetain(&two, 1), CUDA_SUCCESS);
   EXPECT_EQ(one, two);
   ASSERT_EQ(cuCtxPushCurrent_v2(one), CUDA_SUCCESS);

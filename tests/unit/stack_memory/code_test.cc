@@ -85,6 +85,25 @@ TEST_F(CodeTest, ALibrarysKernelsRunByEitherHandle) {
   EXPECT_EQ(cuLibraryUnload(library), CUDA_ERROR_INVALID_HANDLE);
 }
 
+// NVIDIA's driver tells its parameters only then when one is.
+TEST_F(CodeTest, AKernelMayBeNamedWhileNoContextIsCurrent) {
+  const CUlibrary library = Load();
+  CUcontext context = nullptr;
+  CUkernel kernel = nullptr;
+  CUdeviceptr counter = 0;
+  size_t offset = 7, size = 7;
+  ASSERT_EQ(cuCtxPopCurrent_v2(&context), CUDA_SUCCESS);
+  ASSERT_EQ(cuLibraryGetKernel(&kernel, library, "bump"), CUDA_SUCCESS);
+  EXPECT_EQ(cuKernelGetParamInfo(kernel, 0, &offset, &size), CUDA_ERROR_INVALID_CONTEXT);
+  ASSERT_EQ(cuCtxPushCurrent_v2(context), CUDA_SUCCESS);
+  EXPECT_EQ(cuKernelGetParamInfo(kernel, 0, &offset, &size), CUDA_SUCCESS);
+  EXPECT_EQ(offset, 0u);
+  EXPECT_EQ(size, 4u);
+  EXPECT_EQ(Launch(reinterpret_cast<CUfunction>(kernel), 1, 1), CUDA_SUCCESS);
+  ASSERT_EQ(cuLibraryGetGlobal(&counter, nullptr, library, "counter"), CUDA_SUCCESS);
+  EXPECT_EQ(ReadWord(counter), 42u);
+}
+
 TEST_F(CodeTest, AFileIsReadWhenItsLibraryIsMade) {
   const std::string path = WriteFile();
   CUlibrary library = nullptr;
@@ -275,8 +294,14 @@ TEST_F(CodeTest, DynamicSharedMemoryIsOptedInto) {
     return cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, shared, nullptr, parameters, nullptr);
   };
   EXPECT_EQ(launch(60000), CUDA_ERROR_INVALID_VALUE);
-  ASSERT_EQ(cuKernelSetAttribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 60000, kernel, 0), CUDA_SUCCESS);
+  const auto opt_in = [&](int bytes) {
+    return cuKernelSetAttribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes, kernel, 0);
+  };
+  ASSERT_EQ(opt_in(50000), CUDA_SUCCESS);
+  EXPECT_EQ(launch(60000), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(opt_in(60000), CUDA_SUCCESS);
   const uint64_t before = RoundTrips();
+  EXPECT_EQ(opt_in(60000), CUDA_SUCCESS);  // it is so already
   EXPECT_EQ(launch(60000), CUDA_SUCCESS);
   EXPECT_EQ(RoundTrips(), before);
   EXPECT_EQ(launch(60001), CUDA_ERROR_INVALID_VALUE);
