@@ -18,8 +18,8 @@ const char kCalling[] = R"(
 
 .extern .func (.param .b32 result) scaled(.param .b32 value);
 .extern .global .align 4 .u32 factor;
-.visible .global .align 8 .u64 where[2] = {generic(factor), generic(own)+4};
 .global .align 4 .u32 own[2] = {11, 13};
+.visible .global .align 8 .u64 where[2] = {generic(factor), generic(own)+4};
 .weak .func (.param .b32 result) chosen()
 {
   st.param.b32 [result], 1;

@@ -216,7 +216,8 @@ static void Arrays(check::Digest* digest) {
       const auto mode = static_cast<cudaTextureAddressMode>(variant & 3);
       const bool repeats = mode == cudaAddressModeWrap || mode == cudaAddressModeMirror;
       if (repeats && !is_normalized) continue;  // not defined
-      for (cudaTextureAddressMode& each : reading.addressMode) each = mode;
+      // A GPU filters the one row of an array of one dimension by the mode of the second.
+      for (int d = 0; d < dimensions; ++d) reading.addressMode[d] = mode;
       reading.filterMode = filters ? cudaFilterModeLinear : cudaFilterModePoint;
       reading.normalizedCoords = is_normalized;
       const check::TextureObject texture(check::Resource(array.get()), reading);
