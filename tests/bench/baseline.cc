@@ -101,7 +101,7 @@ void BenchLaunch() {
     worker.Wait();
   };
   std::vector<double> launches, with_wait;
-  for (int sample = 0; sample < bench::kRepetitions; ++sample) {
+  for (int sample = 0; sample < bench::Repetitions(); ++sample) {
     std::vector<double> seconds;
     for (int round = 0; round < 40; ++round) {
       for (int i = 0; i < 200; ++i) seconds.push_back(bench::Seconds(launch));

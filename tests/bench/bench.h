@@ -10,7 +10,11 @@
 
 namespace bench {
 
-constexpr int kRepetitions = 6;  // of which the best counts
+// How many samples a program takes, of which the best or the median counts.
+inline int Repetitions() {
+  const char* const wanted = std::getenv("BENCH_REPETITIONS");
+  return wanted == nullptr ? 6 : std::atoi(wanted);
+}
 
 // Seconds that one call of `work` takes.
 template <class Work>
@@ -20,12 +24,12 @@ double Seconds(Work work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Seconds of each of kRepetitions calls, after one that does not count.
+// Seconds of each of Repetitions() calls, after one that does not count.
 template <class Work>
 std::vector<double> Repeat(Work work) {
   work();
   std::vector<double> seconds;
-  for (int i = 0; i < kRepetitions; ++i) seconds.push_back(Seconds(work));
+  for (int i = 0; i < Repetitions(); ++i) seconds.push_back(Seconds(work));
   return seconds;
 }
 

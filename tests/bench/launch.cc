@@ -18,7 +18,7 @@ int main() {
     kernel.Wait();
   };
   std::vector<double> launches, with_wait;
-  for (int sample = 0; sample < bench::kRepetitions; ++sample) {
+  for (int sample = 0; sample < bench::Repetitions(); ++sample) {
     std::vector<double> seconds;
     for (int round = 0; round < kRounds; ++round) {
       for (int i = 0; i < kPerRound; ++i) seconds.push_back(bench::Seconds(launch));

@@ -38,7 +38,7 @@ int main() {
   const bench::EmptyKernel context;
   LoadedText text;
   std::vector<double> loads, with_run;
-  for (int sample = 0; sample <= bench::kRepetitions; ++sample) {
+  for (int sample = 0; sample <= bench::Repetitions(); ++sample) {
     const double load = bench::Seconds([&] { text.Load(); });
     const double run = bench::Seconds([&] { text.RunFirst(); });
     text.Unload();

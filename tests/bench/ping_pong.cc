@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
   std::fprintf(stderr, "congestion control %s\n", control);
 
   std::vector<double> medians;
-  for (int sample = 0; sample < bench::kRepetitions; ++sample) {
+  for (int sample = 0; sample < bench::Repetitions(); ++sample) {
     std::vector<double> seconds;
     for (int i = 0; i < kRounds; ++i) {
       seconds.push_back(bench::Seconds([&] {

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   if (wanted("launch_async")) {
     // The median of few at a time, so that no launch waits for room in a queue.
     std::vector<double> medians;
-    for (int sample = 0; sample < bench::kRepetitions; ++sample) {
+    for (int sample = 0; sample < bench::Repetitions(); ++sample) {
       std::vector<double> seconds;
       for (int round = 0; round < 100; ++round) {
         for (int i = 0; i < 20; ++i) seconds.push_back(bench::Seconds(launch));
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   }
   if (wanted("sync")) {
     std::vector<double> medians;
-    for (int sample = 0; sample < bench::kRepetitions; ++sample) {
+    for (int sample = 0; sample < bench::Repetitions(); ++sample) {
       std::vector<double> seconds;
       for (int i = 0; i < 3000; ++i) seconds.push_back(bench::Seconds(wait));
       medians.push_back(bench::Median(seconds));
