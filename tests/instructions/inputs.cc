@@ -94,6 +94,13 @@ uint64_t Shortened(double value) {
   return H::Of(std::trunc(value / unit) * unit).bits;
 }
 
+// The product. Of two NaNs a CPU keeps the one that the compiler puts first, so that is chosen here.
+template <class T>
+uint64_t ProductOf(T a, T b) {
+  if (std::isnan(b)) return ToBits(b + T{1});
+  return ToBits(std::isnan(a) ? a + T{1} : a * b);
+}
+
 // About -(a * b), so that a sum with the product cancels.
 uint64_t Cancelling(ValueType type, uint64_t a, uint64_t b, std::mt19937_64& random) {
   switch (type) {
@@ -102,9 +109,9 @@ uint64_t Cancelling(ValueType type, uint64_t a, uint64_t b, std::mt19937_64& ran
     case ValueType::kBF16:
       return Related(type, Shortened<BF16>(FromBits<BF16>(a).Value() * FromBits<BF16>(b).Value()), random);
     case ValueType::kF32:
-      return Related(type, ToBits(FromBits<float>(a) * FromBits<float>(b)), random);
+      return Related(type, ProductOf(FromBits<float>(a), FromBits<float>(b)), random);
     default:
-      return Related(type, ToBits(FromBits<double>(a) * FromBits<double>(b)), random);
+      return Related(type, ProductOf(FromBits<double>(a), FromBits<double>(b)), random);
   }
 }
 
