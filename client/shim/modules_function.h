@@ -41,8 +41,8 @@ class FunctionAttributes {
   std::array<std::atomic<int>, kOutboardFunctionAttributes> values_;
 };
 
-// Whether a call that sets the attribute so has nothing to do. Libraries set these two before each launch, and to set one
-// in the worker makes all answers void that are kept.
+// Whether a call that sets the attribute so has nothing to do. Programs may set these two before each launch, and to set
+// one in the worker makes all answers void that are kept.
 inline bool HasAlready(const FunctionAttributes& attributes, CUfunction_attribute attribute, int value) {
   return (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES ||
           attribute == CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT) &&

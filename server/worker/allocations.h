@@ -53,8 +53,8 @@ class Allocations {
   // cuIpcGetMemHandle for the allocation that contains `address`: its name in the ledger of `device`, the same each
   // time.
   CUresult Export(CUdeviceptr address, slice::ExportName* name, const LeasedDevice** device);
-  // cuMemGetInfo: what the slice and what the device has, the smaller of the two. Either may be null, as NVIDIA's driver
-  // has it.
+  // cuMemGetInfo: what the slice and what the device has, the smaller of the two. Either may be null, which NVIDIA's
+  // driver does not refuse.
   CUresult Info(size_t* free, size_t* total);
 
   // The stream of its own that memory of this context, the current one, is cleared on: the application's streams

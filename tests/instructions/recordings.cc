@@ -246,7 +246,9 @@ void Comparer::See(const ValueRun& run) {
     return;
   }
   ++compared_;
-  if (recorded.inputs_hash != HashOf(run.cells)) return Fail(run, "was recorded with other inputs: record it again, or take it out");
+  if (recorded.inputs_hash != HashOf(run.cells)) {
+    return Fail(run, "was recorded with other inputs: record it again, or take it out");
+  }
   const std::vector<uint64_t> ours = Kept(run.results, run.inputs);
   if (ours.size() != recorded.results.size()) return Fail(run, "was recorded with another number of results");
   const size_t stored = std::min(kStored, run.inputs), rows = ours.size() / stored;

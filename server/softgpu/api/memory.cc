@@ -47,7 +47,7 @@ using namespace outboard::softgpu::api;
 
 CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
   return ContextCall([&](Driver&, Context& context) -> CUresult {
-    // NVIDIA's driver takes null for either.
+    // NVIDIA's driver does not refuse null for what is free.
     if (free) *free = context.device.memory->FreeBytes();
     if (total) *total = context.device.memory->facts().memory_bytes;
     return CUDA_SUCCESS;
