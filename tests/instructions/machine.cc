@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "server/softgpu/exec/kernel.h"
 #include "server/softgpu/ptx/parser.h"
 #include "tests/instructions/recordings.h"
 #include "tests/tools/opcodes.h"
@@ -107,6 +108,15 @@ bool Machine::RunWell(std::string_view kernel, Dim3 grid, Dim3 block, const Para
   const std::optional<Fault> fault = Run(kernel, grid, block, params, dynamic_shared_bytes);
   if (fault) ADD_FAILURE() << fault->message << "\n" << text_;
   return !fault;
+}
+
+size_t Machine::FusedRecords(std::string_view kernel) {
+  const Result<const Kernel*> prepared = module_->Prepare(kernel, engine_);
+  EXPECT_TRUE(prepared) << (prepared ? "" : prepared.error().message);
+  if (!prepared) return 0;
+  const std::vector<Inst>& code = (*prepared)->code;
+  return static_cast<size_t>(
+      std::count_if(code.begin(), code.end(), [](const Inst& inst) { return inst.control == Control::kFused; }));
 }
 
 uint32_t Machine::LineOf(std::string_view text) const {

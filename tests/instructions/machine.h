@@ -72,6 +72,9 @@ class Machine final : public DeviceRuntime {
   // As Run, and a test failure if the kernel faults. False then.
   bool RunWell(std::string_view kernel, Dim3 grid, Dim3 block, const Params& params, uint32_t dynamic_shared_bytes = 0);
 
+  // How many of the kernel's records run others along with themselves (Control::kFused).
+  size_t FusedRecords(std::string_view kernel);
+
   // The line, as faults report it, on which `text` first stands in the program; a test failure if nowhere.
   uint32_t LineOf(std::string_view text) const;
 

@@ -23,6 +23,7 @@ void AddAll(FormTable& table) {
   Lanes<kLevel>::AddMove(table);
   Lanes<kLevel>::AddMemory(table);
   Lanes<kLevel>::AddAsyncCopy(table);
+  Lanes<kLevel>::AddFused(table);
   Lanes<kLevel>::AddAtomic(table);
   Lanes<kLevel>::AddTexture(table);
   Lanes<kLevel>::AddWarp(table);

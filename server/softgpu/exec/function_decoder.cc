@@ -515,7 +515,35 @@ void FunctionDecoder::DecodeInstruction(const Instruction& instruction) {
   if (opcode.Last() == "f32x2") return DecodePair(instruction, opcode);
   const std::string_view result_type =
       base == "cvt" && opcode.modifiers.size() >= 2 ? opcode.modifiers[opcode.modifiers.size() - 2] : opcode.Last();
-  EmitForm(CanonicalName(opcode), instruction.operands, result_type.starts_with("s"));
+  const std::string name = CanonicalName(opcode);
+  EmitForm(name, instruction.operands, result_type.starts_with("s"));
+  if (name.starts_with("fma.rn.")) FuseProduct(instruction, name);
+}
+
+// If the record emitted last is a product of what the two before it load, and nothing else needs that, the first of
+// them may run all three. Nothing can jump to between them, or there would be a record there.
+void FunctionDecoder::FuseProduct(const Instruction& product, const std::string& name) {
+  std::vector<Inst>& code = shared_->kernel->code;
+  const Form* fused = shared_->forms.Find("ld.ld." + name);
+  if (fused == nullptr || product.operands.size() != 4 || code.size() < 3) return;
+  if (shared_->kernel->checks.any()) return;  // each is watched by itself
+  Inst& first = code[code.size() - 3];
+  const Inst& second = code[code.size() - 2];
+  const Inst& last = code.back();
+  const Form* load = shared_->forms.Find(name.ends_with("64") ? "ld.b64" : "ld.b32");
+  const auto is_load = [&](const Inst& inst) { return inst.run == load->handler && inst.guard == kNoSlot; };
+  if (!is_load(first) || !is_load(second) || last.guard != kNoSlot) return;
+  if (first.dst == second.dst || second.a == first.dst) return;
+  const bool in_order = last.a == first.dst && last.b == second.dst;
+  if (!in_order && (last.a != second.dst || last.b != first.dst)) return;
+  if (last.c == first.dst || last.c == second.dst) return;
+  for (const size_t factor : {1, 2}) {
+    const Operand& operand = product.operands[factor];
+    if (operand.kind != Operand::Kind::kRegister) return;
+    if (rows_.needed_until[static_cast<size_t>(operand.reg)] + 1 != pc_of_.size()) return;
+  }
+  first.run = fused->handler;
+  first.control = fused->control;
 }
 
 }  // namespace outboard::softgpu

@@ -125,6 +125,7 @@ class FunctionDecoder {
   void DecodeBarrier(const Instruction& instruction, const Opcode& opcode);
   void DecodeMove(const Instruction& instruction, const Opcode& opcode);
   void DecodeCompare(const Instruction& instruction, const Opcode& opcode);
+  void FuseProduct(const Instruction& product, const std::string& name);
   void DecodePair(const Instruction& instruction, const Opcode& opcode);
   void EmitSet(const Operand& target, const Opcode& opcode, Slot lower, Slot upper);
   void DecodeLoad(const Instruction& instruction, const Opcode& opcode);

@@ -44,6 +44,7 @@ using Handler = void (*)(const Inst& inst, WarpContext& warp, uint32_t mask);
 enum class Control : uint8_t {
   kStraight,       // run the handler
   kChecked,        // run the handler, which may have set WarpContext::fault
+  kFused,          // as kChecked; the handler may have run records behind this one too: WarpContext::ran_ahead
   kSync,           // a warp-level operation: wait for the lanes named in the row `d`, then as kChecked
   kJoin,           // a place where splits of a warp may meet
   kBranch,         // to imm; with a handler, which compares, as kernel.h says
@@ -101,6 +102,7 @@ struct WarpContext {
   const Slot* operands;          // the kernel's lists of operands, for instructions with more than an Inst has
   const Extent* hit[kHits];      // where accesses hit last, by the instruction's place; never null, may be empty
   AccessFault fault;
+  uint32_t ran_ahead;  // set by every handler of a Control::kFused
   uint32_t tid[3][kLanes];
   uint32_t ctaid[3], ntid[3], nctaid[3];
   uint32_t warp_id, warp_count, sm_id, sm_count;

@@ -244,7 +244,11 @@ RowPlan PlanRows(const ptx::Function& function, const Body& body) {
         break;
     }
   }
-  for (uint32_t reg = 0; reg < original.size(); ++reg) plan.slots[reg] = plan.slots[original[reg]];
+  plan.needed_until.resize(original.size());
+  for (uint32_t reg = 0; reg < original.size(); ++reg) {
+    plan.slots[reg] = plan.slots[original[reg]];
+    plan.needed_until[reg] = intervals[original[reg]].end;
+  }
   return plan;
 }
 

@@ -11,7 +11,8 @@ namespace outboard::softgpu {
 // Where each register of a function lies in its frame. Registers that are never live together share a row, so that a
 // frame fits the CPU's caches.
 struct RowPlan {
-  std::vector<Slot> slots;      // per register; kNoSlot for one that is never used
+  std::vector<Slot> slots;             // per register; kNoSlot for one that is never used
+  std::vector<uint32_t> needed_until;  // per register: the last instruction, in order of the text, that may need it
   std::vector<bool> invariant;  // per instruction: LaunchInvariants of a kernel; their rows are shared with no other
   uint32_t scratch_word;        // rows for the decoder's own use, kScratchRows of each kind
   uint32_t scratch_long;

@@ -492,18 +492,21 @@ Warp::Outcome Warp::Run() {
         if (mask == 0) continue;
       }
       if (next->control == Control::kJoin && others_.empty()) continue;
-      if (next->control > Control::kChecked) break;
+      if (next->control > Control::kFused) break;
       next->run(*next, context, mask);
-      if (next->control == Control::kChecked && context.fault.error != AccessError::kNone) {
+      if (next->control == Control::kStraight) continue;
+      if (context.fault.error != AccessError::kNone) {
         AccessFaulted(*next);
         return Outcome::kFaulted;
       }
+      if (next->control == Control::kFused) next += context.ran_ahead;
     }
     now_.pc = static_cast<uint32_t>(next - code);
     const Inst& inst = *next;
     switch (inst.control) {
       case Control::kStraight:
       case Control::kChecked:
+      case Control::kFused:
         break;
       case Control::kSync:
         mask = WaitForLanes(inst, mask, Wait::kSync);

@@ -8,8 +8,6 @@
 namespace outboard::softgpu {
 namespace {
 
-inline f32 Fused(f32 a, f32 b, f32 c) { return __builtin_fmaf(a, b, c); }
-inline f64 Fused(f64 a, f64 b, f64 c) { return __builtin_fma(a, b, c); }
 inline f32 Root(f32 a) { return __builtin_sqrtf(a); }
 inline f64 Root(f64 a) { return __builtin_sqrt(a); }
 
@@ -24,8 +22,7 @@ inline T Product(T a, T b) {
   return a * b;
 }
 
-// Of two NaNs in f64 the second operand of a sum or product wins, and the first of a division; of three the second, the
-// third, the first.
+// Of two NaNs in f64 the second operand of a sum or product wins, and the first of a division.
 template <class T, Rounding kMode, bool kFtz, bool kSat>
 void AddArithmetic(FormTable& table, const char* rounding) {
   const char* ftz = kFtz ? "ftz." : "";
@@ -38,9 +35,7 @@ void AddArithmetic(FormTable& table, const char* rounding) {
   AddMap<kMode>(table, {"mul.", rounding, ftz, sat, type},
                 [](T a, T b) { return Result(Out<false, kSat>(Product<kFtz>(a, b)), a, b); });
   AddMap<kMode>(table, {"fma.", rounding, ftz, sat, type},
-                [](T a, T b, T c) {
-                  return Result(Out<kFtz, kSat>(Fused(In<kFtz>(a), In<kFtz>(b), In<kFtz>(c))), a, c, b);
-                });
+                [](T a, T b, T c) { return MultiplyAdd<kFtz, kSat>(a, b, c); });
 }
 
 template <class T, Rounding kMode, bool kFtz>

@@ -51,8 +51,8 @@ inline T Canonical(T value) {
 // A NaN, made quiet.
 inline f64 Quiet(f64 nan) { return __builtin_bit_cast(f64, Bits(nan) | u64{1} << 51); }
 
-// What arithmetic on `sources` has computed, with the NaN that an H200 makes of it, since PTX leaves that open: of f32 the
-// canonical one; of f64 the last of the sources that is one, made quiet, or the one below where none is.
+// What arithmetic on `sources` has computed, with the NaN that an H200 makes of it, since PTX leaves that open: of f32
+// the canonical one; of f64 the last of the sources that is one, made quiet, or the one below where none is.
 template <class... Sources>
 inline f32 Result(f32 value, Sources...) {
   return Canonical(value);
@@ -62,6 +62,15 @@ inline f64 Result(f64 value, Sources... sources) {
   f64 nan = __builtin_bit_cast(f64, u64{0xfff8000000000000});
   ((nan = sources != sources ? Quiet(sources) : nan), ...);
   return value != value ? nan : value;
+}
+
+inline f32 Fused(f32 a, f32 b, f32 c) { return __builtin_fmaf(a, b, c); }
+inline f64 Fused(f64 a, f64 b, f64 c) { return __builtin_fma(a, b, c); }
+
+// fma. Of three NaNs in f64 the second wins, then the third, then the first.
+template <bool kFtz, bool kSat, class T>
+inline T MultiplyAdd(T a, T b, T c) {
+  return Result(Out<kFtz, kSat>(Fused(In<kFtz>(a), In<kFtz>(b), In<kFtz>(c))), a, c, b);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct Lanes {
   static void AddMemory(FormTable& table);
   static void AddAsyncCopy(FormTable& table);
   static void AddAtomic(FormTable& table);
+  static void AddFused(FormTable& table);
   static void AddTexture(FormTable& table);
   static void AddWarp(FormTable& table);
 };
