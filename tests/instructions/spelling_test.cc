@@ -218,6 +218,26 @@ TEST_P(Spellings, ConstantMemory) {
   }
 }
 
+// Results that nobody wants go nowhere.
+TEST_P(Spellings, Sinks) {
+  for (const std::string instruction :
+       {"add.u32 _, %r, %r;", "add.u64 _, %x, %x;", "fma.rn.f32 _, %r, %r, %r;", "mov.b32 _, %r;", "cvt.u64.u32 _, %r;",
+        "shfl.sync.idx.b32 _, %r, 0, 31, -1;", "shfl.sync.idx.b32 _|%p, %r, 0, 31, -1;", "elect.sync _|%p, -1;",
+        "match.all.sync.b32 _|%p, %r, -1;", "vote.sync.any.pred _, %p, -1;", "setp.eq.u32 _|%p, %r, 0;",
+        "testp.finite.f32 _, %r;"}) {
+    ASSERT_TRUE(
+        machine_.Load(".visible .entry test(.param .u64 data)\n{\n.reg .b64 %to, %x;\n.reg .b32 %r;\n"
+                      ".reg .pred %p;\nld.param.u64 %to, [data];\nld.global.u64 %x, [%to];\n"
+                      "ld.global.u32 %r, [%to];\nsetp.ne.u32 %p, %r, 0;\n" +
+                      instruction + "\nst.global.u64 [%to+8], %x;\nst.global.u32 [%to+16], %r;\nret;\n}\n"));
+    machine_.Fill(0);
+    machine_.Write(0, uint64_t{0x3f80000012345678});
+    ASSERT_TRUE(machine_.RunWell("test", {}, {32}, Params().Add(kDataAddress))) << instruction;
+    EXPECT_EQ(machine_.Read<uint64_t>(8), 0x3f80000012345678) << instruction;
+    EXPECT_EQ(machine_.Read<uint32_t>(16), 0x12345678u) << instruction;
+  }
+}
+
 // The arguments and results of functions.
 TEST_P(Spellings, Arguments) {
   for (const AccessType& type : kTypes) {

@@ -423,7 +423,10 @@ void FunctionDecoder::EmitForm(const std::string& name, std::span<const Operand>
     }
     const Operand* operand = take();
     if (operand == nullptr) return;
-    if (operand->kind == Operand::Kind::kSink) continue;
+    if (operand->kind == Operand::Kind::kSink) {
+      slot = Scratch(letter);
+      continue;
+    }
     if (operand->kind != Operand::Kind::kRegister) return Fail(name + " with such a destination");
     if (letter != 'p' && IsLong(*operand) != (letter == 'l')) {
       if (letter == 'l') return Fail(name + " into a register of 32 bits");

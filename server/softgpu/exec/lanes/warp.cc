@@ -32,7 +32,7 @@ void Exchange(const Inst& inst, WarpContext& warp, u32 mask) {
     out[lane] = a[inside ? static_cast<u32>(from) & 31 : lane];
     valid |= u32{inside} << lane;
   }
-  if (inst.dst != kNoSlot) Blend(Row<u32>(warp, inst.dst), out, mask);
+  Blend(Row<u32>(warp, inst.dst), out, mask);
   if (inst.dst2 != kNoSlot) {
     u32& predicate = Predicate(warp, inst.dst2);
     predicate = (predicate & ~mask) | (valid & mask);
@@ -70,7 +70,7 @@ void MatchAll(const Inst& inst, WarpContext& warp, u32 mask) {
   const T first = a[__builtin_ctz(mask)];
   bool equal = true;
   for (u32 lane = 0; lane < kLanes; ++lane) equal = equal && (((mask >> lane) & 1) == 0 || a[lane] == first);
-  if (inst.dst != kNoSlot) Assign(warp, inst.dst, mask, equal ? mask : 0u);
+  Assign(warp, inst.dst, mask, equal ? mask : 0u);
   if (inst.dst2 != kNoSlot) Assign(warp, inst.dst2, mask, equal);
 }
 
@@ -87,7 +87,7 @@ void ActiveMask(const Inst& inst, WarpContext& warp, u32 mask) { Assign(warp, in
 // The lowest lane leads.
 void Elect(const Inst& inst, WarpContext& warp, u32 mask) {
   const u32 leader = static_cast<u32>(__builtin_ctz(mask));
-  if (inst.dst != kNoSlot) Assign(warp, inst.dst, mask, leader);
+  Assign(warp, inst.dst, mask, leader);
   if (inst.dst2 == kNoSlot) return;
   u32& predicate = Predicate(warp, inst.dst2);
   predicate = (predicate & ~mask) | 1u << leader;
