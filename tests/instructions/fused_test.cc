@@ -30,7 +30,8 @@ struct Place {
   bool is_shared;
   uint32_t address_bits;
 };
-constexpr Place kPlaces[] = {{".shared", true, 32}, {".shared", true, 64}, {".global", false, 64}, {"", false, 64}};
+constexpr Place kPlaces[] = {
+    {".shared", true, 32}, {".shared", true, 64}, {".global", false, 64}, {"", false, 64}, {"", true, 64}};
 
 // `body` with %p, %q, %u and %v, the lanes' addresses, `steps` bytes apart from lane to lane; %s0 to %s3, of which the
 // last is stored; %x<4> and %y<4>. $G: where a guard stands that holds.
@@ -41,14 +42,15 @@ std::string Kernel(const std::string& name, const Product& product, const Place&
   const std::string address = std::to_string(place.address_bits);
   std::string text = ".visible .entry " + name +
                      "(.param .u64 data, .param .s32 p_step, .param .s32 q_step, .param .s32 u_step, "
-                     ".param .s32 v_step, .param .u32 active)\n{\n";
+                     ".param .s32 v_step, .param .u32 active, .param .s32 second)\n{\n";
   text += ".shared .align 16 .b8 room[" + std::to_string(kBytes) + "];\n";
   text += ".reg ." + type + " %s<4>, %x<4>, %y<4>;\n.reg .b" + address + " %base, %p, %q, %u, %v;\n";
   text += R"(.reg .b64 %data, %from, %own;
-.reg .b32 %lane, %at, %word, %active, %step, %in_room, %zero;
+.reg .b32 %lane, %at, %word, %active, %second, %step, %in_room, %zero;
 .reg .pred %true, %off, %more;
 ld.param.u64 %data, [data];
 ld.param.u32 %active, [active];
+ld.param.s32 %second, [second];
 mov.u32 %lane, %tid.x;
 setp.lt.u32 %true, %lane, 32;
 shl.b32 %at, %lane, 2;
@@ -63,6 +65,7 @@ add.u32 %at, %at, 128;
 setp.lt.u32 %more, %at, )" +
           std::to_string(kBytes) + ";\n@%more bra fill;\nbar.sync 0;\n";
   text += place.is_shared ? "mov.u" + address + " %base, room;\n" : "mov.u64 %base, %data;\n";
+  if (place.is_shared && *place.space == '\0') text += "cvta.shared.u64 %base, %base;\n";
   text += "add.u" + address + " %base, %base, " + std::to_string(kFirst) + ";\n";
   for (const std::string row : {"p", "q", "u", "v"}) {
     text += "ld.param.s32 %step, [" + row + "_step];\n";
@@ -85,6 +88,8 @@ setp.eq.u32 %off, %word, 0;
 std::string Spelled(std::string body, const Product& product, const Place& place) {
   const std::pair<std::string, std::string> words[] = {{"LOAD", std::string("ld") + place.space + "." + product.type},
                                                        {"FMA", product.opcode},
+                                                       {"TYPE", product.type},
+                                                       {"BITS", "b" + std::to_string(8 * product.bytes)},
                                                        {"ONE", std::to_string(product.bytes)},
                                                        {"ROW", std::to_string(32 * product.bytes)}};
   for (const auto& [word, meaning] : words) {
@@ -113,12 +118,15 @@ Results ResultsOf(Machine& machine, const std::string& kernel, const std::array<
   Params params;
   params.Add(kDataAddress);
   for (const int32_t step : steps) params.Add(step);
-  EXPECT_TRUE(machine.RunWell(kernel, {}, {32}, params.Add(active)));
+  EXPECT_TRUE(machine.RunWell(kernel, {}, {32}, params.Add(active).Add(0)));
   return machine.Read<Results>(kResultsAt);
 }
 
-// Three in a row, the factors in both orders, the third with addresses of its own.
-constexpr char kThree[] = R"($GLOAD %x0, [%p];
+// Three in a row, the factors in both orders, the third with addresses of its own; all twice, as only what an
+// instruction has hit before is found the quick way in device memory.
+constexpr char kThree[] = R"(mov.u32 %at, 0;
+again:
+$GLOAD %x0, [%p];
 $GLOAD %y0, [%q];
 FMA %s3, %x0, %y0, %s0;
 $GLOAD %x1, [%p+ONE];
@@ -127,6 +135,9 @@ FMA %s3, %y1, %x1, %s3;
 $GLOAD %x2, [%u];
 $GLOAD %y2, [%v+ONE];
 FMA %s3, %x2, %y2, %s3;
+add.u32 %at, %at, 1;
+setp.lt.u32 %more, %at, 2;
+@%more bra again;
 )";
 
 class FusedProducts : public LevelTest {};
@@ -181,6 +192,14 @@ TEST_P(FusedProducts, LeaveApartWhatIsNeededOtherwise) {
       "setp.lt.u32 %more, %at, 3;\n@%more bra again;\n",
       "mov.u32 %at, 0;\nLOAD %x0, [%p];\nLOAD %y0, [%q];\nagain:\nFMA %s3, %x0, %y0, %s3;\nadd.u32 %at, %at, 1;\n"
       "setp.lt.u32 %more, %at, 3;\n@%more bra again;\n",
+      // It is needed in the next round.
+      "mov.BITS %x0, %s0;\nmov.u32 %at, 0;\nagain:\nFMA %s3, %x0, %s0, %s3;\nLOAD %x0, [%p];\nLOAD %y0, [%q];\n"
+      "FMA %s3, %x0, %y0, %s3;\nadd.u32 %at, %at, 1;\nsetp.lt.u32 %more, %at, 3;\n@%more bra again;\n",
+      // It is needed later, and here under another name.
+      "LOAD %x0, [%p];\nLOAD %y0, [%q];\nmov.BITS %x1, %x0;\nFMA %s1, %x1, %y0, %s0;\nFMA %s3, %x0, %s1, %s1;\n",
+      // Others may see in which order.
+      "ld.volatile.shared.TYPE %x0, [%p];\nLOAD %y0, [%q];\nFMA %s3, %x0, %y0, %s0;\n",
+      "LOAD %x0, [%p];\nld.relaxed.cta.shared.TYPE %y0, [%q];\nFMA %s3, %x0, %y0, %s0;\n",
       // Guards.
       "@%off LOAD %x0, [%p];\nLOAD %y0, [%q];\nFMA %s3, %x0, %y0, %s0;\n",
       "LOAD %x0, [%p];\n@%off LOAD %y0, [%q];\nFMA %s3, %x0, %y0, %s0;\n",
@@ -224,31 +243,72 @@ ret;
   EXPECT_EQ(machine.Read<float>(0), 0x1p-20f);  // 2^127 times what 4 is as the bits of a float
 }
 
-// The one that faults is named, wherever it stands.
+// The address of what comes next is computed by the one before it.
+TEST_P(FusedProducts, AddressTheNext) {
+  Machine machine(level());
+  ASSERT_TRUE(machine.Load(R"(.visible .entry test(.param .u64 data)
+{
+.shared .align 16 .b8 room[256];
+.reg .b64 %data;
+.reg .b32 %x<2>, %y<2>, %at, %word, %sum;
+ld.param.u64 %data, [data];
+mov.b32 %word, 0;
+st.shared.b32 [room], %word;
+mov.b32 %word, 0f40e00000;
+st.shared.b32 [room+64], %word;
+mov.u32 %at, room;
+mov.b32 %word, 64;
+bar.sync 0;
+ld.shared.b32 %x0, [%at];
+ld.shared.b32 %y0, [%at];
+fma.rn.f32 %at, %x0, %y0, %word;
+ld.shared.b32 %x1, [%at];
+ld.shared.b32 %y1, [%at];
+fma.rn.f32 %sum, %x1, %y1, 0f3f800000;
+st.global.b32 [%data], %sum;
+ret;
+}
+)"));
+  EXPECT_EQ(machine.FusedRecords("test"), 2u);
+  ASSERT_TRUE(machine.RunWell("test", {}, {32}, Params().Add(kDataAddress)));
+  EXPECT_EQ(machine.Read<float>(0), 50.0f);
+}
+
+// The one that faults is named, wherever it stands, once the others have gone well.
 TEST_P(FusedProducts, NameTheLoadThatFaults) {
-  constexpr char kTwo[] = R"(LOAD %x0, [%p];
+  constexpr char kTwo[] = R"(mov.u32 %at, 0;
+again:
+LOAD %x0, [%p];
 LOAD %y0, [%q];
 FMA %s2, %x0, %y0, %s0;
 LOAD %x1, [%u];
 LOAD %y1, [%v];
 FMA %s3, %x1, %y1, %s2;
+MAD WRONG, %lane, %second, WRONG;
+add.u32 %at, %at, 1;
+setp.lt.u32 %more, %at, 2;
+@%more bra again;
 )";
-  constexpr const char* kLoads[] = {"%x0, [%p]", "%y0, [%q]", "%x1, [%u]", "%y1, [%v]"};
+  constexpr std::pair<const char*, const char*> kLoads[] = {
+      {"%p", "%x0, [%p]"}, {"%q", "%y0, [%q]"}, {"%u", "%x1, [%u]"}, {"%v", "%y1, [%v]"}};
   Machine machine(level());
   for (const Product& product : kProducts) {
     for (const Place& place : kPlaces) {
-      ASSERT_TRUE(machine.Load(Kernel("test", product, place, Spelled(kTwo, product, place), false)));
-      ASSERT_EQ(machine.FusedRecords("test"), 2u);
-      for (size_t wrong = 0; wrong < 4; ++wrong) {
-        for (const int32_t step : {int32_t{1}, int32_t{1} << 26}) {  // misaligned, and beyond all memory
+      for (const auto& [row, load] : kLoads) {
+        std::string body = Spelled(kTwo, product, place);
+        for (size_t at; (at = body.find("WRONG")) != std::string::npos;) body.replace(at, 5, row);
+        body.replace(body.find("MAD"), 3, place.address_bits == 64 ? "mad.wide.s32" : "mad.lo.s32");
+        ASSERT_TRUE(machine.Load(Kernel("test", product, place, body, false)));
+        ASSERT_EQ(machine.FusedRecords("test"), 2u);
+        for (const int32_t second : {int32_t{1}, int32_t{1} << 26}) {  // misaligned, and beyond all memory
           Params params;
           params.Add(kDataAddress);
-          for (size_t i = 0; i < 4; ++i) params.Add(i == wrong ? step : static_cast<int32_t>(product.bytes));
-          const std::optional<Fault> fault = machine.Run("test", {}, {32}, params.Add(0xffffffffu));
-          ASSERT_TRUE(fault);
-          EXPECT_EQ(fault->ptx_line, machine.LineOf(kLoads[wrong])) << fault->message;
+          for (int i = 0; i < 4; ++i) params.Add(static_cast<int32_t>(product.bytes));
+          const std::optional<Fault> fault = machine.Run("test", {}, {32}, params.Add(0xffffffffu).Add(second));
+          ASSERT_TRUE(fault) << load;
+          EXPECT_EQ(fault->ptx_line, machine.LineOf(load)) << fault->message;
           EXPECT_EQ(fault->thread[0], 1u) << fault->message;
-          EXPECT_EQ(fault->kind, step == 1 ? FaultKind::kMisalignedAddress : FaultKind::kIllegalAddress)
+          EXPECT_EQ(fault->kind, second == 1 ? FaultKind::kMisalignedAddress : FaultKind::kIllegalAddress)
               << fault->message;
         }
       }

@@ -529,7 +529,8 @@ void FunctionDecoder::FuseProduct(const Instruction& product, const std::string&
   std::vector<Inst>& code = shared_->kernel->code;
   const Form* fused = shared_->forms.Find("ld.ld." + name);
   if (fused == nullptr || product.operands.size() != 4 || code.size() < 3) return;
-  if (shared_->kernel->checks.any()) return;  // each is watched by itself
+  // Loads that others may see the order of stay as they are.
+  if (awaited_ != kNoSlot && awaited_ + 3 >= code.size()) return;
   Inst& first = code[code.size() - 3];
   const Inst& second = code[code.size() - 2];
   const Inst& last = code.back();

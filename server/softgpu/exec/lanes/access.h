@@ -17,10 +17,17 @@ struct Window {
   u64 lane_bytes = 0;  // how far each lane's piece lies behind that of the lane before
 };
 
+template <class T>
+inline T LoadFrom(const void* from) {
+  T value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
 // Whether `kCount` addresses lie `stride` apart.
 template <u32 kCount, class A>
 [[gnu::always_inline]] inline bool IsEven(const A* address, A stride) {
-  const A first = address[0];
+  const A first = LoadFrom<A>(address);
   Vector<A> differ = {};
 #pragma GCC unroll 16
   for (u32 i = 0; i < kCount; i += VectorOf<A>::kLanesEach) {
@@ -49,12 +56,6 @@ inline bool Fits(const A* address, u64 offset, const Window& window, u32 bytes, 
   return IsZero<A>((outside & kSign) | (low_bits & static_cast<A>(bytes - 1)));
 }
 
-template <class T>
-inline T LoadFrom(const std::byte* from) {
-  T value;
-  __builtin_memcpy(&value, from, sizeof value);
-  return value;
-}
 template <class T>
 inline void StoreTo(std::byte* to, T value) {
   __builtin_memcpy(to, &value, sizeof value);
@@ -169,7 +170,7 @@ using LaneCount = std::integral_constant<u32, kCount>;
 template <u32 kCount, class A, class Uniform, class Contiguous>
 [[gnu::always_inline]] inline bool AccessEvenly(const A* address, u64 offset, const Window& window, u32 bytes,
                                                 Uniform uniform, Contiguous contiguous) {
-  const A first = address[0], step = address[1] - first;
+  const A first = LoadFrom<A>(address), step = LoadFrom<A>(address + 1) - first;  // the row may be of a float
   const A o = static_cast<A>(first + (offset - window.begin));
   // The ends of an even row of addresses speak for all between them.
   const auto fits = [&](u64 span) __attribute__((always_inline)) {
