@@ -100,7 +100,6 @@ std::string Spelled(std::string body, const Product& product, const Place& place
 
 // Edge cases and random values, in an order of their own for every name.
 void FillValues(Machine& machine, const std::string& name, const Product& product) {
-  machine.Fill(0);
   std::mt19937_64 random = RandomOf(name);
   const std::vector<uint64_t> edges = EdgesOf(product.value_type);
   for (uint32_t at = 0; at < kSumsAt + 256; at += product.bytes) {
