@@ -186,6 +186,15 @@ template <u32 kCount, class A, class Uniform, class Contiguous>
   return true;
 }
 
+// How far behind a warp's contiguous accesses in device memory the CPU is told to fetch: where the next warps' will be,
+// most often, and a CPU's own looking ahead ends with the page.
+inline constexpr u64 kFetchDistance = 1024;
+
+inline void FetchAhead(const std::byte* place, u64 bytes) {
+  const u64 ahead = reinterpret_cast<u64>(place) + kFetchDistance;  // a number, as it may be beyond the memory
+  for (u64 at = 0; at < bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(ahead + at));
+}
+
 // The same for a whole warp with all lanes active, in shared memory or where in device memory the instruction hit last.
 template <AccessKind kKind, class Uniform, class Contiguous>
 [[gnu::always_inline]] inline bool TryEvenly(const Inst& inst, WarpContext& warp, u32 bytes, Uniform uniform,
@@ -199,7 +208,11 @@ template <AccessKind kKind, class Uniform, class Contiguous>
   }
   if (inst.space > MemorySpace::kGlobal || (inst.extra & kNarrowAddress) != 0) return false;
   const Window window = LastWindow<kKind>(LastHit(inst, warp));
-  return AccessEvenly<kLanes>(Row<const u64>(warp, inst.a), offset, window, bytes, uniform, contiguous);
+  const auto fetching = [&](auto count, std::byte* place) __attribute__((always_inline)) {
+    FetchAhead(place, u64{bytes} * kLanes);
+    contiguous(count, place);
+  };
+  return AccessEvenly<kLanes>(Row<const u64>(warp, inst.a), offset, window, bytes, uniform, fetching);
 }
 
 }  // namespace
