@@ -1,16 +1,18 @@
 """The software GPU beside the same work in plain C++ (-O2). SOFTGPU_CPU chooses the CPU level; by default it is the
 machine's highest.
 
-A sample is taken by a process of its own, behind a call that does not count, in turns with the baseline's: what else a
-machine does comes and goes within seconds.
+A sample is taken by a process of its own, behind a call that does not count, in turns with the baseline's and some
+seconds apart: a virtual machine's core may be at half its speed for as long (docs/benchmarks.md).
 """
 
 import dataclasses
 import os
+import time
 
 from benchmarks.run import NotRun, pinned, samples
 
 TURNS = 6
+APART = 5  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Row:
             on_device, plain, pinning = pinned(core, on_device), pinned(core, plain), f"CPU {core}"
             environment["SOFTGPU_THREADS"] = "1"
         values, baselines = [], []
-        for _ in range(TURNS):
+        for turn in range(TURNS):
+            time.sleep(APART if turn else 0)
             for command, figures in ((on_device, values), (plain, baselines)):
                 figures += map(self._value, samples(command, environment)[self.sample])
         best, worst = (max, min) if self.rate else (min, max)
