@@ -33,7 +33,7 @@ struct Place {
 constexpr Place kPlaces[] = {
     {".shared", true, 32}, {".shared", true, 64}, {".global", false, 64}, {"", false, 64}, {"", true, 64}};
 
-// `body` with %p, %q, %u and %v, the lanes' addresses, `steps` bytes apart from lane to lane; %s0 to %s3, of which the
+// `body` with %p, %q, %u and %v, the lanes' addresses, as far apart as the parameters say; %s0 to %s3, of which the
 // last is stored; %x<4> and %y<4>. $G: where a guard stands that holds.
 std::string Kernel(const std::string& name, const Product& product, const Place& place, std::string body,
                    bool is_guarded) {
@@ -46,7 +46,7 @@ std::string Kernel(const std::string& name, const Product& product, const Place&
   text += ".shared .align 16 .b8 room[" + std::to_string(kBytes) + "];\n";
   text += ".reg ." + type + " %s<4>, %x<4>, %y<4>;\n.reg .b" + address + " %base, %p, %q, %u, %v;\n";
   text += R"(.reg .b64 %data, %from, %own;
-.reg .b32 %lane, %at, %word, %active, %second, %step, %in_room, %zero;
+.reg .b32 %lane, %at, %word, %active, %second, %step, %in_room;
 .reg .pred %true, %off, %more;
 ld.param.u64 %data, [data];
 ld.param.u32 %active, [active];

@@ -2,7 +2,7 @@
 
 #include "server/softgpu/exec/lanes/access.h"
 
-// Loads (PTX ISA, section 9.7.9.8), for the files that need more of them than to be in the table.
+// The handlers of loads (PTX ISA, section 9.7.9.8), and what stores share with them.
 
 namespace outboard::softgpu {
 namespace {

@@ -1,7 +1,7 @@
 // Loads, stores and fences (PTX ISA, sections 9.7.9 and 9.7.13).
 //
 // x86 orders memory more strongly than PTX asks for, so .volatile, .relaxed, .acquire and .release need nothing beyond
-// a plain access of the right size; only fences act.
+// a plain access of the right size, in a record of its own (FunctionDecoder::FuseProduct); only fences act.
 
 #include "server/softgpu/exec/lanes/levels.h"
 #include "server/softgpu/exec/lanes/load.h"
